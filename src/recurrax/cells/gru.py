@@ -1,0 +1,106 @@
+"""The gated recurrent unit, resetting after or before the recurrent product."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from recurrax.cells import initializers
+from recurrax.cells.initializers import BiasInit, KernelInit
+from recurrax.cells.products import add_bias, project_gates, recur_gates
+from recurrax.typing import Array, Cell, DTypeLike, Key, Shape
+
+
+class GRUParams(NamedTuple):
+    """kernel W (D, 3, H), recurrent_kernel U (H, 3, H), bias b (3, H); gates in the order r, z, n.
+
+    `recurrent_bias` b' (H,) stands inside the reset product; None where the reset comes before the product, since
+    there it would only add to b_n.
+    """
+
+    kernel: Array
+    recurrent_kernel: Array
+    bias: Array
+    recurrent_bias: Array | None
+
+
+class GRUCarry(NamedTuple):
+    """h (*batch, H)."""
+
+    h: Array
+
+
+class GRUGates(NamedTuple):
+    """r, z, n, each (..., H)."""
+
+    r: Array
+    z: Array
+    n: Array
+
+
+@dataclass(frozen=True)
+class GRU(Cell):
+    """h_t = (1 - z_t) n_t + z_t h_tm1, y_t = h_t, with
+
+    r_t = σ(x_t W_r + h_tm1 U_r + b_r),  z_t = σ(x_t W_z + h_tm1 U_z + b_z)
+    n_t = tanh(x_t W_n + b_n + r_t (h_tm1 U_n + b'))      reset_after=True, one recurrent product per step
+    n_t = tanh(x_t W_n + b_n + (r_t h_tm1) U_n)           reset_after=False, two, one waiting for the other
+
+    Fields: `hidden_size` H; `reset_after`; initialisers per `recurrax.cells.initializers`.
+
+    Differs from: Flax's nnx `GRUCell` has no b'; PyTorch and cuDNN keep a second bias for r and z too, which only adds
+    to b; Keras and ONNX order the gates z, r, n. Cho et al. write z for what is 1 - z here.
+    Gradient: along the unit alone ∂h_t/∂h_tm1 = diag(z_t), which is 1/2 per step where z has no bias.
+
+    References: Cho et al. (2014), eqs. 5-8, reset before; the reset-after form is cuDNN's (2016).
+
+    >>> params = GRU(3).init(jax.random.key(0), input_size=2)
+    >>> params.recurrent_bias.shape, GRU(3, reset_after=False).init(jax.random.key(0), 2).recurrent_bias
+    ((3,), None)
+    """
+
+    hidden_size: int
+    reset_after: bool = True
+    kernel_init: KernelInit = "lecun"
+    recurrent_init: KernelInit = "orthogonal"
+    bias_init: BiasInit = "zeros"
+
+    def __post_init__(self):
+        initializers.check_fields(self.hidden_size, self.kernel_init, self.recurrent_init, self.bias_init)
+        if not isinstance(self.reset_after, bool):
+            raise ValueError(f"reset_after: expected True or False, got {self.reset_after!r}")
+
+    def init(self, key: Key, input_size: int, dtype: DTypeLike = jnp.float32) -> GRUParams:
+        initializers.check_input_size(input_size)
+        kernel_key, recurrent_key, bias_key, inner_key = jax.random.split(key, 4)
+        size = self.hidden_size
+        return GRUParams(
+            kernel=initializers.kernel(self.kernel_init, kernel_key, input_size, 3, size, dtype),
+            recurrent_kernel=initializers.kernel(self.recurrent_init, recurrent_key, size, 3, size, dtype),
+            bias=initializers.bias(self.bias_init, bias_key, (3, size), dtype),
+            recurrent_bias=initializers.bias(self.bias_init, inner_key, (size,), dtype) if self.reset_after else None,
+        )
+
+    def initial_carry(self, params: GRUParams, batch_shape: Shape, dtype: DTypeLike) -> GRUCarry:
+        return GRUCarry(h=jnp.zeros((*batch_shape, self.hidden_size), dtype))
+
+    def project(self, params: GRUParams, x: Array) -> GRUGates:
+        return GRUGates(*project_gates(x, params.kernel, params.bias))
+
+    def recur(self, params: GRUParams, carry: GRUCarry, u: GRUGates) -> GRUGates:
+        """Pre-activations of r and z, and of n all but what `reset_after` still has to multiply by r."""
+        if self.reset_after:
+            r, z, n = recur_gates(carry.h, params.recurrent_kernel)
+            return GRUGates(r=u.r + r, z=u.z + z, n=add_bias(n, params.recurrent_bias))
+        r, z = recur_gates(carry.h, params.recurrent_kernel[:, :2])
+        (n,) = recur_gates(jax.nn.sigmoid(u.r + r) * carry.h, params.recurrent_kernel[:, 2:])
+        return GRUGates(r=u.r + r, z=u.z + z, n=u.n + n)
+
+    def pointwise(self, params: GRUParams, carry: GRUCarry, u: GRUGates, v: GRUGates) -> GRUCarry:
+        n = jnp.tanh(u.n + jax.nn.sigmoid(v.r) * v.n if self.reset_after else v.n)
+        z = jax.nn.sigmoid(v.z)
+        return GRUCarry(h=(1 - z) * n + z * carry.h)
+
+    def output(self, carry: GRUCarry) -> Array:
+        return carry.h

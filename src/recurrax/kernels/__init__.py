@@ -1,0 +1,5 @@
+"""Kernels: how time is walked. They know the Cell contract and never a concrete cell."""
+
+from recurrax.kernels.api import ScanResult, scan
+
+__all__ = ["ScanResult", "scan"]

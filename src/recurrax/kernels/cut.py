@@ -1,0 +1,162 @@
+"""One step of any cell, cut for a hand-written backward: what to keep, what stays the same, what moves.
+
+The step is traced once. Its derivative is JAX's own (`jax.vjp` of the cell's methods); this module only reads the traced
+step to find where each value which that derivative needs comes from:
+
+- `entering`: a leaf of the carry entering the step, which is stored anyway;
+- `u`: a leaf of the projection;
+- `fixed`: a function of the parameters alone, laid out once, outside the loop;
+- `saved`: anything else, written once per step however often it is needed.
+
+Of `pointwise`, the results of transcendental functions are saved and the cheap rest is recomputed. For an LSTM that
+leaves five arrays: the four activated gates and tanh c.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.extend import core
+
+from recurrax.kernels.rows import leaving_carry
+from recurrax.typing import Array, Carry, Cell, Params
+
+Leaves = list[Array]
+Cotangents = list[Array | None]
+"""Leaf by leaf; None where nothing can flow."""
+
+_COSTLY = frozenset(
+    "tanh logistic exp exp2 expm1 log log1p erf erfc erf_inv sin cos tan atan2 pow sqrt rsqrt cbrt dot_general".split()
+)
+"""Primitives whose results cost more to compute again than to write and read."""
+
+
+class Forward(NamedTuple):
+    """What one step leaves: the carry's leaves, the output, and what its derivative needs beside its arguments."""
+
+    carry: Leaves
+    y: Array
+    fixed: Leaves
+    saved: Leaves
+
+
+class Backward(NamedTuple):
+    """Cotangents of the arguments of one step, and of v."""
+
+    params: Cotangents
+    entering: Cotangents
+    u: Cotangents
+    v: Leaves
+
+
+class CutStep:
+    """One step of a cell and its derivative over flat leaves, traced for arguments of the given shapes.
+
+    Args:
+        cell: any cell of the contract.
+        params: its parameters.
+        carry: a carry (*batch, ...).
+        u: the projection of one step, leaves (*batch, ...).
+    """
+
+    def __init__(self, cell: Cell, params: Params, carry: Carry, u: Any):
+        def pointwise(params: Params, carry: Carry, u: Any, v: Any) -> Carry:
+            return leaving_carry(None, cell.pointwise(params, carry, u, v), carry)
+
+        v = jax.eval_shape(cell.recur, params, carry, u)
+        params_uses, *pointwise_uses = _uses(pointwise, params, carry, u, v)
+        _, *recur_uses = _uses(cell.recur, params, carry, u)
+        pointwise_uses[-1] = [True] * len(pointwise_uses[-1])  # recur needs a cotangent for every leaf of v
+        self.pointwise_uses = (params_uses, *pointwise_uses)
+        self.recur_uses = ([False] * len(params_uses), *recur_uses)
+
+        def step(params: Params, carry: Carry, u: Any) -> tuple[Leaves, Array, Leaves]:
+            v, pull_recur = _vjp(cell.recur, self.recur_uses, params, carry, u)
+            saving = jax.checkpoint(pointwise, policy=_is_costly, prevent_cse=False)
+            stepped, pull_pointwise = _vjp(saving, self.pointwise_uses, params, carry, u, v)
+            y, pull_output = jax.vjp(cell.output, stepped)
+            needed, self._pullbacks = jax.tree.flatten((pull_output, pull_pointwise, pull_recur))
+            return jax.tree.leaves(stepped), y, needed
+
+        traced = jax.make_jaxpr(step)(params, carry, u)
+        self._step = core.jaxpr_as_fun(traced)
+        self._v_tree, self._carry_tree = jax.tree.structure(v), jax.tree.structure(carry)
+        self._sources = _sources(traced.jaxpr, len(params_uses), self._carry_tree.num_leaves)
+        self.needs_u = any(kind == "u" for kind, _ in self._sources)
+
+    def forward(self, params: Leaves, entering: Leaves, u: Leaves) -> Forward:
+        """Runs the step."""
+        results = self._step(*params, *entering, *u)
+        y_at = len(entering)
+        found = dict(zip(self._sources, results[y_at + 1 :], strict=True))
+        kept = {kind: [value for (where, _), value in found.items() if where == kind] for kind in ("fixed", "saved")}
+        return Forward(carry=results[:y_at], y=results[y_at], **kept)
+
+    def backward(
+        self, entering: Leaves, u: Leaves, fixed: Leaves, saved: Leaves, ct_carry: Leaves, ct_y: Array
+    ) -> Backward:
+        """Pulls the cotangents of the stepped carry and of the output back through the step."""
+        known = {"entering": entering, "u": u, "fixed": fixed, "saved": saved}
+        needed = [known[kind][index] for kind, index in self._sources]
+        pull_output, pull_pointwise, pull_recur = jax.tree.unflatten(self._pullbacks, needed)
+        (ct_output,) = pull_output(ct_y)
+        ct_stepped = jax.tree.map(jnp.add, jax.tree.unflatten(self._carry_tree, ct_carry), ct_output)
+        params, carry, u, v = _spread(pull_pointwise(ct_stepped), self.pointwise_uses)
+        _, recur_carry, recur_u = _spread(pull_recur(jax.tree.unflatten(self._v_tree, v)), self.recur_uses)
+        return Backward(params, _add(carry, recur_carry), _add(u, recur_u), v)
+
+
+def _is_costly(primitive: Any, *_: Any, **__: Any) -> bool:
+    return primitive.name in _COSTLY
+
+
+def _uses(f: Callable[..., Any], *args: Any) -> tuple[list[bool], ...]:
+    """For every argument, which of its leaves f computes with."""
+    jaxpr = jax.make_jaxpr(f)(*args).jaxpr
+    read = {id(var) for eqn in jaxpr.eqns for var in eqn.invars} | {id(var) for var in jaxpr.outvars}
+    invars = iter(jaxpr.invars)
+    return tuple([id(next(invars)) in read for _ in jax.tree.leaves(arg)] for arg in args)
+
+
+def _vjp(f: Callable[..., Any], uses: tuple[list[bool], ...], *args: Any) -> tuple[Any, Callable[[Any], tuple[Leaves]]]:
+    """`jax.vjp` of f with respect to the leaves it uses, as one flat list."""
+    leaves, tree = jax.tree.flatten(args)
+    used = [use for argument in uses for use in argument]
+
+    def of_used(moving: Leaves) -> Any:
+        moving = iter(moving)
+        return f(*jax.tree.unflatten(tree, [next(moving) if use else leaf for leaf, use in zip(leaves, used)]))
+
+    return jax.vjp(of_used, [leaf for leaf, use in zip(leaves, used) if use])
+
+
+def _spread(pulled: tuple[Leaves], uses: tuple[list[bool], ...]) -> list[Cotangents]:
+    """Puts the cotangents that `_vjp` returns back in their places, argument by argument."""
+    (leaves,) = pulled
+    cotangents = iter(leaves)
+    return [[next(cotangents) if use else None for use in argument] for argument in uses]
+
+
+def _add(left: Cotangents, right: Cotangents) -> Cotangents:
+    return [b if a is None else a if b is None else a + b for a, b in zip(left, right, strict=True)]
+
+
+def _sources(jaxpr: Any, n_params: int, n_carry: int) -> list[tuple[str, int]]:
+    """For every needed value, its kind and its place among the distinct values of that kind."""
+    arguments = [id(var) for var in jaxpr.invars]
+    varying = set(arguments[n_params:])
+    for eqn in jaxpr.eqns:
+        if any(id(var) in varying for var in eqn.invars):
+            varying.update(id(var) for var in eqn.outvars)
+    place = {var: ("entering", i) for i, var in enumerate(arguments[n_params : n_params + n_carry])}
+    place |= {var: ("u", i) for i, var in enumerate(arguments[n_params + n_carry :])}
+    count = {"fixed": 0, "saved": 0}
+    sources = []
+    for var in jaxpr.outvars[n_carry + 1 :]:
+        if id(var) not in place:
+            kind = "saved" if id(var) in varying else "fixed"
+            place[id(var)] = (kind, count[kind])
+            count[kind] += 1
+        sources.append(place[id(var)])
+    return sources

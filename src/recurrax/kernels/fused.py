@@ -1,0 +1,230 @@
+"""The fast path: `lax.scan` with a backward written for recurrences, for any cell.
+
+Derivation. With s_t the carry, u = project(θ, x), v_t = recur(θ, s_tm1, u_t), s_t = pointwise(θ, s_tm1, u_t, v_t) and
+y_t = output(s_t), the adjoints run backwards through
+
+    δs_t   = (∂y_t/∂s_t)ᵀ δy_t + what step t+1 returns
+    δv_t   = (∂s_t/∂v_t)ᵀ δs_t
+    δs_tm1 = (∂s_t/∂s_tm1)ᵀ δs_t + (∂v_t/∂s_tm1)ᵀ δv_t        the one product with the carry, transposed
+
+and nothing in that loop needs the gradient of a weight. Those come after it, from the stacked δu and δv:
+
+    δθ = Σ_t (∂v_t/∂θ)ᵀ δv_t + Σ_t (∂u_t/∂θ)ᵀ δu_t + Σ_t (∂s_t/∂θ)ᵀ δs_t
+
+where the first two are `jax.vjp` of `recur` and `project` on the whole sequence at once, single products over T*B rows,
+and only the third, for the few elementwise parameters that `pointwise` uses, is summed as the loop goes.
+
+Second derivatives are those of the reference: `_forward` and `_backward` carry rules of their own that say so.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from recurrax.kernels import reference
+from recurrax.kernels.cut import Cotangents, CutStep, Leaves
+from recurrax.kernels.rows import Rows, entering_carry, leaving_carry, leaving_output, where_rows
+from recurrax.typing import Array, Carry, Cell, Params
+
+
+class Walk(NamedTuple):
+    """How time is walked; static under `jax.jit`."""
+
+    cell: Cell
+    reverse: bool
+    unroll: int
+
+
+class Kept(NamedTuple):
+    """What the forward walk leaves for the backward one: flat leaves (T, *batch, ...)."""
+
+    entering: Leaves
+    u: Leaves | None
+    saved: Leaves
+
+
+def scan(
+    cell: Cell, params: Params, xs: Array, carry: Carry, initial: Carry, rows: Rows, reverse: bool, unroll: int
+) -> tuple[Array, Carry]:
+    """Outputs (T, *batch, H) and the last carry."""
+    return _scan(Walk(cell, reverse, unroll), params, xs, carry, initial, rows)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _scan(walk: Walk, params: Params, xs: Array, carry: Carry, initial: Carry, rows: Rows) -> tuple[Array, Carry]:
+    cell = walk.cell
+
+    def body(carry: Carry, at_t: tuple[Any, Rows]) -> tuple[Carry, Array]:
+        u, rows_t = at_t
+        entering = entering_carry(rows_t.reset, initial, carry)
+        stepped = cell.pointwise(params, entering, u, cell.recur(params, entering, u))
+        stepped = leaving_carry(None, stepped, entering)
+        y = leaving_output(rows_t.valid, cell.output(stepped))
+        return leaving_carry(rows_t.valid, stepped, entering), y
+
+    u = cell.project(params, xs)
+    carry, ys = jax.lax.scan(body, carry, (u, rows), reverse=walk.reverse, unroll=walk.unroll)
+    return ys, carry
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _forward(
+    walk: Walk, params: Params, xs: Array, carry: Carry, initial: Carry, rows: Rows
+) -> tuple[Array, Carry, Kept]:
+    """`_scan`, keeping what the backward walk needs."""
+    u = walk.cell.project(params, xs)
+    step = CutStep(walk.cell, params, carry, _one_step(u))
+    theta, start, tree = jax.tree.leaves(params), jax.tree.leaves(initial), jax.tree.structure(carry)
+    u = jax.tree.leaves(u)
+
+    def body(carry: Leaves, at_t: tuple[Leaves, Rows]) -> tuple[Leaves, tuple[Array, Leaves, Leaves]]:
+        u_t, rows_t = at_t
+        entering = entering_carry(rows_t.reset, start, carry)
+        stepped = step.forward(theta, entering, u_t)
+        y = leaving_output(rows_t.valid, stepped.y)
+        return leaving_carry(rows_t.valid, stepped.carry, entering), (y, entering, stepped.saved)
+
+    carry, (ys, entering, saved) = jax.lax.scan(
+        body, jax.tree.leaves(carry), (u, rows), reverse=walk.reverse, unroll=walk.unroll
+    )
+    return ys, jax.tree.unflatten(tree, carry), Kept(entering, u if step.needs_u else None, saved)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _backward(
+    walk: Walk, operands: tuple[Params, Array, Carry, Carry], rows: Rows, kept: Kept, cotangents: tuple[Array, Carry]
+) -> tuple[Params, Array, Carry, Carry]:
+    """Cotangents of params, xs, carry and initial."""
+    params, xs, carry, initial = operands
+    cell = walk.cell
+    u, pull_project = jax.vjp(cell.project, params, xs)
+    step = CutStep(cell, params, carry, _one_step(u))
+    theta = jax.tree.leaves(params)
+    fixed = step.forward(theta, *_zeros([_one_step(kept.entering), jax.tree.leaves(_one_step(u))])).fixed
+    stacked: dict[str, list[int]] = {}
+
+    def body(carried: tuple[Leaves, Leaves, Leaves], at_t: tuple[Array, Kept, Rows]) -> tuple[Any, Leaves]:
+        ct_carry, ct_initial, ct_theta = carried
+        ct_y, kept_t, rows_t = at_t
+        passed = _zeros(ct_carry)
+        if rows_t.valid is not None:
+            ct_y = leaving_output(rows_t.valid, ct_y)
+            ct_carry, passed = where_rows(rows_t.valid, ct_carry, passed), where_rows(rows_t.valid, passed, ct_carry)
+        pulled = step.backward(kept_t.entering, kept_t.u, fixed, kept_t.saved, ct_carry, ct_y)
+        ct_entering = [
+            ct if through is None else through + ct for through, ct in zip(pulled.entering, passed, strict=True)
+        ]
+        if rows_t.reset is not None:
+            zeros = _zeros(ct_entering)
+            ct_initial = _sum(ct_initial, where_rows(rows_t.reset, ct_entering, zeros))
+            ct_entering = where_rows(rows_t.reset, zeros, ct_entering)
+        ct_theta = _sum(ct_theta, [ct for ct in pulled.params if ct is not None])
+        # A leaf of u that recur only adds has the cotangent of v itself: stacked once.
+        moved, stacked["u"], stacked["v"] = _distinct(pulled.u, pulled.v)
+        return (ct_entering, ct_initial, ct_theta), moved
+
+    in_pointwise = [leaf for leaf, used in zip(theta, step.pointwise_uses[0], strict=True) if used]
+    carried = (jax.tree.leaves(cotangents[1]), _zeros(jax.tree.leaves(initial)), _zeros(in_pointwise))
+    (ct_carry, ct_initial, ct_theta), moved = jax.lax.scan(
+        body, carried, (cotangents[0], kept, rows), reverse=not walk.reverse, unroll=walk.unroll
+    )
+    entering = jax.tree.unflatten(jax.tree.structure(carry), kept.entering)
+    ct_u = [
+        jnp.zeros_like(leaf) if i is None else moved[i]
+        for leaf, i in zip(jax.tree.leaves(u), stacked["u"], strict=True)
+    ]
+    ct_v = [moved[i] for i in stacked["v"]]
+    v, pull_recur = jax.vjp(lambda params: cell.recur(params, entering, u), params)
+    (ct_params,) = pull_recur(jax.tree.unflatten(jax.tree.structure(v), ct_v))
+    ct_project, ct_xs = pull_project(jax.tree.unflatten(jax.tree.structure(u), ct_u))
+    ct_params = jax.tree.map(jnp.add, ct_params, ct_project)
+    sums = iter(ct_theta)
+    ct_params = [
+        ct + next(sums) if used else ct
+        for ct, used in zip(jax.tree.leaves(ct_params), step.pointwise_uses[0], strict=True)
+    ]
+    tree = jax.tree.structure(carry)
+    return (
+        jax.tree.unflatten(jax.tree.structure(params), ct_params),
+        ct_xs,
+        jax.tree.unflatten(tree, ct_carry),
+        jax.tree.unflatten(tree, ct_initial),
+    )
+
+
+def _reference_gradients(walk, operands, rows, cotangents):
+    """What `_backward` computes, by JAX's own derivative of the reference: the rule for differentiating it again."""
+
+    def scan(params: Params, xs: Array, carry: Carry, initial: Carry) -> tuple[Array, Carry]:
+        return reference.scan(walk.cell, params, xs, carry, initial, rows, walk.reverse, walk.unroll)
+
+    return jax.vjp(scan, *operands)[1](cotangents)
+
+
+def _scan_fwd(walk, params, xs, carry, initial, rows):
+    ys, last, kept = _forward(walk, params, xs, carry, initial, rows)
+    return (ys, last), ((params, xs, carry, initial), rows, kept)
+
+
+def _scan_bwd(walk, residuals, cotangents):
+    return (*_backward(walk, *residuals, cotangents), None)
+
+
+def _forward_fwd(walk, params, xs, carry, initial, rows):
+    ys, last, kept = _forward(walk, params, xs, carry, initial, rows)
+    return (ys, last, kept), ((params, xs, carry, initial), rows, kept)
+
+
+def _forward_bwd(walk, residuals, cotangents):
+    # What is kept is a function of the operands, and `_backward` is differentiated with respect to those: nothing
+    # flows back through `kept`.
+    ct_ys, ct_last, _ = cotangents
+    return (*_backward(walk, *residuals, (ct_ys, ct_last)), None)
+
+
+def _backward_fwd(walk, operands, rows, kept, cotangents):
+    return _backward(walk, operands, rows, kept, cotangents), (operands, rows, cotangents)
+
+
+def _backward_bwd(walk, residuals, cotangents):
+    operands, rows, first_cotangents = residuals
+
+    def gradients(operands, first_cotangents):
+        return _reference_gradients(walk, operands, rows, first_cotangents)
+
+    ct_operands, ct_first = jax.vjp(gradients, operands, first_cotangents)[1](cotangents)
+    return ct_operands, None, None, ct_first
+
+
+_scan.defvjp(_scan_fwd, _scan_bwd)
+_forward.defvjp(_forward_fwd, _forward_bwd)
+_backward.defvjp(_backward_fwd, _backward_bwd)
+
+
+def _one_step(sequence: Any) -> Any:
+    """Shapes of one step of leaves (T, ...)."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), sequence)
+
+
+def _zeros(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), tree)
+
+
+def _sum(left: Leaves, right: Leaves) -> Leaves:
+    return [a + b for a, b in zip(left, right, strict=True)]
+
+
+def _distinct(*groups: Cotangents) -> tuple[Leaves, *tuple[list[int | None], ...]]:
+    """The arrays of all groups, each once, and for every group the places of its own; None stays None."""
+    arrays: Leaves = []
+    places = []
+    for group in groups:
+        known = {id(array): i for i, array in enumerate(arrays)}
+        for array in group:
+            if array is not None and id(array) not in known:
+                known[id(array)] = len(arrays)
+                arrays.append(array)
+        places.append([None if array is None else known[id(array)] for array in group])
+    return arrays, *places

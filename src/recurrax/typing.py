@@ -1,0 +1,85 @@
+"""Axis glossary, array aliases and the Cell contract: the words every other file is written in.
+
+Axis letters, used in every docstring and in shape comments:
+
+| letter | axis |
+|---|---|
+| T | time steps |
+| B | batch; `*batch` stands for any number of batch axes, none included |
+| D | input features |
+| H | hidden units |
+| G | gates of a cell, in the order its docstring gives |
+| K | time lags, counted back from the last step |
+| S | seeds |
+
+Below the Flax floor time always comes first: inputs are (T, *batch, D). A name ending in `_t` is the value at step t,
+one ending in `_tm1` the value at step t-1.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import jax
+from jax.typing import DTypeLike
+
+Array: TypeAlias = jax.Array
+Key: TypeAlias = jax.Array
+Shape: TypeAlias = Sequence[int]
+Params: TypeAlias = Any
+"""A NamedTuple of arrays, or any pytree of them."""
+Carry: TypeAlias = Any
+"""A NamedTuple of arrays (*batch, ...): all that a recurrence remembers between steps."""
+
+__all__ = ["Array", "Carry", "Cell", "DTypeLike", "Key", "Params", "Shape"]
+
+
+@runtime_checkable
+class Cell(Protocol):
+    """One step of a recurrence, cut where a kernel has to cut it.
+
+    s_t = pointwise(θ, s_tm1, u_t, v_t),  u_t = project(θ, x_t),  v_t = recur(θ, s_tm1, u_t),  y_t = output(s_t)
+
+    A cell is a frozen dataclass: hashable, so it can be static under `jax.jit`; equal by value, so an equal cell
+    never recompiles. Its methods are pure functions that accept any leading axes, so this one definition serves a
+    step, a batch and a whole sequence. Inherit from this class to be given `step`, or write a class with the same
+    methods: the contract is structural.
+
+    What the cut buys: `project` sees the whole sequence in one product, `recur` alone stays in the loop, and the
+    gradients of both with respect to θ are single products after the loop. Parameters that `pointwise` uses (peepholes,
+    a layer-norm scale) have their gradients summed inside the loop.
+
+    `recurrax.check_cell` runs the laws of this contract on any cell.
+    """
+
+    def init(self, key: Key, input_size: int, dtype: DTypeLike = ...) -> Params:
+        """Draws the parameters for inputs with `input_size` features."""
+        ...
+
+    def initial_carry(self, params: Params, batch_shape: Shape, dtype: DTypeLike) -> Carry:
+        """The carry before the first step, each field (*batch_shape, ...): zeros unless learned."""
+        ...
+
+    def project(self, params: Params, x: Array) -> Any:
+        """u: everything that does not need the carry, from x (..., D). Called once on the whole sequence."""
+        ...
+
+    def recur(self, params: Params, carry: Carry, u: Any) -> Any:
+        """v: the matrix products with the carry, the only heavy work inside the loop."""
+        ...
+
+    def pointwise(self, params: Params, carry: Carry, u: Any, v: Any) -> Carry:
+        """The next carry, by arithmetic that never mixes rows of the batch: gates and their mixing."""
+        ...
+
+    def output(self, carry: Carry) -> Array:
+        """y: what the layer above sees of the carry."""
+        ...
+
+    def step(self, params: Params, carry: Carry, x: Array) -> tuple[Carry, Array]:
+        """One whole step: (params, carry (*batch, ...), x (*batch, D)) to (next carry, y).
+
+        With `params` bound it has the signature `jax.lax.scan` wants.
+        """
+        u = self.project(params, x)
+        carry = self.pointwise(params, carry, u, self.recur(params, carry, u))
+        return carry, self.output(carry)
