@@ -56,12 +56,12 @@ def recur_gates(h: Array, kernel: Array) -> tuple[Array, ...]:
 
 
 def add_bias(x: Array, bias: Array) -> Array:
-    """x (..., H) + bias (H,) in the dtype of x, the broadcast spelt out."""
+    """X (..., H) + bias (H,) in the dtype of x, the broadcast spelt out."""
     return x + bias.astype(x.dtype).reshape((1,) * (x.ndim - 1) + bias.shape)
 
 
 def _product_with(x: Array) -> Callable[[Array], Array]:
-    """kernel (D, N) to x kernel, summed in at least float32."""
+    """Kernel (D, N) to x kernel, summed in at least float32."""
     accumulator = jnp.promote_types(x.dtype, jnp.float32)
     contracted = (((x.ndim - 1,), (0,)), ((), ()))
     return lambda kernel: jax.lax.dot_general(x, kernel, contracted, preferred_element_type=accumulator)
