@@ -1,0 +1,29 @@
+"""Strict JAX, two CPU devices and deterministic hypothesis, for every test.
+
+The settings below have to be made before JAX starts, so they stand at the top level. Warnings are errors through
+`pyproject.toml`. Nothing relies on a compilation cache kept between runs.
+"""
+
+import jax
+import pytest
+from hypothesis import HealthCheck, settings
+
+jax.config.update("jax_num_cpu_devices", 2)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+settings.register_profile(
+    "suite",
+    max_examples=10,
+    deadline=None,  # the first example of a shape compiles
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("suite")
+
+
+@pytest.fixture
+def x64():
+    """Float64 for this test alone; without it JAX turns float64 into float32."""
+    with jax.enable_x64(True):
+        yield
