@@ -1,0 +1,33 @@
+"""Tasks: data whose relevant lag is known, with losses whose exact landmarks say what was learned.
+
+A new task is one file here and one line in `ALL`. The contract is `recurrax.tasks.task.Task`.
+"""
+
+from recurrax.tasks.adding import Adding
+from recurrax.tasks.characters import Characters
+from recurrax.tasks.corpus import Corpus, standard_library
+from recurrax.tasks.task import Batch, Task, bits
+
+ALL = (
+    Adding,
+    Characters,
+)
+"""Every task class of the library; each can be built with no argument."""
+
+__all__ = ["ALL", "Adding", "Batch", "Characters", "Corpus", "Task", "bits", "named", "standard_library"]
+
+
+def named(name: str) -> type:
+    """The task class of that name, upper or lower case.
+
+    Raises:
+        ValueError: no task of `ALL` has that name.
+
+    >>> named("adding") is Adding
+    True
+    """
+    for task in ALL:
+        if task.__name__.lower() == name.lower():
+            return task
+    known = ", ".join(task.__name__ for task in ALL)
+    raise ValueError(f"task: unknown name {name!r}; expected one of {known}")

@@ -1,0 +1,70 @@
+"""The adding problem of Hochreiter & Schmidhuber (1997), in the form with values in [0, 1)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from recurrax.tasks.task import Batch, check_positive, squared_error
+from recurrax.typing import Array, Key
+
+
+@dataclass(frozen=True)
+class Adding:
+    """Two of T numbers are marked; at the last step say their sum.
+
+    x_t = (u_t, m_t),  u_t ~ U[0, 1),  m_t = 1 at t = p and t = q, else 0,  target u_p + u_q
+
+    p is uniform over the first half, 0 .. ⌊T/2⌋-1, and q over the rest, ⌊T/2⌋ .. T-1, so the first addend has to be
+    kept for at least T - ⌊T/2⌋ steps. The loss is the squared error of the one prediction after the last step.
+
+    Fields: `length` T in steps.
+
+    Landmarks: predicting the mean, 1, costs Var(u_p + u_q) = 1/6; knowing one addend costs Var(u) = 1/12. A loss well
+    below 1/12 therefore needs the addend of the first half.
+
+    Differs from: the 1997 form has values in [-1, 1] and target 0.5 + (u_p + u_q)/4, whose mean costs 1/24; Arjovsky,
+    Shah & Bengio (2016) draw values and markers as here.
+
+    >>> task = Adding(length=10)
+    >>> batch = task.batch(jax.random.key(0), batch_size=3)
+    >>> batch.xs.shape, batch.targets.shape, batch.xs[..., 1].sum(axis=0).tolist()
+    ((10, 3, 2), (3, 1), [2.0, 2.0, 2.0])
+    """
+
+    length: int = 50
+
+    def __post_init__(self):
+        check_positive("length", self.length, least=2)
+
+    @property
+    def input_size(self) -> int:
+        return 2
+
+    @property
+    def output_size(self) -> int:
+        return 1
+
+    @property
+    def every_step(self) -> bool:
+        return False
+
+    @property
+    def landmarks(self) -> Mapping[str, float]:
+        return {"mean predicted": 1 / 6, "one addend known": 1 / 12}
+
+    def batch(self, key: Key, batch_size: int) -> Batch:
+        check_positive("batch_size", batch_size)
+        value_key, first_key, second_key = jax.random.split(key, 3)
+        u = jax.random.uniform(value_key, (self.length, batch_size), jnp.float32)
+        half = self.length // 2
+        p = jax.random.randint(first_key, (1, batch_size), 0, half)
+        q = jax.random.randint(second_key, (1, batch_size), half, self.length)
+        t = jnp.arange(self.length)[:, None]
+        marked = (t == p) | (t == q)
+        targets = jnp.sum(jnp.where(marked, u, 0), axis=0)
+        return Batch(xs=jnp.stack([u, marked.astype(u.dtype)], axis=-1), targets=targets[:, None])
+
+    def loss(self, predictions: Array, batch: Batch) -> Array:
+        return squared_error(predictions, batch)

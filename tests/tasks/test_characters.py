@@ -1,0 +1,103 @@
+import hashlib
+import itertools
+import math
+import sysconfig
+from collections import Counter
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from recurrax.tasks import Characters, bits, standard_library
+from recurrax.tasks.corpus import bigram_entropy, from_bytes, unigram_entropy
+
+SIZE = 50_000
+
+
+@pytest.fixture(scope="module")
+def task():
+    return Characters(length=30, max_bytes=SIZE)
+
+
+def test_the_corpus_is_the_named_files_of_this_python(task):
+    corpus = task.corpus
+    root = Path(sysconfig.get_path("stdlib"))
+    text = b"".join((root / name).read_bytes() for name in corpus.files)[:SIZE]
+    assert corpus.text == text
+    assert corpus.sha256 == hashlib.sha256(text).hexdigest()
+    assert len(corpus.ids) == SIZE
+    assert corpus.vocabulary == bytes(sorted(set(text)))
+    assert corpus.files == tuple(sorted(corpus.files))
+    assert not any("test" in Path(name).parts or "site-packages" in name for name in corpus.files)
+
+
+def test_reading_again_gives_the_same_sha(task):
+    assert standard_library.__wrapped__(SIZE).sha256 == task.corpus.sha256
+    assert standard_library.__wrapped__(SIZE - 1).sha256 != task.corpus.sha256
+
+
+def test_a_batch_is_windows_of_the_text_and_their_next_characters(task):
+    batch = task.batch(jax.random.key(0), 5)
+    np.testing.assert_array_equal(batch.xs.sum(axis=-1), np.ones((30, 5)))
+    lookup = np.frombuffer(task.corpus.vocabulary, np.uint8)
+    inputs, targets = lookup[np.argmax(np.asarray(batch.xs), axis=-1)], lookup[np.asarray(batch.targets)]
+    for b in range(5):
+        window = inputs[:, b].tobytes()
+        assert window[1:] == targets[:-1, b].tobytes()
+        assert window + targets[-1:, b].tobytes() in task.corpus.text
+
+
+def test_every_window_can_be_drawn():
+    corpus_size = 1000
+    task = Characters(length=corpus_size - 2, max_bytes=corpus_size)
+    batch = jax.jit(task.batch, static_argnums=1)(jax.random.key(0), 64)
+    inputs = np.argmax(np.asarray(batch.xs), axis=-1)
+    heads = {tuple(inputs[:, b]) for b in range(64)}
+    ids = task.corpus.ids
+    assert heads == {tuple(ids[:-2]), tuple(ids[1:-1])}
+
+
+def test_landmarks_against_counts_in_plain_python(task):
+    text = task.corpus.text
+    one, two = Counter(text), Counter(itertools.pairwise(text))
+    entropy = -sum(n / SIZE * math.log(n / SIZE) for n in one.values())
+    before = Counter(text[:-1])
+    conditional = -sum(n / (SIZE - 1) * math.log(n / before[a]) for (a, _), n in two.items())
+    landmarks = task.landmarks
+    assert landmarks["nothing known"] == math.log(len(one))
+    assert math.isclose(landmarks["frequencies known"], entropy, rel_tol=1e-12)
+    assert math.isclose(landmarks["current character known"], conditional, rel_tol=1e-9)
+    assert landmarks["current character known"] < landmarks["frequencies known"] < landmarks["nothing known"]
+
+
+def test_entropies_of_texts_worked_by_hand():
+    fair = from_bytes(b"abba")
+    assert math.isclose(unigram_entropy(fair), math.log(2), rel_tol=1e-12)
+    assert math.isclose(bigram_entropy(from_bytes(b"ababababa")), 0.0, abs_tol=1e-12)
+
+
+def test_the_loss_is_nats_per_character(task):
+    batch = task.batch(jax.random.key(1), 7)
+    frequencies = np.bincount(task.corpus.ids) / SIZE
+    logits = jnp.broadcast_to(jnp.log(jnp.asarray(frequencies, jnp.float32)), (30, 7, task.output_size))
+    expected = -np.log(frequencies[np.asarray(batch.targets)]).mean()
+    np.testing.assert_allclose(task.loss(logits, batch), expected, rtol=1e-5)
+    np.testing.assert_allclose(task.loss(100 * jax.nn.one_hot(batch.targets, task.output_size), batch), 0, atol=1e-6)
+    assert bits(math.log(8)) == pytest.approx(3.0)
+
+
+def test_refuses_what_it_cannot_do(task):
+    with pytest.raises(ValueError, match=r"length: expected an int of at least 1, got 0"):
+        Characters(length=0)
+    with pytest.raises(ValueError, match=r"max_bytes: expected an int of at least 1000, got 10"):
+        Characters(max_bytes=10)
+    with pytest.raises(ValueError, match=r"predictions: expected shape \(30, 2, 'classes'\)"):
+        task.loss(jnp.zeros((29, 2, 5)), task.batch(jax.random.key(0), 2))
+
+
+def test_a_python_without_source_is_told_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="carries no source of its standard library"):
+        standard_library.__wrapped__(SIZE)
