@@ -111,7 +111,14 @@ class LSTM(Cell):
 
     def pointwise(self, params: LSTMParams, carry: LSTMCarry, u: LSTMGates, v: LSTMGates) -> LSTMCarry:
         c = jax.nn.sigmoid(v.f) * carry.c + jax.nn.sigmoid(v.i) * jnp.tanh(v.g)
-        return LSTMCarry(h=jax.nn.sigmoid(v.o) * jnp.tanh(c), c=c)
+        return self.expose(params, LSTMCarry(h=carry.h, c=c), v)
+
+    def expose(self, params: LSTMParams, carry: LSTMCarry, v: LSTMGates) -> LSTMCarry:
+        """The carry formed from its memory alone: c and h = σ(o) tanh(c).
+
+        `recurrax.lag` differentiates it for the classic dL/dc, in which h follows a change of c.
+        """
+        return LSTMCarry(h=jax.nn.sigmoid(v.o) * jnp.tanh(carry.c), c=carry.c)
 
     def output(self, carry: LSTMCarry) -> Array:
         return carry.h

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from recurrax.kernels import arguments, fused, reference
+from recurrax.kernels import arguments, forward_mode, fused, reference
 from recurrax.kernels.rows import Rows
 from recurrax.typing import Array, Carry, Cell, Params
 
@@ -86,7 +86,8 @@ def scan(
         raise ValueError(f"reverse: expected True or False, got {reverse!r}")
     if not isinstance(unroll, int) or unroll < 1:
         raise ValueError(f"unroll: expected a positive int, got {unroll!r}")
-    return _walk(cell, implementation or "fused", reverse, unroll, params, xs, carry, initial, rows)
+    with forward_mode.explained():
+        return _walk(cell, implementation or "fused", reverse, unroll, params, xs, carry, initial, rows)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))

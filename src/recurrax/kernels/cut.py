@@ -27,7 +27,27 @@ Cotangents = list[Array | None]
 """Leaf by leaf; None where nothing can flow."""
 
 _COSTLY = frozenset(
-    ["tanh", "logistic", "exp", "exp2", "expm1", "log", "log1p", "erf", "erfc", "erf_inv", "sin", "cos", "tan", "atan2", "pow", "sqrt", "rsqrt", "cbrt", "dot_general"]
+    [
+        "tanh",
+        "logistic",
+        "exp",
+        "exp2",
+        "expm1",
+        "log",
+        "log1p",
+        "erf",
+        "erfc",
+        "erf_inv",
+        "sin",
+        "cos",
+        "tan",
+        "atan2",
+        "pow",
+        "sqrt",
+        "rsqrt",
+        "cbrt",
+        "dot_general",
+    ]
 )
 """Primitives whose results cost more to compute again than to write and read."""
 

@@ -17,16 +17,22 @@ and only the third, for the few elementwise parameters that `pointwise` uses, is
 Second derivatives are those of the reference: `_forward` and `_backward` carry rules of their own that say so.
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
 from recurrax.kernels import reference
 from recurrax.kernels.cut import Cotangents, CutStep, Leaves
+from recurrax.kernels.forward_mode import reverse_mode_only
 from recurrax.kernels.rows import Rows, entering_carry, leaving_carry, leaving_output, where_rows
 from recurrax.typing import Array, Carry, Cell, Params
+
+
+Operands: TypeAlias = tuple[Params, Array, Carry, Carry]
+"""params, xs, carry, initial: all that is differentiated."""
 
 
 class Walk(NamedTuple):
@@ -49,6 +55,7 @@ def scan(
     cell: Cell, params: Params, xs: Array, carry: Carry, initial: Carry, rows: Rows, reverse: bool, unroll: int
 ) -> tuple[Array, Carry]:
     """Outputs (T, *batch, H) and the last carry."""
+    params, xs, carry, initial = jax.tree.map(reverse_mode_only, (params, xs, carry, initial))
     return _scan(Walk(cell, reverse, unroll), params, xs, carry, initial, rows)
 
 
@@ -69,11 +76,10 @@ def _scan(walk: Walk, params: Params, xs: Array, carry: Carry, initial: Carry, r
     return ys, carry
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _forward(
-    walk: Walk, params: Params, xs: Array, carry: Carry, initial: Carry, rows: Rows
-) -> tuple[Array, Carry, Kept]:
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _forward(walk: Walk, operands: Operands, rows: Rows) -> tuple[Array, Carry, Kept]:
     """`_scan`, keeping what the backward walk needs."""
+    params, xs, carry, initial = operands
     u = walk.cell.project(params, xs)
     step = CutStep(walk.cell, params, carry, _one_step(u))
     theta, start, tree = jax.tree.leaves(params), jax.tree.leaves(initial), jax.tree.structure(carry)
@@ -92,10 +98,8 @@ def _forward(
     return ys, jax.tree.unflatten(tree, carry), Kept(entering, u if step.needs_u else None, saved)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _backward(
-    walk: Walk, operands: tuple[Params, Array, Carry, Carry], rows: Rows, kept: Kept, cotangents: tuple[Array, Carry]
-) -> tuple[Params, Array, Carry, Carry]:
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _backward(walk: Walk, operands: Operands, rows: Rows, kept: Kept, cotangents: tuple[Array, Carry]) -> Operands:
     """Cotangents of params, xs, carry and initial."""
     params, xs, carry, initial = operands
     cell = walk.cell
@@ -154,53 +158,47 @@ def _backward(
     )
 
 
-def _reference_gradients(walk, operands, rows, cotangents):
-    """What `_backward` computes, by JAX's own derivative of the reference: the rule for differentiating it again."""
+def _reference(walk: Walk, rows: Rows) -> Callable[..., tuple[Array, Carry]]:
+    """The same function of (params, xs, carry, initial) by the reference."""
 
     def scan(params: Params, xs: Array, carry: Carry, initial: Carry) -> tuple[Array, Carry]:
         return reference.scan(walk.cell, params, xs, carry, initial, rows, walk.reverse, walk.unroll)
 
-    return jax.vjp(scan, *operands)[1](cotangents)
+    return scan
 
 
 def _scan_fwd(walk, params, xs, carry, initial, rows):
-    ys, last, kept = _forward(walk, params, xs, carry, initial, rows)
-    return (ys, last), ((params, xs, carry, initial), rows, kept)
+    operands = (params, xs, carry, initial)
+    ys, last, kept = _forward(walk, operands, rows)
+    return (ys, last), (operands, rows, kept)
 
 
 def _scan_bwd(walk, residuals, cotangents):
     return (*_backward(walk, *residuals, cotangents), None)
 
 
-def _forward_fwd(walk, params, xs, carry, initial, rows):
-    ys, last, kept = _forward(walk, params, xs, carry, initial, rows)
-    return (ys, last, kept), ((params, xs, carry, initial), rows, kept)
-
-
-def _forward_bwd(walk, residuals, cotangents):
-    # What is kept is a function of the operands, and `_backward` is differentiated with respect to those: nothing
-    # flows back through `kept`.
-    ct_ys, ct_last, _ = cotangents
-    return (*_backward(walk, *residuals, (ct_ys, ct_last)), None)
-
-
-def _backward_fwd(walk, operands, rows, kept, cotangents):
-    return _backward(walk, operands, rows, kept, cotangents), (operands, rows, cotangents)
-
-
-def _backward_bwd(walk, residuals, cotangents):
-    operands, rows, first_cotangents = residuals
-
-    def gradients(operands, first_cotangents):
-        return _reference_gradients(walk, operands, rows, first_cotangents)
-
-    ct_operands, ct_first = jax.vjp(gradients, operands, first_cotangents)[1](cotangents)
-    return ct_operands, None, None, ct_first
-
-
 _scan.defvjp(_scan_fwd, _scan_bwd)
-_forward.defvjp(_forward_fwd, _forward_bwd)
-_backward.defvjp(_backward_fwd, _backward_bwd)
+
+
+@_forward.defjvp
+def _forward_jvp(walk, primals, tangents):
+    operands, rows = primals
+    out = _forward(walk, operands, rows)
+    ct_ys, ct_last = jax.jvp(_reference(walk, rows), operands, tangents[0])[1]
+    # What is kept is a function of the operands, and `_backward` is differentiated with respect to those: no tangent
+    # travels through `kept`.
+    return out, (ct_ys, ct_last, _zeros(out[2]))
+
+
+@_backward.defjvp
+def _backward_jvp(walk, primals, tangents):
+    operands, rows, kept, cotangents = primals
+
+    def gradients(operands, cotangents):
+        return jax.vjp(_reference(walk, rows), *operands)[1](cotangents)
+
+    out = _backward(walk, operands, rows, kept, cotangents)
+    return out, jax.jvp(gradients, (operands, cotangents), (tangents[0], tangents[3]))[1]
 
 
 def _one_step(sequence: Any) -> Any:
