@@ -1,0 +1,128 @@
+"""The adjoint norm A(k): how much a change of the state k steps ago changes the loss now."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from recurrax.lag import scaled, trajectory
+from recurrax.lag.scaled import Scaled
+from recurrax.lag.trajectory import Trajectory
+from recurrax.typing import Array, Carry, Cell, Params
+
+
+class LagProfile(NamedTuple):
+    """Natural logs of gradient norms by lag.
+
+    lag: (T,) ints 0..T-1, steps back from each row's last step.
+    log_norm: a carry with an array (T, *batch) for each field, ln ‖∂L/∂field‖ with the other fields held fixed.
+    log_norm_joint: (T, *batch), all fields together.
+    log_norm_bptt: (T, *batch), ln ‖dL/dc‖ with h formed from the changed c; None for cells without a memory cell.
+
+    -inf is a norm that is zero; NaN marks the lags a row is too short for.
+    """
+
+    lag: Array
+    log_norm: Carry
+    log_norm_joint: Array
+    log_norm_bptt: Array | None
+
+
+def adjoint_profile(
+    cell: Cell,
+    params: Params,
+    xs: Array,
+    cotangent: Array | None = None,
+    carry: Carry | None = None,
+    *,
+    lengths: Array | None = None,
+) -> LagProfile:
+    """Measures ln A(k) = ln ‖∂L/∂s_{T-1-k}‖₂ for L = ⟨cotangent, y_{T-1}⟩ at every lag k, in one backward walk.
+
+    δs_{T-1} = (∂y_{T-1}/∂s_{T-1})ᵀ cotangent,  δs_tm1 = J_tᵀ δs_t with J_t = ∂s_t/∂s_tm1
+
+    δs is kept as a vector near 1 and a power of two, per row of the batch, so no lag underflows: float32 reaches
+    1e-403 and far beyond. A unit so saturated that its derivative rounds to 0 counts as 0.
+
+    Two readings of a memory cell's gradient exist. `log_norm.c` is the state adjoint: h_t and c_t are perturbed
+    independently. `log_norm_bptt` is the classic one, dL/dc_t = δc_t + (∂h_t/∂c_t)ᵀ δh_t, c_t being perturbed before
+    h_t is formed; it is measured for cells with a method `expose(params, carry, v) -> carry`, which forms a carry from
+    its memory alone (see `LSTM.expose`).
+
+    Args:
+        cell: any cell of the contract.
+        params: its parameters, finite.
+        xs: (T, *batch, D) inputs.
+        cotangent: (*batch, H), the gradient of the loss with respect to the last output; ones if None.
+        carry: the carry before the first step; the cell's initial carry if None.
+        lengths: (*batch,) ints in 0..T; lag 0 is then each row's own last step.
+
+    Returns:
+        A LagProfile in the carry's dtype.
+
+    Raises:
+        ValueError: an argument has the wrong shape, dtype or structure, or params is not finite.
+
+    References: Pascanu, Mikolov & Bengio (2013), eqs. 3-5; Gers, Schmidhuber & Cummins (2000) for the classic reading.
+
+    >>> import recurrax
+    >>> cell = recurrax.LSTM(4)
+    >>> params = jax.tree.map(jnp.zeros_like, cell.init(jax.random.key(0), input_size=2))
+    >>> profile = recurrax.lag.adjoint_profile(cell, params, jnp.ones((1000, 3, 2)))
+    >>> profile.log_norm_bptt.shape, round(float(profile.log_norm_bptt[999, 0] - profile.log_norm_bptt[0, 0]), 2)
+    ((1000, 3), -692.45)
+    """
+    carry, valid = trajectory.check(cell, params, xs, carry, lengths)
+    like = jax.eval_shape(cell.output, carry)
+    if cotangent is None:
+        cotangent = jnp.ones(like.shape, like.dtype)
+    if jnp.shape(cotangent) != like.shape or not jnp.issubdtype(jnp.result_type(cotangent), jnp.floating):
+        raise ValueError(
+            f"cotangent: expected floating (*batch, H) = {like.shape}, "
+            f"got {jnp.result_type(cotangent)} {jnp.shape(cotangent)}"
+        )
+    return _profile(cell, params, xs, jnp.asarray(cotangent, like.dtype), carry, valid, lengths)
+
+
+@partial(jax.jit, static_argnums=0)
+def _profile(
+    cell: Cell, params: Params, xs: Array, cotangent: Array, carry: Carry, valid: Array | None, lengths: Array | None
+) -> LagProfile:
+    # Reduced-precision products bend slopes near the critical point; an accelerator uses them unless told not to.
+    with jax.default_matmul_precision("highest"):
+        walked, last = trajectory.record(cell, params, xs, carry, valid)
+        _, pull_output = jax.vjp(cell.output, last)
+        (adjoint,) = pull_output(cotangent)
+        start = scaled.rescale(adjoint, jnp.zeros(xs.shape[1:-1], jnp.int32))
+
+        def body(adjoint: Scaled, at_t: Trajectory) -> tuple[Scaled, tuple[Any, Array, Array | None]]:
+            norms = scaled.log_norms(adjoint), scaled.log_norm_joint(adjoint), _classic(cell, params, at_t, adjoint)
+            pulled = trajectory.pull_back(cell, params, at_t, adjoint.value)
+            return scaled.rescale(pulled, adjoint.exponent), norms
+
+        _, by_step = jax.lax.scan(body, start, walked, reverse=True)
+    log_norm, joint, classic = jax.tree.map(lambda norm: by_lag(norm, lengths), by_step)
+    return LagProfile(jnp.arange(xs.shape[0]), log_norm, joint, classic)
+
+
+def _classic(cell: Cell, params: Params, at_t: Trajectory, adjoint: Scaled) -> Array | None:
+    """Ln ‖dL/dc_t‖: the adjoint of the whole carry pulled back through the forming of that carry from its memory."""
+    expose = getattr(cell, "expose", None)
+    if expose is None:
+        return None
+    stepped = cell.pointwise(params, at_t.entering, at_t.u, at_t.v)
+    _, pull = jax.vjp(lambda carry: expose(params, carry, at_t.v), stepped)
+    (total,) = pull(jax.tree.map(lambda ct, like: ct.astype(like.dtype), adjoint.value, stepped))
+    return scaled.log_norm_joint(scaled.rescale(total, adjoint.exponent))
+
+
+def by_lag(by_step: Array, lengths: Array | None) -> Array:
+    """(T, *batch) in order of time to order of lag, counted from each row's last step; NaN where there is no step."""
+    if lengths is None:
+        return by_step[::-1]
+    steps = by_step.shape[0]
+    lag = jnp.arange(steps).reshape((-1,) + (1,) * (by_step.ndim - 1))
+    step = lengths[None] - 1 - lag
+    found = jnp.take_along_axis(by_step, jnp.clip(step, 0, max(steps - 1, 0)), axis=0)
+    return jnp.where(step >= 0, found, jnp.nan)

@@ -1,0 +1,147 @@
+"""What a curve of log norms says in one number: the lag where it vanishes, its half-life, its rate."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class DecayFit(NamedTuple):
+    """ln A(k) ≈ intercept + rate · k for k_min <= k <= k_max.
+
+    rate: nats per step, negative where gradients vanish.
+    standard_error: of the rate, over independent samples; NaN with one sample.
+    intercept: nats, at lag 0.
+    window: (k_min, k_max), both included.
+    samples: how many independent samples there were.
+    collapsed: in how many of them a norm inside the window is exactly zero; one is enough to make the rate -inf.
+    """
+
+    rate: float
+    standard_error: float
+    intercept: float
+    window: tuple[int, int]
+    samples: int
+    collapsed: int
+
+
+def median_curve(log_norm: Any) -> np.ndarray:
+    """The median over all batch axes of ln A(k) - ln A(0), float64 (T,).
+
+    A norm of zero (-inf) counts as the smallest there is: leaving collapsed rows out would flatten the curve. Rows
+    too short for a lag (NaN) are not counted at that lag.
+
+    Raises:
+        ValueError: there is no lag or no row, or a row's norm at lag 0 is zero or not finite.
+    """
+    curves = _curves(log_norm)
+    if not np.isfinite(curves[0]).all():
+        raise ValueError("log_norm: expected finite values at lag 0, got a row that starts at zero, inf or NaN")
+    relative = np.sort(curves - curves[0], axis=1)  # NaN last
+    present = (~np.isnan(relative)).sum(axis=1)
+    low, high = (
+        np.take_along_axis(relative, np.maximum(middle, 0)[:, None], axis=1)[:, 0]
+        for middle in ((present - 1) // 2, present // 2)
+    )
+    return np.where(present % 2 == 1, low, 0.5 * (low + high))
+
+
+def vanish_lag(log_norm: Any, epsilon: float = 1e-6) -> float:
+    """K_ε: the first lag k at which the median over rows of A(k)/A(0) is below ε; inf if none is.
+
+    Args:
+        log_norm: (T, *batch) natural logs, a field of `LagProfile`.
+        epsilon: in (0, 1].
+
+    Returns:
+        A whole number of steps, as a float.
+
+    Raises:
+        ValueError: epsilon is out of range, or `log_norm` has no lag, no row, or a row that starts at zero.
+
+    >>> vanish_lag(-0.5 * np.arange(100.0))
+    28.0
+    """
+    if not 0 < epsilon <= 1:
+        raise ValueError(f"epsilon: expected a number in (0, 1], got {epsilon!r}")
+    below = np.flatnonzero(median_curve(log_norm) < math.log(epsilon))
+    return float(below[0]) if below.size else math.inf
+
+
+def half_life(log_norm: Any) -> float:
+    """Steps until the median over rows of A(k)/A(0) first falls to 1/2, interpolated in ln A; inf if it never does.
+
+    Of A(k) = f^k it is -ln 2 / ln f.
+
+    Args:
+        log_norm: (T, *batch) natural logs, a field of `LagProfile`.
+
+    Raises:
+        ValueError: `log_norm` has no lag, no row, or a row that starts at zero.
+
+    >>> round(half_life(np.log(0.9) * np.arange(100.0)), 3)
+    6.579
+    """
+    curve = median_curve(log_norm)
+    below = np.flatnonzero(curve <= -math.log(2))
+    if not below.size:
+        return math.inf
+    k = int(below[0])
+    before, after = float(curve[k - 1]), float(curve[k])
+    return float(k) if math.isinf(after) else k - 1 + (before + math.log(2)) / (before - after)
+
+
+def fit_decay(log_norm: Any, window: tuple[int, int]) -> DecayFit:
+    """Fits ln A(k) = intercept + rate · k by least squares inside a window of lags.
+
+    Each sample gets its own line; the rate is their mean, and its standard error their standard deviation over √n.
+    Lags of one sequence are correlated and say nothing about the error, samples do. The first batch axis holds the
+    samples (sequences, or seeds where there is one more axis); log norms are averaged over any further axes first.
+
+    Args:
+        log_norm: (T, *batch) natural logs, a field of `LagProfile`.
+        window: (k_min, k_max), both included; leave out the transient, and lags before burn-in from the first carry.
+
+    Raises:
+        ValueError: the window is not two ints 0 <= k_min < k_max < T, or a value inside it is NaN or +inf.
+
+    >>> fit = fit_decay(np.array([-0.4, -0.5, -0.6]) * np.arange(50.0)[:, None], window=(5, 40))
+    >>> round(fit.rate, 6), round(fit.standard_error, 4), fit.samples
+    (-0.5, 0.0577, 3)
+    """
+    curves = _curves(log_norm, per_sample=True)
+    k_min, k_max = check_window(window, curves.shape[0])
+    inside = curves[k_min : k_max + 1]
+    if np.isnan(inside).any() or np.isposinf(inside).any():
+        raise ValueError(f"log_norm: expected numbers below inf at lags {k_min}..{k_max}, got NaN or inf")
+    samples, collapsed = inside.shape[1], int(np.isneginf(inside).any(axis=0).sum())
+    if collapsed:
+        return DecayFit(-math.inf, math.nan, math.nan, (k_min, k_max), samples, collapsed)
+    lag = np.arange(k_min, k_max + 1, dtype=np.float64)
+    centred = lag - lag.mean()
+    rates = centred @ inside / (centred @ centred)
+    error = float(rates.std(ddof=1) / math.sqrt(samples)) if samples > 1 else math.nan
+    rate = float(rates.mean())
+    return DecayFit(rate, error, float(inside.mean()) - rate * float(lag.mean()), (k_min, k_max), samples, 0)
+
+
+def check_window(window: tuple[int, int], lags: int) -> tuple[int, int]:
+    """(k_min, k_max) as ints, or a ValueError."""
+    expected = f"window: expected (k_min, k_max), ints with 0 <= k_min < k_max < T = {lags}, got {window!r}"
+    try:
+        k_min, k_max = (int(k) for k in window)
+    except (TypeError, ValueError):
+        raise ValueError(expected) from None
+    if (k_min, k_max) != tuple(window) or not 0 <= k_min < k_max < lags:
+        raise ValueError(expected)
+    return k_min, k_max
+
+
+def _curves(log_norm: Any, per_sample: bool = False) -> np.ndarray:
+    """(T, rows) in float64: every row of the batch, or the means over all but the first batch axis."""
+    curves = np.asarray(log_norm, np.float64)
+    if curves.ndim == 0 or curves.size == 0:
+        raise ValueError(f"log_norm: expected (T, *batch) with at least one lag and one row, got shape {curves.shape}")
+    if per_sample and curves.ndim > 2:
+        curves = curves.mean(axis=tuple(range(2, curves.ndim)))
+    return curves.reshape(curves.shape[0], -1)
