@@ -27,3 +27,11 @@ def x64():
     """Float64 for this test alone; without it JAX turns float64 into float32."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def quick_compile():
+    """XLA without most of its optimisations, for tests of values that compile many programs and run each once."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
