@@ -1,0 +1,53 @@
+# make demo    the decay of gradients with time lag, measured and plotted, in about three minutes
+# make test    the whole suite
+# Both are complete on a machine with Python 3.11 or newer and venv. PYTHON chooses the interpreter, VENV the folder
+# of the environment, JOBS the processes of the suite, ARGS is handed to what runs.
+
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
+	"$$name" -c "import sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null && echo "$$name" && break; done)
+VENV ?= .venv
+JOBS ?= 2
+ARGS ?=
+UV ?= uv
+
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+COMPILE := $(UV) pip compile pyproject.toml --quiet --universal --generate-hashes --extra experiments --group dev
+
+.PHONY: demo test lint format mutants requirements clean
+
+demo: $(READY)
+	$(BIN)/python experiments/gradient_decay.py $(ARGS)
+
+test: $(READY)
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+# Every deliberate bug in turn, each to be caught by the suite: minutes per bug, so not part of `make test`.
+mutants: $(READY)
+	$(BIN)/python -m pytest -n $(JOBS) -m mutants $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Keeps the pins that still fit; ARGS=--upgrade renews them all. "fewest" keeps Python 3.11's file to one version of
+# each package, the one that 3.11 can have.
+requirements:
+	$(COMPILE) --python-version 3.11 --fork-strategy fewest $(ARGS) --output-file requirements/py311.txt
+	$(COMPILE) --python-version 3.12 $(ARGS) --output-file requirements/py312.txt
+
+clean:
+	rm -rf $(VENV)
+
+$(READY): pyproject.toml requirements/py311.txt requirements/py312.txt
+	@test -n "$(PYTHON)" || { echo "recurrax needs Python 3.11 or newer; make PYTHON=/path/to/python names one" >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement \
+		requirements/$$($(BIN)/python -c "import sys; print('py311' if sys.version_info < (3, 12) else 'py312')").txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
