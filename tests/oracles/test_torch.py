@@ -41,7 +41,7 @@ def cell_of(spec, hidden_size):
 
 
 def params_of(spec, inputs, suffix):
-    """PyTorch's arrays (G*H, D), (G*H, H), (G*H,), (G*H,) in the layout of the cells here; gates have the same order."""
+    """PyTorch's arrays (G*H, D), (G*H, H), (G*H,), (G*H,) in the cells' layout; gates have the same order."""
     kernel, recurrent_kernel = inputs[f"weight_ih_{suffix}"], inputs[f"weight_hh_{suffix}"]
     size = recurrent_kernel.shape[1]
     gates = recurrent_kernel.shape[0] // size
@@ -132,4 +132,5 @@ def test_torch(case, implementation, recorded, x64, quick_compile):
     assert_close({name: gradient[name] for name in expected}, expected, "float64")
     assert_close(hvp, part(recorded, case, "hvp"), "float64", SECOND_RTOL)
     assert set(expected) >= {"x", "h0", "weight_ih_l0", "weight_hh_l0"}
-    assert RTOL["float64"] <= 1e-12 and SECOND_RTOL["float64"] <= 1e-10
+    assert RTOL["float64"] <= 1e-12
+    assert SECOND_RTOL["float64"] <= 1e-10

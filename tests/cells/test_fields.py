@@ -1,0 +1,58 @@
+"""Fields and names: what is accepted, and one sentence for what is not."""
+
+import dataclasses
+
+import jax
+import pytest
+
+from recurrax import GRU, LSTM, Elman, cells
+
+BAD_FIELDS = [
+    (lambda: LSTM(0), "hidden_size: expected a positive int, got 0"),
+    (lambda: GRU(-1), "hidden_size: expected a positive int, got -1"),
+    (lambda: Elman(2.0), r"hidden_size: expected a positive int, got 2\.0"),
+    (lambda: Elman(True), "hidden_size: expected a positive int, got True"),
+    (lambda: Elman(2, activation="gelu"), "activation: unknown value 'gelu'; expected one of tanh, relu, identity"),
+    (lambda: LSTM(2, kernel_init="he"), "kernel_init: unknown value 'he'"),
+    (lambda: GRU(2, recurrent_init="he"), "recurrent_init: unknown value 'he'"),
+    (lambda: Elman(2, bias_init="ones"), "bias_init: unknown value 'ones'; expected one of zeros, uniform"),
+    (lambda: LSTM(2, forget_bias="chronos"), "forget_bias: unknown value 'chronos'"),
+    (lambda: LSTM(2, forget_bias=float("nan")), "forget_bias: expected a finite float or 'chrono', got nan"),
+    (lambda: LSTM(2, forget_bias=None), "forget_bias: expected a finite float or 'chrono', got None"),
+    (lambda: LSTM(2, t_max=2), "t_max: expected an int of at least 3 steps, got 2"),
+    (lambda: LSTM(2, t_max=50.0), r"t_max: expected an int of at least 3 steps, got 50\.0"),
+    (lambda: GRU(2, reset_after=1), "reset_after: expected True or False, got 1"),
+    (lambda: LSTM(2).init(jax.random.key(0), 0), "input_size: expected a positive int, got 0"),
+    (lambda: GRU(2).init(jax.random.key(0), 3.0), r"input_size: expected a positive int, got 3\.0"),
+    (lambda: cells.named("lstn"), "cell: unknown name 'lstn'; expected one of Elman, GRU, LSTM"),
+]
+
+
+@pytest.mark.parametrize(("build", "sentence"), BAD_FIELDS, ids=[sentence for _, sentence in BAD_FIELDS])
+def test_a_bad_field_is_named(build, sentence):
+    with pytest.raises(ValueError, match="^" + sentence) as error:
+        build()
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("cell", cells.ALL)
+def test_named(cell):
+    assert cells.named(cell.__name__) is cell
+    assert cells.named(cell.__name__.lower()) is cell
+    assert cells.named(cell.__name__.upper()) is cell
+
+
+@pytest.mark.parametrize("cell", cells.ALL)
+def test_a_cell_is_a_frozen_value(cell):
+    one, same, other = cell(3), cell(3), cell(4)
+    assert one == same
+    assert hash(one) == hash(same)
+    assert one != other
+    assert one == dataclasses.replace(other, hidden_size=3)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        one.hidden_size = 5
+    assert reads_like_its_call(one)
+
+
+def reads_like_its_call(cell):
+    return repr(cell).startswith(f"{type(cell).__name__}(hidden_size={cell.hidden_size}")

@@ -1,0 +1,108 @@
+"""What initialisation draws: per gate, with the bounds and variances its name promises."""
+
+from itertools import pairwise
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from recurrax import GRU, LSTM, Elman, cells
+from recurrax.cells import initializers
+
+KEY = jax.random.key(7)
+
+
+def gates_of(kernel):
+    return np.moveaxis(np.asarray(kernel, np.float64), 1, 0)
+
+
+@pytest.mark.parametrize("cell", [Elman(8), LSTM(8), GRU(8), GRU(8, reset_after=False)], ids=repr)
+def test_every_gate_is_orthogonal_by_itself(cell):
+    gates = gates_of(cell.init(KEY, 3).recurrent_kernel)
+    for U in gates:
+        np.testing.assert_allclose(U.T @ U, np.eye(8), atol=1e-6)
+    for first, second in pairwise(gates):
+        assert np.max(np.abs(first - second)) > 0.1, "each gate has a draw of its own"
+
+
+@pytest.mark.parametrize(("name", "fan_in", "size"), [("orthogonal", 3, 8), ("orthogonal", 8, 3)])
+def test_a_rectangular_gate_has_orthonormal_rows_or_columns(name, fan_in, size):
+    for W in gates_of(initializers.kernel(name, KEY, fan_in, 2, size, jnp.float32)):
+        product = W @ W.T if fan_in < size else W.T @ W
+        np.testing.assert_allclose(product, np.eye(min(fan_in, size)), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "bound", "variance"),
+    [
+        ("glorot", np.sqrt(6 / (200 + 50)), 2 / (200 + 50)),
+        ("uniform", 1 / np.sqrt(50), 1 / (3 * 50)),
+        # A normal cut at two deviations and stretched back to variance 1/fan_in reaches 2/0.8796 of one.
+        ("lecun", 2 / 0.87962566103423978 / np.sqrt(200), 1 / 200),
+    ],
+)
+def test_bounds_and_variances_are_those_of_one_gate(name, bound, variance):
+    gates, fan_in, size = 3, 200, 50
+    for W in gates_of(initializers.kernel(name, KEY, fan_in, gates, size, jnp.float32)):
+        assert np.max(np.abs(W)) <= bound * (1 + 1e-6)
+        assert np.max(np.abs(W)) >= 0.95 * bound
+        # 10,000 draws: the mean is within 5 deviations, the variance within 10 %.
+        assert abs(np.mean(W)) < 5 * np.sqrt(variance / W.size)
+        np.testing.assert_allclose(np.var(W), variance, rtol=0.1)
+
+
+def test_identity():
+    for W in gates_of(initializers.kernel("identity", KEY, 4, 2, 4, jnp.float32)):
+        np.testing.assert_array_equal(W, np.eye(4))
+
+
+def test_biases():
+    np.testing.assert_array_equal(Elman(3).init(KEY, 2).bias, 0)
+    bias = np.asarray(Elman(400, bias_init="uniform", recurrent_init="identity").init(KEY, 2).bias)
+    assert 0.9 / 20 < np.max(np.abs(bias)) <= 1 / 20
+
+
+@pytest.mark.parametrize("forget_bias", [0.0, 1.0, -2.5, 3])
+def test_the_forget_bias_is_added_to_f_alone(forget_bias):
+    bias = LSTM(3, forget_bias=forget_bias).init(KEY, 2).bias
+    np.testing.assert_array_equal(bias, np.outer([0, 1, 0, 0], [forget_bias] * 3))
+
+
+def test_the_forget_bias_is_added_to_what_is_drawn():
+    plain = LSTM(3, forget_bias=0.0, bias_init="uniform").init(KEY, 2).bias
+    raised = LSTM(3, forget_bias=2.0, bias_init="uniform").init(KEY, 2).bias
+    np.testing.assert_allclose(raised - plain, np.outer([0, 1, 0, 0], [2.0] * 3), atol=1e-6)
+
+
+@pytest.mark.parametrize("t_max", [50, 1000])
+def test_chrono_spans_its_time_scales_once(t_max):
+    """T = 1/(1-σ(b_f)) - 1 is uniform on (1, t_max-1); two biases drawn so would square it (mean near t_max²/4)."""
+    cell = LSTM(40, forget_bias="chrono", t_max=t_max, recurrent_init="identity")
+    bias = jax.vmap(lambda key: cell.init(key, 2).bias)(jax.random.split(KEY, 100))
+    b_i, b_f, b_g, b_o = np.asarray(jnp.moveaxis(bias, 1, 0), np.float64).reshape(4, -1)
+    np.testing.assert_array_equal(b_i, -b_f)
+    np.testing.assert_array_equal([b_g, b_o], 0)
+    span = 1 + np.exp(b_f)  # 1/(1-σ(b_f))
+    assert span.min() >= 2
+    assert span.max() <= t_max
+    deviation = (t_max - 2) / np.sqrt(12 * b_f.size)
+    assert abs(span.mean() - (1 + t_max / 2)) < 5 * deviation
+    np.testing.assert_allclose(span.var(), (t_max - 2) ** 2 / 12, rtol=0.1)
+
+
+@pytest.mark.parametrize("cell", [cell(3) for cell in cells.ALL], ids=repr)
+def test_dtype_shapes_and_keys(cell):
+    for dtype in (jnp.float32, jnp.bfloat16):
+        assert {leaf.dtype for leaf in jax.tree.leaves(cell.init(KEY, 2, dtype))} == {jnp.dtype(dtype)}
+    params, same, other = cell.init(KEY, 2), cell.init(KEY, 2), cell.init(jax.random.key(8), 2)
+    gates = params.bias.shape[0]
+    assert (params.kernel.shape, params.recurrent_kernel.shape) == ((2, gates, 3), (3, gates, 3))
+    np.testing.assert_array_equal(params.kernel, same.kernel)
+    assert not np.array_equal(params.kernel, other.kernel)
+    assert not np.array_equal(params.recurrent_kernel, other.recurrent_kernel)
+
+
+def test_the_recurrent_bias_of_a_gru():
+    assert GRU(3).init(KEY, 2).recurrent_bias.shape == (3,)
+    assert GRU(3, reset_after=False).init(KEY, 2).recurrent_bias is None
