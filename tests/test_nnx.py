@@ -1,5 +1,7 @@
 """`recurrax.nnx.RNN`: `recurrax.scan` and nothing else, with Flax's conventions around it."""
 
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -270,3 +272,10 @@ def test_bad_input_is_one_sentence(build, message):
 def test_cells_of_equal_value_make_equal_layers():
     rnn, again = layer(replace(LSTM(H), forget_bias=2.0)), layer(LSTM(H, forget_bias=2.0))
     assert nnx.split(rnn)[0] == nnx.split(again)[0]
+
+
+def test_flax_is_loaded_when_its_layers_are_first_touched():
+    code = "import sys, recurrax; print('flax' in sys.modules); recurrax.nnx.RNN; recurrax.linen.RNN; recurrax.nope"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert ended.stdout == "False\n"
+    assert ended.stderr.endswith("AttributeError: module 'recurrax' has no attribute 'nope'\n")
