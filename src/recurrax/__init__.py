@@ -3,12 +3,12 @@
 from importlib import import_module
 from types import ModuleType
 
-from recurrax import cells, lag
+from recurrax import cells, lag, tasks, train
 from recurrax.cells import GRU, LSTM, Elman
 from recurrax.kernels import ScanResult, check_cell, scan
 from recurrax.typing import Cell
 
-__all__ = ["GRU", "LSTM", "Cell", "Elman", "ScanResult", "cells", "check_cell", "lag", "scan"]
+__all__ = ["GRU", "LSTM", "Cell", "Elman", "ScanResult", "cells", "check_cell", "lag", "scan", "tasks", "train"]
 __version__ = "0.1.0"
 
 

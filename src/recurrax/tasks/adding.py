@@ -56,11 +56,12 @@ class Adding:
 
     def batch(self, key: Key, batch_size: int) -> Batch:
         check_positive("batch_size", batch_size)
-        value_key, first_key, second_key = jax.random.split(key, 3)
-        u = jax.random.uniform(value_key, (self.length, batch_size), jnp.float32)
+        # One draw for values and positions: the generator is most of what there is to compile here.
+        drawn = jax.random.uniform(key, (self.length + 2, batch_size), jnp.float32)
+        u, v, w = jnp.split(drawn, [self.length, self.length + 1])
         half = self.length // 2
-        p = jax.random.randint(first_key, (1, batch_size), 0, half)
-        q = jax.random.randint(second_key, (1, batch_size), half, self.length)
+        p = jnp.floor(v * half)
+        q = half + jnp.floor(w * (self.length - half))
         t = jnp.arange(self.length)[:, None]
         marked = (t == p) | (t == q)
         targets = jnp.sum(jnp.where(marked, u, 0), axis=0)

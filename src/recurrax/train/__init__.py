@@ -1,0 +1,30 @@
+"""Training: Optax loops over seeds, and folders that hold what a run found.
+
+Losses, batches and probes come in as arguments; nothing here knows a task or an instrument.
+"""
+
+from recurrax.train.clip import ClipState, clip_by_global_norm
+from recurrax.train.keys import batch_key, init_key, probe_key
+from recurrax.train.loop import Chunk, Fitted, Training, chunks, fit, log_spaced
+from recurrax.train.nonfinite import NonFiniteError
+from recurrax.train.program import Metrics, State
+from recurrax.train.readout import Readout, ReadoutParams
+
+__all__ = [
+    "Chunk",
+    "ClipState",
+    "Fitted",
+    "Metrics",
+    "NonFiniteError",
+    "Readout",
+    "ReadoutParams",
+    "State",
+    "Training",
+    "batch_key",
+    "chunks",
+    "clip_by_global_norm",
+    "fit",
+    "init_key",
+    "log_spaced",
+    "probe_key",
+]

@@ -1,0 +1,219 @@
+"""The training loop: chunks of compiled steps, metrics leaving the device once per chunk, probes between chunks."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from recurrax.train.keys import probe_key
+from recurrax.train.nonfinite import NonFiniteError, describe
+from recurrax.train.program import Metrics, Program, State, compile_program
+from recurrax.train.progress import bar
+from recurrax.typing import Array, Key, Params
+
+Probe = Callable[[Params, Key], Any]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What to train, on what, for how long, and what to look at meanwhile.
+
+    Fields:
+        loss: (params, batch) to a scalar, pure.
+        init: key to params, any pytree of floating arrays.
+        optimizer: an Optax transformation.
+        batch: key to whatever `loss` takes, pure; the key is a function of (seed, step).
+        seeds: S ints; every seed is a whole training of its own, all in one program.
+        steps: number of updates.
+        chunk: steps per call of the compiled program. Metrics reach Python, and a run can stop, once per chunk.
+        max_norm: global-norm clipping before the optimizer; inf only measures.
+        probes: name to a pure (params, key) -> pytree, with the same key at every step.
+        probe_steps: after how many updates the probes are evaluated; 0 is before the first.
+        continue_others: whether seeds go on when another one has met an inf or a NaN.
+        vmap: whether seeds run side by side (`vmap`) or one after another, in one program either way; if None, side by
+            side except on CPU, where one after another is no slower and takes less memory.
+
+    Raises:
+        ValueError: a field has a value that cannot be meant.
+    """
+
+    loss: Callable[[Params, Any], Array]
+    init: Callable[[Key], Params]
+    optimizer: optax.GradientTransformation
+    batch: Callable[[Key], Any]
+    seeds: Sequence[int] = (0,)
+    steps: int = 1000
+    chunk: int = 50
+    max_norm: float = math.inf
+    probes: Mapping[str, Probe] = field(default_factory=dict)
+    probe_steps: Sequence[int] = ()
+    continue_others: bool = False
+    vmap: bool | None = None
+
+    def __post_init__(self):
+        seeds, probe_steps = list(self.seeds), list(self.probe_steps)
+        if not seeds or len(set(seeds)) < len(seeds) or not all(_is_int(seed, 0, 2**32 - 1) for seed in seeds):
+            raise ValueError(f"seeds: expected distinct ints in 0..2^32-1, at least one, got {seeds}")
+        if not _is_int(self.steps, 0):
+            raise ValueError(f"steps: expected an int of at least 0, got {self.steps!r}")
+        if not _is_int(self.chunk, 1):
+            raise ValueError(f"chunk: expected an int of at least 1, got {self.chunk!r}")
+        if not all(_is_int(step, 0, self.steps) for step in probe_steps):
+            raise ValueError(f"probe_steps: expected ints in 0..{self.steps}, got {probe_steps}")
+
+
+class Chunk(NamedTuple):
+    """What is known after a chunk.
+
+    state; metrics, NumPy arrays (n, S) of its n steps, those before `state.step`; probes, name to a pytree of NumPy
+    arrays (S, ...), None where `state.step` is not a probe step.
+    """
+
+    state: State
+    metrics: Metrics
+    probes: dict[str, Any] | None
+
+
+class Fitted(NamedTuple):
+    """A finished training.
+
+    state; metrics, NumPy arrays (steps, S); probes, name to a pytree of NumPy arrays (P, S, ...) for the P
+    `probe_steps`, which are in order.
+    """
+
+    state: State
+    metrics: Metrics
+    probe_steps: np.ndarray
+    probes: dict[str, Any]
+
+
+def log_spaced(steps: int, count: int) -> tuple[int, ...]:
+    """At most `count` steps from 0 to `steps`, both included, evenly spaced in log(1 + step).
+
+    >>> log_spaced(1000, 6)
+    (0, 3, 15, 62, 250, 1000)
+    """
+    exponents = np.linspace(0, math.log1p(steps), max(count, 2))
+    return tuple(sorted({round(math.expm1(exponent)) for exponent in exponents}))
+
+
+def chunks(training: Training, state: State | None = None) -> Iterator[Chunk]:
+    """Trains, yielding after every chunk.
+
+    Chunks end at multiples of `training.chunk`, at probe steps and at the end. Cutting training anywhere and going on
+    from the yielded state gives what the uncut training gives, bit for bit on CPU.
+
+    Args:
+        training: what to do.
+        state: where to go on from; from the start if None, in which case probes at step 0 come first, in a chunk of no
+            steps.
+
+    Yields:
+        A Chunk after each chunk.
+
+    Raises:
+        NonFiniteError: after yielding the chunk in which a seed met an inf or a NaN; with `continue_others`, once no
+            seed is left.
+        ValueError: `state` is of other seeds or beyond the last step.
+    """
+    program = compile_program(
+        training.loss,
+        training.init,
+        training.optimizer,
+        training.batch,
+        max_norm=training.max_norm,
+        chunk=training.chunk,
+        vmap=jax.default_backend() != "cpu" if training.vmap is None else training.vmap,
+    )
+    probe = _compile_probes(training.probes)
+    probe_steps = set(training.probe_steps) if training.probes else set()
+    if state is None:
+        state = program.start(jnp.asarray(list(training.seeds), jnp.uint32))
+        if 0 in probe_steps:
+            yield Chunk(state, _no_metrics(program, state), probe(state))
+    _check_state(training, state)
+    step = int(state.step)
+    while step < training.steps:
+        following = [probe_step for probe_step in probe_steps if probe_step > step]
+        end = min([step - step % training.chunk + training.chunk, training.steps, *following])
+        state, table = program.run(state, end - step)
+        metrics = jax.tree.map(lambda column, n=end - step: column[:n], jax.device_get(table))
+        step = end
+        yield Chunk(state, metrics, probe(state) if step in probe_steps else None)
+        failed = np.asarray(state.failed_at) >= 0
+        if failed.all() or (failed.any() and not training.continue_others):
+            raise NonFiniteError(describe(program, state), state)
+
+
+def fit(training: Training, state: State | None = None, *, progress: bool = True) -> Fitted:
+    """Trains to the end.
+
+    Args:
+        training: what to do.
+        state: where to go on from; from the start if None. Metrics and probes are then those of the steps done here.
+        progress: whether to draw a bar.
+
+    Returns:
+        The last state, metrics of every step and probes at every probe step.
+
+    Raises:
+        NonFiniteError: a seed met an inf or a NaN; its `state` holds the last finite parameters.
+
+    >>> import optax
+    >>> fitted = fit(
+    ...     Training(
+    ...         loss=lambda w, target: (w - target) ** 2,
+    ...         init=lambda key: jnp.zeros(()),
+    ...         optimizer=optax.sgd(0.25),
+    ...         batch=lambda key: 3.0,
+    ...         seeds=(0, 1),
+    ...         steps=20,
+    ...     ),
+    ...     progress=False,
+    ... )
+    >>> fitted.metrics.loss.shape, fitted.state.params.round(1).tolist()
+    ((20, 2), [3.0, 3.0])
+    """
+    parts: list[Chunk] = []
+    with bar(training.steps, show=progress) as advance:
+        for part in chunks(training, state):
+            parts.append(part)
+            advance(int(part.state.step), np.asarray(part.metrics.loss))
+    if not parts:
+        raise ValueError(f"steps: nothing to do, the state is already at step {training.steps}")
+    probed = [part for part in parts if part.probes is not None]
+    return Fitted(
+        state=parts[-1].state,
+        metrics=jax.tree.map(lambda *columns: np.concatenate(columns), *[part.metrics for part in parts]),
+        probe_steps=np.array([int(part.state.step) for part in probed], np.int64),
+        probes=jax.tree.map(lambda *values: np.stack(values), *[part.probes for part in probed]) if probed else {},
+    )
+
+
+def _compile_probes(probes: Mapping[str, Probe]) -> Callable[[State], dict[str, Any]]:
+    def probe_seed(params: Params, seed: Array) -> dict[str, Any]:
+        return {name: probe(params, probe_key(seed)) for name, probe in probes.items()}
+
+    over_seeds = jax.jit(jax.vmap(probe_seed))
+    return lambda state: jax.device_get(over_seeds(state.params, state.seeds))
+
+
+def _no_metrics(program: Program, state: State) -> Metrics:
+    table = jax.device_get(program.run(state, 0)[1])
+    return jax.tree.map(lambda column: column[:0], table)
+
+
+def _check_state(training: Training, state: State) -> None:
+    if np.asarray(state.seeds).tolist() != list(training.seeds):
+        raise ValueError(f"state: it is of seeds {np.asarray(state.seeds).tolist()}, not {list(training.seeds)}")
+    if int(state.step) > training.steps:
+        raise ValueError(f"state: it is at step {int(state.step)}, beyond the last, {training.steps}")
+
+
+def _is_int(value: Any, least: int, most: float = math.inf) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and least <= int(value) <= most

@@ -1,0 +1,37 @@
+"""Saying which number stopped being finite, where and when."""
+
+import jax
+import numpy as np
+
+from recurrax.train.program import Program, State, Step
+
+
+class NonFiniteError(FloatingPointError):
+    """A loss, gradient or parameter became inf or NaN; `state` holds the parameters from before that step."""
+
+    def __init__(self, message: str, state: State):
+        super().__init__(message)
+        self.state = state
+
+
+def describe(program: Program, state: State) -> str:
+    """One sentence naming step, seed and tensors of every seed that failed, by taking the refused steps again."""
+    stories = []
+    for row, (seed, step) in enumerate(zip(state.seeds.tolist(), state.failed_at.tolist(), strict=True)):
+        if step >= 0:
+            names = nonfinite_names(program.retake(state, row))
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            stories.append(f"seed {seed} at step {step} in {', '.join(names[:3])}{more}")
+    return f"not finite: {'; '.join(stories)}; that step was not taken"
+
+
+def nonfinite_names(taken: Step) -> list[str]:
+    """Paths of the tensors that hold an inf or a NaN: the loss first, then gradients, then parameters.
+
+    >>> nonfinite_names(Step(np.inf, {"w": np.zeros(2)}, {"w": np.array([0.0, np.nan])}))
+    ['loss', 'parameters.w']
+    """
+    leaves = jax.tree.leaves_with_path(taken)
+    return [
+        jax.tree_util.keystr(path, simple=True, separator=".") for path, leaf in leaves if not np.isfinite(leaf).all()
+    ]

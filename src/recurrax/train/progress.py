@@ -1,0 +1,36 @@
+"""One bar for a training, drawn outside the compiled program."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+
+@contextmanager
+def bar(total: int, *, title: str = "training", show: bool = True) -> Iterator[Callable[[int, np.ndarray], None]]:
+    """A bar of `total` steps on standard error; call what it yields with (steps done, losses (n, S)).
+
+    Nothing is drawn where `show` is False or standard error is not a terminal.
+    """
+    if not show:
+        yield lambda done, losses: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[loss]}"),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, refresh_per_second=4, disable=not console.is_terminal) as progress:
+        task = progress.add_task(title, total=total, loss="")
+
+        def advance(done: int, losses: np.ndarray) -> None:
+            text = f"loss {np.median(losses[-1]):.4g}" if len(losses) else ""
+            progress.update(task, completed=done, loss=text)
+
+        yield advance
