@@ -9,6 +9,7 @@ from recurrax.train.loop import Chunk, Fitted, Training, chunks, fit, log_spaced
 from recurrax.train.nonfinite import NonFiniteError
 from recurrax.train.program import Metrics, State
 from recurrax.train.readout import Readout, ReadoutParams
+from recurrax.train.run_folder import RunFolder, config_hash, open_run, run_path
 
 __all__ = [
     "Chunk",
@@ -18,13 +19,17 @@ __all__ = [
     "NonFiniteError",
     "Readout",
     "ReadoutParams",
+    "RunFolder",
     "State",
     "Training",
     "batch_key",
     "chunks",
     "clip_by_global_norm",
+    "config_hash",
     "fit",
     "init_key",
     "log_spaced",
+    "open_run",
     "probe_key",
+    "run_path",
 ]
