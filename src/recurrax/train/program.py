@@ -71,7 +71,7 @@ def compile_program(
     chunk: int,
     vmap: bool,
 ) -> Program:
-    """Builds the two functions of a training; both are compiled when first called.
+    """Builds the functions of a training; those that take steps are compiled when first called.
 
     One step of one seed: g = ∂loss/∂θ on the batch of (seed, step), clipped; θ ← θ + optimizer(g). Where the loss, g or
     the new θ holds an inf or a NaN, the step is not taken, and that seed stays as it is from there on.
@@ -85,7 +85,8 @@ def compile_program(
         return params, optimizer.init(params), jnp.array(-1, jnp.int32)
 
     def start(seeds: Array) -> State:
-        params, opt_state, failed_at = over_seeds(start_seed)(seeds)
+        # Not one program: seconds of compiling for what is done once, and its parts, the draws, are compiled anyway.
+        params, opt_state, failed_at = jax.vmap(start_seed)(seeds)
         return State(params, opt_state, jnp.zeros((), jnp.int32), seeds, failed_at)
 
     def take(seed: Array, step: Array, params: Params, opt_state: Any) -> tuple[Step, Any]:
@@ -130,7 +131,7 @@ def compile_program(
         )
         return take(seed, step, params, opt_state)[0]
 
-    return Program(start=jax.jit(start), run=jax.jit(run), retake=jax.jit(retake))
+    return Program(start=start, run=jax.jit(run), retake=jax.jit(retake))
 
 
 def _one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
