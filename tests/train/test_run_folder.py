@@ -26,7 +26,9 @@ def test_a_run_leaves_what_it_should_where_it_should(tmp_path):
         run.save_arrays({"loss": np.ones(3)})
         run.save_summary({"loss": 0.25})
     assert run.path == tmp_path / "decay" / f"lstm-b1-{train.config_hash(CONFIG)}"
-    assert sorted(os.listdir(run.path)) == ["arrays.npz", "config.json", "metrics.jsonl", "run.json", "summary.json"]
+    assert sorted(os.listdir(run.path)) == [
+        ".lock", "arrays.npz", "config.json", "metrics.jsonl", "run.json", "summary.json",
+    ]  # fmt: skip
     assert record(run)["status"] == "finished"
     assert record(run)["command"] == "python decay.py --steps 3"
     assert run.metrics()[2] == {"step": 2, "loss": 0.25, "log_gradient_norm": None}

@@ -4,29 +4,35 @@ Losses, batches and probes come in as arguments; nothing here knows a task or an
 """
 
 from recurrax.train.clip import ClipState, clip_by_global_norm
+from recurrax.train.interrupt import Stopped
 from recurrax.train.keys import batch_key, init_key, probe_key
+from recurrax.train.lock import LockedError
 from recurrax.train.loop import Chunk, Fitted, Training, chunks, fit, log_spaced
 from recurrax.train.nonfinite import NonFiniteError
 from recurrax.train.program import Metrics, State
 from recurrax.train.readout import Readout, ReadoutParams
 from recurrax.train.run_folder import RunFolder, config_hash, open_run, run_path
+from recurrax.train.saved import fit_saved
 
 __all__ = [
     "Chunk",
     "ClipState",
     "Fitted",
+    "LockedError",
     "Metrics",
     "NonFiniteError",
     "Readout",
     "ReadoutParams",
     "RunFolder",
     "State",
+    "Stopped",
     "Training",
     "batch_key",
     "chunks",
     "clip_by_global_norm",
     "config_hash",
     "fit",
+    "fit_saved",
     "init_key",
     "log_spaced",
     "open_run",

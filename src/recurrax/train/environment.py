@@ -50,7 +50,7 @@ def command_line(arguments: Sequence[str]) -> str:
 
 def resume_command() -> str:
     """The command that goes on with this program's run, to be typed where this one was."""
-    return shlex.join([sys.executable, *sys.argv])
+    return shlex.join([sys.executable, *sys.orig_argv[1:]])
 
 
 def _without_folders(argument: str) -> str:

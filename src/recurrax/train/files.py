@@ -1,10 +1,11 @@
 """Files that are whole or not there: written aside, flushed to disk, then renamed."""
 
+import errno
 import json
 import math
 import os
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -98,6 +99,19 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic | jax.Array):
         return plain(value.tolist())
     raise ValueError(f"config: expected numbers, texts and collections of them, got a {type(value).__name__}")
+
+
+def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Appends one line of JSON per record, each in one write.
+
+    Raises:
+        OSError: a line could not be written whole.
+    """
+    with open(path, "ab", buffering=0) as file:
+        for record in records:
+            line = (json.dumps(plain(record), allow_nan=False) + "\n").encode()
+            if file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, f"no space left for a whole line of {path}")
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:

@@ -121,22 +121,15 @@ def chunks(training: Training, state: State | None = None) -> Iterator[Chunk]:
             seed is left.
         ValueError: `state` is of other seeds or beyond the last step.
     """
-    program = compile_program(
-        training.loss,
-        training.init,
-        training.optimizer,
-        training.batch,
-        max_norm=training.max_norm,
-        chunk=training.chunk,
-        vmap=jax.default_backend() != "cpu" if training.vmap is None else training.vmap,
-    )
-    probe = _compile_probes(training.probes)
+    program = _compile(training)
+    probe = jax.jit(_over_seeds(training.probes))
     probe_steps = set(training.probe_steps) if training.probes else set()
     if state is None:
         state = program.start(jnp.asarray(list(training.seeds), jnp.uint32))
         if 0 in probe_steps:
-            yield Chunk(state, _no_metrics(program, state), probe(state))
+            yield Chunk(state, _no_metrics(program, state), jax.device_get(probe(state.params, state.seeds)))
     _check_state(training, state)
+    _check_finite(training, program, state)
     step = int(state.step)
     while step < training.steps:
         following = [probe_step for probe_step in probe_steps if probe_step > step]
@@ -144,10 +137,9 @@ def chunks(training: Training, state: State | None = None) -> Iterator[Chunk]:
         state, table = program.run(state, end - step)
         metrics = jax.tree.map(lambda column, n=end - step: column[:n], jax.device_get(table))
         step = end
-        yield Chunk(state, metrics, probe(state) if step in probe_steps else None)
-        failed = np.asarray(state.failed_at) >= 0
-        if failed.all() or (failed.any() and not training.continue_others):
-            raise NonFiniteError(describe(program, state), state)
+        probes = jax.device_get(probe(state.params, state.seeds)) if step in probe_steps else None
+        yield Chunk(state, metrics, probes)
+        _check_finite(training, program, state)
 
 
 def fit(training: Training, state: State | None = None, *, progress: bool = True) -> Fitted:
@@ -186,21 +178,57 @@ def fit(training: Training, state: State | None = None, *, progress: bool = True
             advance(int(part.state.step), np.asarray(part.metrics.loss))
     if not parts:
         raise ValueError(f"steps: nothing to do, the state is already at step {training.steps}")
-    probed = [part for part in parts if part.probes is not None]
+    return join(parts)
+
+
+def join(parts: Sequence[Chunk], before: Fitted | None = None) -> Fitted:
+    """Everything measured in `parts`, at least one, and `before` them."""
+    metrics = [part.metrics for part in parts]
+    probe_steps = [int(part.state.step) for part in parts if part.probes is not None]
+    probes = [jax.tree.map(lambda value: value[None], part.probes) for part in parts if part.probes is not None]
+    if before is not None:
+        metrics = [before.metrics, *metrics]
+        probe_steps = [*before.probe_steps.tolist(), *probe_steps]
+        probes = [before.probes, *probes] if len(before.probe_steps) else probes
     return Fitted(
         state=parts[-1].state,
-        metrics=jax.tree.map(lambda *columns: np.concatenate(columns), *[part.metrics for part in parts]),
-        probe_steps=np.array([int(part.state.step) for part in probed], np.int64),
-        probes=jax.tree.map(lambda *values: np.stack(values), *[part.probes for part in probed]) if probed else {},
+        metrics=jax.tree.map(lambda *columns: np.concatenate(columns), *metrics),
+        probe_steps=np.array(probe_steps, np.int64),
+        probes=jax.tree.map(lambda *values: np.concatenate(values), *probes) if probes else {},
     )
 
 
-def _compile_probes(probes: Mapping[str, Probe]) -> Callable[[State], dict[str, Any]]:
+def fitted_like(training: Training, steps: int, probed: int) -> Fitted:
+    """Shapes and dtypes of what `training` has measured after `steps` steps and `probed` probe steps."""
+    program = _compile(training)
+    state = jax.eval_shape(program.start, jax.ShapeDtypeStruct((len(training.seeds),), jnp.uint32))
+    metrics = jax.eval_shape(program.run, state, 0)[1]
+    probes = jax.eval_shape(_over_seeds(training.probes), state.params, state.seeds) if probed else {}
+    return Fitted(
+        state=state,
+        metrics=jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((steps, *leaf.shape[1:]), leaf.dtype), metrics),
+        probe_steps=np.zeros(probed, np.int64),
+        probes=jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((probed, *leaf.shape), leaf.dtype), probes),
+    )
+
+
+def _compile(training: Training) -> Program:
+    return compile_program(
+        training.loss,
+        training.init,
+        training.optimizer,
+        training.batch,
+        max_norm=training.max_norm,
+        chunk=training.chunk,
+        vmap=jax.default_backend() != "cpu" if training.vmap is None else training.vmap,
+    )
+
+
+def _over_seeds(probes: Mapping[str, Probe]) -> Callable[[Params, Array], dict[str, Any]]:
     def probe_seed(params: Params, seed: Array) -> dict[str, Any]:
         return {name: probe(params, probe_key(seed)) for name, probe in probes.items()}
 
-    over_seeds = jax.jit(jax.vmap(probe_seed))
-    return lambda state: jax.device_get(over_seeds(state.params, state.seeds))
+    return jax.vmap(probe_seed)
 
 
 def _no_metrics(program: Program, state: State) -> Metrics:
@@ -213,6 +241,12 @@ def _check_state(training: Training, state: State) -> None:
         raise ValueError(f"state: it is of seeds {np.asarray(state.seeds).tolist()}, not {list(training.seeds)}")
     if int(state.step) > training.steps:
         raise ValueError(f"state: it is at step {int(state.step)}, beyond the last, {training.steps}")
+
+
+def _check_finite(training: Training, program: Program, state: State) -> None:
+    failed = np.asarray(state.failed_at) >= 0
+    if failed.all() or (failed.any() and not training.continue_others):
+        raise NonFiniteError(describe(program, state), state)
 
 
 def _is_int(value: Any, least: int, most: float = math.inf) -> bool:

@@ -14,7 +14,6 @@ All but metrics.jsonl are written aside and renamed, so whatever is there is who
 import contextlib
 import hashlib
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,8 +24,10 @@ from typing import Any
 
 import numpy as np
 
-from recurrax.train.environment import command_line, environment
-from recurrax.train.files import load_arrays, load_json, plain, save_arrays, save_json
+from recurrax.train.environment import command_line, environment, resume_command
+from recurrax.train.files import append_lines, load_arrays, load_json, plain, save_arrays, save_json
+from recurrax.train.interrupt import Stop, Stopped, stop_on_signals
+from recurrax.train.lock import LockedError, locked
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -35,17 +36,18 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 class RunFolder:
     """A run's folder and what may be done with it.
 
-    Fields: `path`; `finished`, whether the run in it had already finished when it was opened.
+    Fields: `path`; `finished`, whether the run in it had already finished when it was opened; `config_hash`, 8 hex;
+    `stop`, whether a signal has asked the run to stop.
     """
 
     path: Path
     finished: bool
+    config_hash: str
+    stop: Stop
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
         """Appends one line to metrics.jsonl in one write."""
-        line = json.dumps(plain(record), allow_nan=False) + "\n"
-        with open(self.path / "metrics.jsonl", "ab", buffering=0) as file:
-            file.write(line.encode())
+        append_lines(self.path / "metrics.jsonl", [record])
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl; one that a crash cut short is left out."""
@@ -86,13 +88,21 @@ def run_path(root: Path | str, experiment: str, slug: str, config: Any) -> Path:
     Raises:
         ValueError: the experiment or the slug is no plain name.
     """
-    for name, value in (("experiment", experiment), ("slug", slug)):
-        if not _NAME.fullmatch(value):
-            raise ValueError(
-                f"{name}: expected at most 100 letters, digits, dots, dashes and underscores, the first a letter or a "
-                f"digit, got {value[:120]!r}"
-            )
-    return Path(root) / experiment / f"{slug}-{config_hash(config)}"
+    return Path(root) / check_name("experiment", experiment) / f"{check_name('slug', slug)}-{config_hash(config)}"
+
+
+def check_name(argument: str, name: str) -> str:
+    """The name, if it can be a file's on any system and cannot lead out of its folder.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"{argument}: expected at most 100 letters, digits, dots, dashes and underscores, the first a letter or a "
+            f"digit, got {name[:120]!r}"
+        )
+    return name
 
 
 @contextlib.contextmanager
@@ -101,8 +111,10 @@ def open_run(
 ) -> Iterator[RunFolder]:
     """Opens the folder of a run for the duration of a `with` block, and keeps the status in its run.json.
 
-    The status is "running" inside the block, "finished" after it, "failed" after an exception. A run that has already
-    finished is opened as it is: look at `finished` first, and compute nothing.
+    The status is "running" inside the block, "finished" after it, "failed" after an exception, "preempted" after a
+    signal. A run that has already finished is opened as it is: look at `finished` first, and compute nothing. Inside
+    the block the folder is locked, and SIGTERM and SIGINT only ask: heed `stop`, as `fit_saved` does. Then the command
+    that goes on is printed and the exit status is 143 or 130; a second signal exits at once.
 
     Args:
         root: folder of all results, made where it does not exist.
@@ -114,6 +126,7 @@ def open_run(
     Raises:
         ValueError: a name is no plain name, or the folder holds another configuration.
         OSError: the folder cannot be made or written.
+        LockedError: another process has this run open; nothing has been written.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as root, open_run(root, "demo", "small", {"steps": 2}) as run:
@@ -122,44 +135,53 @@ def open_run(
     ('small-a0e13e02', [{'step': 0, 'loss': 0.5}])
     """
     path = run_path(root, experiment, slug, config)
-    _prepare(path, config)
-    before = load_json(path / "run.json") if (path / "run.json").exists() else {}
-    if before.get("status") == "finished":
-        yield RunFolder(path, finished=True)
-        return
-    record = {
-        "experiment": experiment,
-        "status": "running",
-        "command": command_line(sys.argv if command is None else command),
-        "started": before.get("started", _now()),
-        "environment": environment(),
-    }
-    save_json(path / "run.json", record)
-    try:
-        yield RunFolder(path, finished=False)
-    except BaseException as error:
-        save_json(
-            path / "run.json", record | {"status": "failed", "error": f"{type(error).__name__}", "finished": _now()}
-        )
-        raise
-    save_json(path / "run.json", record | {"status": "finished", "finished": _now()})
+    with contextlib.ExitStack() as held, stop_on_signals() as stop:
+        _claim(path, config, held)
+        before = load_json(path / "run.json") if (path / "run.json").exists() else {}
+        run = RunFolder(path, before.get("status") == "finished", config_hash(config), stop)
+        if run.finished:
+            yield run
+            return
+        record = {
+            "experiment": experiment,
+            "status": "running",
+            "command": command_line(sys.argv if command is None else command),
+            "started": before.get("started", _now()),
+            "environment": environment(),
+        }
+        save_json(path / "run.json", record)
+        try:
+            yield run
+        except Stopped as stopped:
+            save_json(path / "run.json", record | {"status": "preempted", "finished": _now()})
+            print(f"stopped by {stopped.signal.name}, all saved; to go on: {resume_command()}", file=sys.stderr)
+            raise
+        except BaseException as error:
+            # On a full disk this cannot be written either; what matters is the error that came first.
+            with contextlib.suppress(OSError):
+                failure = {"status": "failed", "error": type(error).__name__, "finished": _now()}
+                save_json(path / "run.json", record | failure)
+            raise
+        save_json(path / "run.json", record | {"status": "finished", "finished": _now()})
 
 
-def _prepare(path: Path, config: Any) -> None:
-    """Makes the folder and its config.json, or checks that they are this configuration's."""
+def _claim(path: Path, config: Any, held: contextlib.ExitStack) -> None:
+    """Makes the folder, locks it and writes its config.json, or leaves nothing behind."""
     for folder in (path, path.parent):
         if folder.is_symlink():
             raise ValueError(f"{folder}: expected a folder of its own, got a symbolic link")
     made = [folder for folder in (path, path.parent, path.parent.parent) if not folder.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
-        if not os.access(path, os.W_OK | os.X_OK):
-            raise PermissionError("permission denied")
+        held.enter_context(locked(path))
         if not (path / "config.json").exists():
             save_json(path / "config.json", config)
+    except LockedError:
+        raise
     except OSError as error:
-        for folder in made:
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            for folder in made:
+                (folder / ".lock").unlink(missing_ok=True)
                 folder.rmdir()
         raise OSError(f"{path}: the run's folder cannot be written: {error.strerror or error}") from error
     if load_json(path / "config.json") != plain(config):
