@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from recurrax.typing import Array
 
 _CACHED_BYTES = 4 << 20
-"""Up to this size the pre-activations of all gates stay in a core's cache, and cutting them out of one array is free."""
+"""Up to this size the pre-activations of all gates stay in a core's cache, and cutting them out of one array is
+free."""
 
 
 def project_gates(x: Array, kernel: Array, bias: Array) -> tuple[Array, ...]:
@@ -61,7 +62,13 @@ def add_bias(x: Array, bias: Array) -> Array:
 
 
 def _product_with(x: Array) -> Callable[[Array], Array]:
-    """Kernel (D, N) to x kernel, summed in at least float32."""
+    """The function from a kernel (D, N) to x kernel (..., N), summed in at least float32."""
     accumulator = jnp.promote_types(x.dtype, jnp.float32)
-    contracted = (((x.ndim - 1,), (0,)), ((), ()))
-    return lambda kernel: jax.lax.dot_general(x, kernel, contracted, preferred_element_type=accumulator)
+    # Two axes only: with more, XLA's CPU back end transposes copies of whole arrays for the weight gradients.
+    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+    def product(kernel: Array) -> Array:
+        y = jax.lax.dot_general(rows, kernel, (((1,), (0,)), ((), ())), preferred_element_type=accumulator)
+        return y.reshape(*x.shape[:-1], kernel.shape[-1])
+
+    return product

@@ -1,7 +1,7 @@
 """One step of any cell, cut for a hand-written backward: what to keep, what stays the same, what moves.
 
-The step is traced once. Its derivative is JAX's own (`jax.vjp` of the cell's methods); this module only reads the traced
-step to find where each value which that derivative needs comes from:
+The step is traced once. Its derivative is JAX's own (`jax.vjp` of the cell's methods); this module only reads the
+traced step to find where each value which that derivative needs comes from:
 
 - `entering`: a leaf of the carry entering the step, which is stored anyway;
 - `u`: a leaf of the projection;
@@ -146,9 +146,11 @@ def _vjp(f: Callable[..., Any], uses: tuple[list[bool], ...], *args: Any) -> tup
 
     def of_used(moving: Leaves) -> Any:
         moving = iter(moving)
-        return f(*jax.tree.unflatten(tree, [next(moving) if use else leaf for leaf, use in zip(leaves, used)]))
+        return f(
+            *jax.tree.unflatten(tree, [next(moving) if use else leaf for leaf, use in zip(leaves, used, strict=True)])
+        )
 
-    return jax.vjp(of_used, [leaf for leaf, use in zip(leaves, used) if use])
+    return jax.vjp(of_used, [leaf for leaf, use in zip(leaves, used, strict=True) if use])
 
 
 def _spread(pulled: tuple[Leaves], uses: tuple[list[bool], ...]) -> list[Cotangents]:

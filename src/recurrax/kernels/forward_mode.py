@@ -19,8 +19,8 @@ def _refuse(*_args: object, **_params: object) -> None:
     raise TypeError(_MESSAGE)
 
 
-# The identity on tangents, known to be linear and therefore transposable, but impossible to evaluate: reverse mode only
-# ever transposes it, forward mode has to compute it and is told why it cannot.
+# The identity on tangents, known to be linear and so transposable, but impossible to evaluate: reverse mode only ever
+# transposes it, forward mode has to compute it and is told why it cannot.
 _tangent_p = Primitive("recurrax_reverse_mode_only")
 _tangent_p.def_impl(_refuse)
 _tangent_p.def_abstract_eval(lambda tangent: tangent)
@@ -42,7 +42,7 @@ def _reverse_mode_only_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tup
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Gives JAX's own refusal the same sentence: under `vmap`, as in `jacfwd`, it comes before the tangent is needed."""
+    """Gives JAX's own refusal the same sentence: under `vmap`, as in `jacfwd`, that one comes first."""
     try:
         yield
     except TypeError as error:

@@ -24,12 +24,11 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from recurrax.kernels import reference
+from recurrax.kernels import chunks, reference
 from recurrax.kernels.cut import Cotangents, CutStep, Leaves
 from recurrax.kernels.forward_mode import reverse_mode_only
 from recurrax.kernels.rows import Rows, entering_carry, leaving_carry, leaving_output, where_rows
 from recurrax.typing import Array, Carry, Cell, Params
-
 
 Operands: TypeAlias = tuple[Params, Array, Carry, Carry]
 """params, xs, carry, initial: all that is differentiated."""
@@ -46,9 +45,9 @@ class Walk(NamedTuple):
 class Kept(NamedTuple):
     """What the forward walk leaves for the backward one: flat leaves (T, *batch, ...)."""
 
-    entering: Leaves
-    u: Leaves | None
     saved: Leaves
+    entering: Leaves
+    u: Leaves
 
 
 def scan(
@@ -82,80 +81,91 @@ def _forward(walk: Walk, operands: Operands, rows: Rows) -> tuple[Array, Carry, 
     params, xs, carry, initial = operands
     u = walk.cell.project(params, xs)
     step = CutStep(walk.cell, params, carry, _one_step(u))
-    theta, start, tree = jax.tree.leaves(params), jax.tree.leaves(initial), jax.tree.structure(carry)
-    u = jax.tree.leaves(u)
+    theta, start, u = jax.tree.leaves(params), jax.tree.leaves(initial), jax.tree.leaves(u)
 
-    def body(carry: Leaves, at_t: tuple[Leaves, Rows]) -> tuple[Leaves, tuple[Array, Leaves, Leaves]]:
-        u_t, rows_t = at_t
+    def body(carry: Leaves, u_t: Leaves, at_t: tuple[Leaves, Rows]) -> tuple[Leaves, Leaves]:
+        read_only_t, rows_t = at_t
         entering = entering_carry(rows_t.reset, start, carry)
-        stepped = step.forward(theta, entering, u_t)
+        stepped = step.forward(theta, entering, u_t or read_only_t)
         y = leaving_output(rows_t.valid, stepped.y)
-        return leaving_carry(rows_t.valid, stepped.carry, entering), (y, entering, stepped.saved)
+        return leaving_carry(rows_t.valid, stepped.carry, entering), [*stepped.saved, *entering, y]
 
-    carry, (ys, entering, saved) = jax.lax.scan(
-        body, jax.tree.leaves(carry), (u, rows), reverse=walk.reverse, unroll=walk.unroll
+    # What is saved overwrites u, unless the derivative reads u itself.
+    over, read_only = ([], u) if step.needs_u else (u, [])
+    leaves, tree = jax.tree.flatten(carry)
+    last, results = chunks.walk(
+        body, leaves, over, (read_only, rows), steps=xs.shape[0], reverse=walk.reverse, unroll=walk.unroll
     )
-    return ys, jax.tree.unflatten(tree, carry), Kept(entering, u if step.needs_u else None, saved)
+    *kept, ys = results
+    cut = len(kept) - len(leaves)
+    return ys, jax.tree.unflatten(tree, last), Kept(saved=kept[:cut], entering=kept[cut:], u=read_only)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _backward(walk: Walk, operands: Operands, rows: Rows, kept: Kept, cotangents: tuple[Array, Carry]) -> Operands:
     """Cotangents of params, xs, carry and initial."""
     params, xs, carry, initial = operands
-    cell = walk.cell
-    u, pull_project = jax.vjp(cell.project, params, xs)
-    step = CutStep(cell, params, carry, _one_step(u))
-    theta = jax.tree.leaves(params)
+    ct_ys, ct_last = cotangents
+    u, pull_project = jax.vjp(walk.cell.project, params, xs)
+    step = CutStep(walk.cell, params, carry, _one_step(u))
+    theta, tree = jax.tree.flatten(params)
     fixed = step.forward(theta, *_zeros([_one_step(kept.entering), jax.tree.leaves(_one_step(u))])).fixed
-    stacked: dict[str, list[int]] = {}
+    places: list[list[int | None]] = []
 
-    def body(carried: tuple[Leaves, Leaves, Leaves], at_t: tuple[Array, Kept, Rows]) -> tuple[Any, Leaves]:
+    def body(carried: Any, saved_t: Leaves, at_t: tuple[Array, Leaves, Leaves, Rows]) -> tuple[Any, Leaves]:
         ct_carry, ct_initial, ct_theta = carried
-        ct_y, kept_t, rows_t = at_t
-        passed = _zeros(ct_carry)
-        if rows_t.valid is not None:
-            ct_y = leaving_output(rows_t.valid, ct_y)
-            ct_carry, passed = where_rows(rows_t.valid, ct_carry, passed), where_rows(rows_t.valid, passed, ct_carry)
-        pulled = step.backward(kept_t.entering, kept_t.u, fixed, kept_t.saved, ct_carry, ct_y)
+        ct_y, entering_t, u_t, rows_t = at_t
+        ct_y, ct_carry, passed = _through_padding(rows_t.valid, ct_y, ct_carry)
+        pulled = step.backward(entering_t, u_t, fixed, saved_t, ct_carry, ct_y)
         ct_entering = [
-            ct if through is None else through + ct for through, ct in zip(pulled.entering, passed, strict=True)
+            ct if through is None else ct + through for through, ct in zip(pulled.entering, passed, strict=True)
         ]
         if rows_t.reset is not None:
             zeros = _zeros(ct_entering)
             ct_initial = _sum(ct_initial, where_rows(rows_t.reset, ct_entering, zeros))
             ct_entering = where_rows(rows_t.reset, zeros, ct_entering)
         ct_theta = _sum(ct_theta, [ct for ct in pulled.params if ct is not None])
-        # A leaf of u that recur only adds has the cotangent of v itself: stacked once.
-        moved, stacked["u"], stacked["v"] = _distinct(pulled.u, pulled.v)
+        # A leaf of u that recur only adds has the cotangent of v itself, and is stacked once.
+        moved, *places[:] = _distinct(pulled.u, pulled.v)
         return (ct_entering, ct_initial, ct_theta), moved
 
-    in_pointwise = [leaf for leaf, used in zip(theta, step.pointwise_uses[0], strict=True) if used]
-    carried = (jax.tree.leaves(cotangents[1]), _zeros(jax.tree.leaves(initial)), _zeros(in_pointwise))
-    (ct_carry, ct_initial, ct_theta), moved = jax.lax.scan(
-        body, carried, (cotangents[0], kept, rows), reverse=not walk.reverse, unroll=walk.unroll
+    in_pointwise = step.pointwise_uses[0]
+    trained = [leaf for leaf, used in zip(theta, in_pointwise, strict=True) if used]
+    (ct_carry, ct_initial, ct_theta), moved = chunks.walk(
+        body,
+        (jax.tree.leaves(ct_last), _zeros(jax.tree.leaves(initial)), _zeros(trained)),
+        kept.saved,
+        (ct_ys, kept.entering, kept.u, rows),
+        steps=xs.shape[0],
+        reverse=not walk.reverse,
+        unroll=walk.unroll,
     )
-    entering = jax.tree.unflatten(jax.tree.structure(carry), kept.entering)
-    ct_u = [
-        jnp.zeros_like(leaf) if i is None else moved[i]
-        for leaf, i in zip(jax.tree.leaves(u), stacked["u"], strict=True)
-    ]
-    ct_v = [moved[i] for i in stacked["v"]]
-    v, pull_recur = jax.vjp(lambda params: cell.recur(params, entering, u), params)
-    (ct_params,) = pull_recur(jax.tree.unflatten(jax.tree.structure(v), ct_v))
+    ct_u = [_zeros(leaf) if i is None else moved[i] for leaf, i in zip(jax.tree.leaves(u), places[0], strict=True)]
     ct_project, ct_xs = pull_project(jax.tree.unflatten(jax.tree.structure(u), ct_u))
-    ct_params = jax.tree.map(jnp.add, ct_params, ct_project)
-    sums = iter(ct_theta)
+    entering = jax.tree.unflatten(jax.tree.structure(carry), kept.entering)
+    v, pull_recur = jax.vjp(lambda params: walk.cell.recur(params, entering, u), params)
+    (ct_recur,) = pull_recur(jax.tree.unflatten(jax.tree.structure(v), [moved[i] for i in places[1]]))
+    summed = iter(ct_theta)
+    ct_pointwise = [next(summed) if used else None for used in in_pointwise]
     ct_params = [
-        ct + next(sums) if used else ct
-        for ct, used in zip(jax.tree.leaves(ct_params), step.pointwise_uses[0], strict=True)
+        a + b if c is None else a + b + c
+        for a, b, c in zip(jax.tree.leaves(ct_project), jax.tree.leaves(ct_recur), ct_pointwise, strict=True)
     ]
-    tree = jax.tree.structure(carry)
+    like_carry = jax.tree.structure(carry)
     return (
-        jax.tree.unflatten(jax.tree.structure(params), ct_params),
+        jax.tree.unflatten(tree, ct_params),
         ct_xs,
-        jax.tree.unflatten(tree, ct_carry),
-        jax.tree.unflatten(tree, ct_initial),
+        jax.tree.unflatten(like_carry, ct_carry),
+        jax.tree.unflatten(like_carry, ct_initial),
     )
+
+
+def _through_padding(valid: Array | None, ct_y: Array, ct_carry: Leaves) -> tuple[Array, Leaves, Leaves]:
+    """Cotangents of y and of the stepped carry, and those that a padded row passes straight to the entering carry."""
+    zeros = _zeros(ct_carry)
+    if valid is None:
+        return ct_y, ct_carry, zeros
+    return leaving_output(valid, ct_y), where_rows(valid, ct_carry, zeros), where_rows(valid, zeros, ct_carry)
 
 
 def _reference(walk: Walk, rows: Rows) -> Callable[..., tuple[Array, Carry]]:
@@ -214,7 +224,7 @@ def _sum(left: Leaves, right: Leaves) -> Leaves:
     return [a + b for a, b in zip(left, right, strict=True)]
 
 
-def _distinct(*groups: Cotangents) -> tuple[Leaves, *tuple[list[int | None], ...]]:
+def _distinct(*groups: Cotangents) -> tuple[Any, ...]:
     """The arrays of all groups, each once, and for every group the places of its own; None stays None."""
     arrays: Leaves = []
     places = []
