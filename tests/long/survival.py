@@ -56,21 +56,25 @@ def wait_for_step(process, root, step):
         saved = folder(root).glob("checkpoints/step-*")
         if step == 0 or any(int(path.name.split("-")[1]) >= step for path in saved):
             return
+        time.sleep(0.002)
 
 
 def killed(root, expected, generator, number):
     """One run stopped by a signal at a random moment and gone on with; whether all was as it should be."""
     process, _ = start(root)
-    wait_for_step(process, root, generator.randrange(STEPS))
+    wait_for_step(process, root, generator.randrange(STEPS - 100))
     time.sleep(generator.uniform(0, 0.02))
     process.send_signal(number)
     _, errors = process.communicate(timeout=300)
     status = {signal.SIGKILL: -9, signal.SIGTERM: 143}[number]
-    # A run may have finished before the signal came; it then has nothing to be gone on with.
-    told = process.returncode == 0 or number == signal.SIGKILL or "to go on: " in errors
+    told = number == signal.SIGKILL or "to go on: " in errors
+    metrics, saved = folder(root) / "metrics.jsonl", folder(root).glob("checkpoints/step-*")
+    done = metrics.read_bytes().count(b"\n") if metrics.exists() else 0
+    lost = done - max((int(path.name.split("-")[1]) for path in saved), default=0)
     again = finish(root)
-    steps = [json.loads(line)["step"] for line in (folder(root) / "metrics.jsonl").read_text().splitlines()]
-    return process.returncode in (status, 0) and told and again == expected and steps == list(range(STEPS))
+    steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
+    kept = 0 <= lost <= survivor.training(STEPS).chunk and steps == list(range(STEPS))
+    return process.returncode == status and told and kept and again == expected
 
 
 def doubled(root, expected):
@@ -79,9 +83,8 @@ def doubled(root, expected):
     ended = [(process.communicate(timeout=300), process.returncode) for process in both]
     refused = [errors for (_, errors), status in ended if status]
     finished = [status for _, status in ended if status == 0]
-    return (
-        len(finished) >= 1 and all("already under way in" in errors for errors in refused) and finish(root) == expected
-    )
+    named = all("already under way in" in errors for errors in refused)
+    return len(finished) >= 1 and named and finish(root) == expected
 
 
 def damaged(root, generator, times):
