@@ -79,7 +79,7 @@ def test_the_forget_bias_is_added_to_what_is_drawn():
 def test_chrono_spans_its_time_scales_once(t_max):
     """T = 1/(1-σ(b_f)) - 1 is uniform on (1, t_max-1); two biases drawn so would square it (mean near t_max²/4)."""
     cell = LSTM(40, forget_bias="chrono", t_max=t_max, recurrent_init="identity")
-    bias = jax.vmap(lambda key: cell.init(key, 2).bias)(jax.random.split(KEY, 100))
+    bias = jax.jit(jax.vmap(lambda key: cell.init(key, 2).bias))(jax.random.split(KEY, 100))
     b_i, b_f, b_g, b_o = np.asarray(jnp.moveaxis(bias, 1, 0), np.float64).reshape(4, -1)
     np.testing.assert_array_equal(b_i, -b_f)
     np.testing.assert_array_equal([b_g, b_o], 0)

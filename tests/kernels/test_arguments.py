@@ -1,0 +1,81 @@
+"""What `scan` refuses: one sentence that names the argument."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import recurrax
+from recurrax import GRU, LSTM, cells
+
+CELL = LSTM(3)
+PARAMS = cells.LSTMParams(jnp.zeros((2, 4, 3)), jnp.zeros((3, 4, 3)), jnp.zeros((4, 3)))
+XS = jnp.ones((5, 2, 2))
+H = jnp.zeros((2, 3))
+
+
+class Pair(NamedTuple):
+    h: jax.Array
+    c: jax.Array
+
+
+class Swapped(NamedTuple):
+    c: jax.Array
+    h: jax.Array
+
+
+BAD = [
+    ("cell: expected an instance such as LSTM", {"cell": LSTM}),
+    ("cell: expected an object with the methods", {"cell": "lstm"}),
+    ("xs: expected 2 features on the last axis, got shape", {"xs": jnp.ones((5, 2, 3))}),
+    ("xs: expected at least one feature", {"xs": jnp.ones((5, 2, 0))}),
+    ("xs: expected .* at least two axes", {"xs": jnp.ones(5)}),
+    ("xs: expected a floating dtype, got int32", {"xs": jnp.ones((5, 2, 2), jnp.int32)}),
+    ("xs: expected an array .* got list", {"xs": [[1.0]]}),
+    ("carry: expected a LSTMCarry.h, c., got tuple", {"carry": (H, H)}),
+    ("carry: expected a LSTMCarry.h, c., got GRUCarry.h.", {"carry": cells.GRUCarry(H)}),
+    ("carry: expected a LSTMCarry.h, c., got Pair.h, c.", {"carry": Pair(H, H)}),
+    ("carry: expected a LSTMCarry.h, c., got Swapped.c, h.", {"carry": Swapped(H, H)}),
+    (r"carry\.c: expected shape \(2, 3\), got \(3,\)", {"carry": cells.LSTMCarry(H, jnp.zeros(3))}),
+    (r"carry\.h: expected shape \(2, 3\), got \(2, 4\)", {"carry": cells.LSTMCarry(jnp.zeros((2, 4)), H)}),
+    (r"carry\.h: expected a floating dtype, got int32", {"carry": cells.LSTMCarry(H.astype(jnp.int32), H)}),
+    ("lengths: expected an integer dtype, got float32", {"lengths": jnp.array([5.0, 2.0])}),
+    ("lengths: expected an integer dtype, got bool", {"lengths": jnp.array([True, False])}),
+    (r"lengths: expected values in 0\.\.T = 0\.\.5, got 6", {"lengths": np.array([5, 6])}),
+    (r"lengths: expected values in 0\.\.T = 0\.\.5, got -1", {"lengths": jnp.array([-1, 5])}),
+    (r"lengths: expected shape .* \(2,\), got \(3,\)", {"lengths": np.array([5, 5, 5])}),
+    (r"mask: expected bool .* \(5, 2\), got bool \(2, 5\)", {"mask": jnp.ones((2, 5), bool)}),
+    (r"mask: expected bool .* \(5, 2\), got float32", {"mask": jnp.ones((5, 2))}),
+    (r"resets: expected bool .* \(5, 2\), got bool \(5,\)", {"resets": jnp.ones(5, bool)}),
+    (r"resets: expected bool .* \(5, 2\), got int32", {"resets": jnp.ones((5, 2), jnp.int32)}),
+    ("implementation: unknown name 'cudnnn'; expected None or one of", {"implementation": "cudnnn"}),
+    ("reverse: expected True or False, got 'yes'", {"reverse": "yes"}),
+    ("unroll: expected a positive int, got 0", {"unroll": 0}),
+    (r"unroll: expected a positive int, got 2\.0", {"unroll": 2.0}),
+]
+
+
+@pytest.mark.parametrize(("sentence", "wrong"), BAD, ids=[f"{sentence[:40]}" for sentence, _ in BAD])
+def test_one_sentence_names_the_argument(sentence, wrong):
+    right = {"cell": CELL, "params": PARAMS, "xs": XS}
+    recurrax.scan(**right)
+    with pytest.raises(ValueError, match="^" + sentence) as error:
+        recurrax.scan(**(right | wrong))
+    assert "\n" not in str(error.value)
+
+
+def test_under_jit_shapes_are_checked_and_lengths_are_clipped():
+    """Values are unknown there: a length beyond T means T, a negative one 0."""
+    xs = jax.random.normal(jax.random.key(0), (5, 2, 2))
+    params = CELL.init(jax.random.key(1), 2)
+    run = jax.jit(lambda lengths: recurrax.scan(CELL, params, xs, lengths=lengths).outputs)
+    np.testing.assert_array_equal(run(jnp.array([9, -3])), run(jnp.array([5, 0])))
+    with pytest.raises(ValueError, match=r"^lengths: expected shape"):
+        run(jnp.array([1, 2, 3]))
+
+
+def test_the_params_of_another_cell():
+    with pytest.raises((ValueError, TypeError, AttributeError)):
+        recurrax.scan(GRU(3), PARAMS, XS)

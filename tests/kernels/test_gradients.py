@@ -1,0 +1,129 @@
+"""Derivatives of the fused scan: first, second, and the refusal of forward mode."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import user_cells
+from tolerances import SECOND_RTOL, assert_close
+from walks import draw, loss, pull, value
+
+import recurrax
+from recurrax import GRU, LSTM, Elman, cells
+
+REFUSAL = "forward mode.*implementation='reference'"
+
+
+def test_two_products_where_the_compiler_once_failed(x64):
+    """XLA of jaxlib 0.10.2 on CPU miscompiled this shape when three stacked adjoints were joined before one product."""
+    cell = GRU(5, reset_after=False)
+    drawn = draw(cell, 7, (4,), 3, dtype=np.float64)
+    assert_close(pull(cell, drawn), pull(cell, drawn, implementation="reference"), "float64")
+
+
+@pytest.mark.parametrize("size", [1, 5])
+def test_float64_gradients_are_those_of_the_reference(size, x64):
+    cell = LSTM(size)
+    drawn = draw(cell, 9, (4,), 3, dtype=np.float64)._replace(lengths=np.array([9, 4, 0, 7]))
+    assert_close(pull(cell, drawn), pull(cell, drawn, implementation="reference"), "float64")
+
+
+@pytest.mark.parametrize("cell", [cell(3) for cell in cells.ALL], ids=repr)
+def test_bfloat16_parameters_run_with_a_float32_carry(cell, quick_compile):
+    """Results are float32, gradients have the dtypes of what they belong to, values are near those of float32."""
+    drawn = draw(cell, 20, (2,), 3)
+    low = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.bfloat16), drawn.params)
+    high = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), low)
+    pulled = pull(cell, drawn._replace(params=low))
+    assert {leaf.dtype for leaf in jax.tree.leaves(pulled.result)} == {jnp.dtype("float32")}
+    assert {leaf.dtype for leaf in jax.tree.leaves(pulled.params)} == {jnp.dtype("bfloat16")}
+    assert {leaf.dtype for leaf in jax.tree.leaves((pulled.xs, pulled.carry))} == {jnp.dtype("float32")}
+    reference = jax.eval_shape(lambda: pull(cell, drawn._replace(params=low), implementation="reference"))
+    assert jax.tree.map(lambda leaf: leaf.dtype, pulled) == jax.tree.map(lambda leaf: leaf.dtype, reference)
+    assert_close(pulled, pull(cell, drawn._replace(params=high)), "bfloat16")
+
+
+def test_bfloat16_inputs_too():
+    cell = LSTM(3)
+    drawn = draw(cell, 4, (2,), 3)
+    low = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.bfloat16), (drawn.params, drawn.xs))
+    result = jax.eval_shape(lambda: recurrax.scan(cell, *low))
+    assert {leaf.dtype for leaf in jax.tree.leaves(result)} == {jnp.dtype("float32")}
+
+
+def test_hessians_are_those_of_the_reference(x64, quick_compile):
+    """Every block over (params, xs, carry), for a cell with parameters everywhere, with padding and a reset."""
+    cell = user_cells.PeepholeLSTM(2)
+    drawn = draw(cell, 3, (2,), 1, dtype=np.float64)
+    drawn = drawn._replace(lengths=np.array([3, 2]), resets=np.array([[False, False], [False, True], [False, False]]))
+    flat, unravel = jax.flatten_util.ravel_pytree((drawn.params, drawn.xs, drawn.carry))
+
+    def hessian(implementation):
+        of = loss(cell, drawn, implementation)
+        return jax.jit(jax.jacrev(jax.grad(lambda flat: of(*unravel(flat)))))(flat)
+
+    fused, reference = hessian("fused"), hessian("reference")
+    assert_close(fused, reference, "float64", SECOND_RTOL)
+    assert_close(fused, fused.T, "float64", SECOND_RTOL)
+    assert np.linalg.matrix_rank(fused) > 10
+
+
+def test_grad_of_grad(x64, quick_compile):
+    """The gradient of a gradient's norm, as a gradient penalty takes it."""
+    cell = GRU(2)
+    drawn = draw(cell, 4, (2,), 2, dtype=np.float64)
+
+    def penalty(implementation):
+        of = loss(cell, drawn, implementation)
+
+        def norm(params, xs, carry):
+            return sum(
+                jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(jax.grad(of, (0, 1, 2))(params, xs, carry))
+            )
+
+        return jax.jit(jax.grad(norm, (0, 1, 2)))(drawn.params, drawn.xs, drawn.carry)
+
+    assert_close(penalty("fused"), penalty("reference"), "float64", SECOND_RTOL)
+
+
+@pytest.fixture(scope="module")
+def small():
+    cell = Elman(2)
+    drawn = draw(cell, 3, (2,), 1)
+    return cell, jax.tree.map(jnp.asarray, drawn)
+
+
+@pytest.mark.parametrize("implementation", ["fused", None])
+@pytest.mark.parametrize(
+    "differentiate",
+    [
+        lambda of, xs: jax.jvp(of, (xs,), (xs,)),
+        lambda of, xs: jax.jvp(jax.jit(of), (xs,), (xs,)),
+        lambda of, xs: jax.jit(lambda xs: jax.jvp(of, (xs,), (xs,)))(xs),
+        lambda of, xs: jax.jacfwd(of)(xs),
+        lambda of, xs: jax.jit(jax.jacfwd(of))(xs),
+        lambda of, xs: jax.linearize(of, xs)[1](xs),
+    ],
+    ids=["jvp", "jvp of jit", "jit of jvp", "jacfwd", "jit of jacfwd", "linearize"],
+)
+def test_forward_mode_is_refused_with_the_way_out(differentiate, implementation, small):
+    cell, drawn = small
+
+    def of(xs):
+        return recurrax.scan(cell, drawn.params, xs, implementation=implementation).outputs
+
+    with pytest.raises(TypeError, match=REFUSAL):
+        differentiate(of, drawn.xs)
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit], ids=["eager", "jit"])
+def test_forward_mode_of_the_reference(wrap, small):
+    """<ct, J t> = <Jᵀ ct, t>, with Jᵀ by the fused backward; and the whole J."""
+    cell, drawn = small
+    of = wrap(lambda xs: value(cell, drawn._replace(xs=xs), implementation="reference").outputs)
+    backward = jax.vjp(lambda xs: value(cell, drawn._replace(xs=xs)).outputs, drawn.xs)[1]
+    cotangent = drawn.cotangents.outputs
+    _, moved = jax.jvp(of, (drawn.xs,), (drawn.xs,))
+    (pulled,) = backward(cotangent)
+    assert_close(jnp.vdot(cotangent, moved), jnp.vdot(pulled, drawn.xs), "float32")
+    assert_close(jax.jacfwd(of)(drawn.xs), jax.jacrev(of)(drawn.xs), "float32")

@@ -1,0 +1,91 @@
+"""Imports go down only, never across; and what a plain import may not load."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parents[1] / "src" / "recurrax"
+FLOORS = {
+    "typing": 0,
+    "norms": 0,
+    "cells": 1,
+    "kernels": 2,
+    "nnx": 3,
+    "linen": 3,
+    "lag": 3,
+    "tasks": 3,
+    "convert": 3,
+    "train": 4,
+    "cli": 5,
+    "report": 5,
+}
+FLAX = {"nnx", "linen"}
+HEAVY = ("matplotlib", "tyro", "jinja2", "rich.progress", "scipy.stats")
+
+
+def module_name(path):
+    """recurrax.kernels.api for src/recurrax/kernels/api.py, recurrax.cells for its __init__.py."""
+    parts = ("recurrax", *path.relative_to(SRC).with_suffix("").parts)
+    return parts[:-1] if parts[-1] == "__init__" else parts
+
+
+def imported(path):
+    """Full dotted names of everything a file imports, anywhere in it, as tuples of their parts."""
+    here = module_name(path)
+    package = here if path.name == "__init__.py" else here[:-1]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (tuple(alias.name.split(".")) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = (*base, *(node.module.split(".") if node.module else ()))
+            # `from recurrax import cells` may name a module: a longer name than needed still starts right.
+            yield from ((*module, alias.name) for alias in node.names)
+
+
+def floor_of(name):
+    """The floor's name of a module inside recurrax: its first part, or None for the package itself."""
+    return name[1] if name[0] == "recurrax" and len(name) > 1 and name[1] in FLOORS else None
+
+
+FILES = sorted(SRC.rglob("*.py"))
+
+
+def test_every_file_has_a_floor():
+    unknown = [path for path in FILES if len(module_name(path)) > 1 and floor_of(module_name(path)) is None]
+    assert not unknown, "add the floor of a new part of the library to FLOORS"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: ".".join(module_name(path)))
+def test_imports_go_down(path):
+    here = floor_of(module_name(path))
+    if here is None:
+        return  # the package's own __init__ shows every floor's names
+    for name in imported(path):
+        if name[0] != "recurrax":
+            assert name[0] != "flax" or here in FLAX, f"{path.name}: only nnx.py and linen.py know Flax"
+            continue
+        there = floor_of(name)
+        assert there is not None, f"{path.name} imports {'.'.join(name)}: from the package itself, which lies above"
+        if there not in (here, "typing"):  # the glossary is below everything
+            assert FLOORS[there] < FLOORS[here], f"{path.name} on floor {here} imports {there}"
+            assert not (here == "train" and there in ("lag", "tasks", *FLAX)), f"{path.name} in train imports {there}"
+
+
+def test_the_test_can_tell(monkeypatch):
+    wrong = SRC / "cells" / "wrong.py"
+    source = "from recurrax.kernels.api import scan\nfrom .. import train\nimport flax.nnx\n"
+    monkeypatch.setattr(Path, "read_text", lambda self: source)
+    assert [floor_of(name) for name in imported(wrong)] == ["kernels", "train", None]
+    with pytest.raises(AssertionError, match="floor cells imports kernels"):
+        test_imports_go_down(wrong)
+
+
+def test_a_plain_import_loads_nothing_heavy():
+    code = f"import sys, recurrax; print([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
