@@ -1,0 +1,214 @@
+"""What every experiment's command does: read flags, refuse what cannot work, run jobs side by side, save, show."""
+
+import contextlib
+import dataclasses
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from recurrax import report, train
+
+
+@dataclass(frozen=True)
+class Common:
+    """Flags that all experiments have."""
+
+    out: Path = Path("results")
+    """Folder of all results; the run gets its own in it, named after its configuration."""
+    smoke: bool = False
+    """Smallest sizes: shows in seconds that everything runs; the numbers mean nothing."""
+    dry_run: bool = False
+    """Say what would be done; compute and write nothing."""
+    replot: Path | None = None
+    """Draw figures and report of this finished run again, from its saved files alone."""
+    jobs: int = 2
+    """Measurements that run side by side."""
+
+
+class Measured(NamedTuple):
+    """What a job gives: some of the run's arrays, and lines for metrics.jsonl."""
+
+    arrays: dict[str, np.ndarray]
+    metrics: Sequence[dict[str, Any]] = ()
+
+
+class Finished(NamedTuple):
+    """What a run comes to: all its arrays, the numbers of summary.json, the report."""
+
+    arrays: Mapping[str, np.ndarray]
+    numbers: dict[str, Any]
+    report: report.Report
+
+
+Job = Callable[[], Measured]
+
+
+def main(
+    name: str,
+    config_type: type,
+    smoke: Mapping[str, int],
+    plan: Callable[[Any], Mapping[str, Job]],
+    finish: Callable[[Any, Mapping[str, np.ndarray]], Finished],
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Runs an experiment from its command line.
+
+    Args:
+        name: of the experiment.
+        config_type: a frozen dataclass that extends `Common`; its fields are the flags.
+        smoke: the largest value that each of these fields may have under --smoke.
+        plan: a configuration to its measurements, by title; each gives some of the run's arrays.
+        finish: all arrays measured to what is saved.
+        arguments: the command line; `sys.argv` if None.
+
+    Returns:
+        The exit status: 0, or 1 with one sentence on standard error. Flags that cannot be read exit with 2.
+    """
+    try:
+        config = _read_flags(name, config_type, smoke, arguments)
+        if config.replot is not None:
+            _replot(config.replot)
+        elif config.dry_run:
+            _announce(config, plan(config))
+        else:
+            _run(name, config, plan, finish)
+    except (RefusedError, ModuleNotFoundError, FloatingPointError, OSError) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return error.status if isinstance(error, RefusedError) else 1
+    return 0
+
+
+class RefusedError(Exception):
+    """Something asked for cannot be done; the message is the sentence to print."""
+
+    def __init__(self, message: str, status: int = 1):
+        super().__init__(message)
+        self.status = status
+
+
+def check_least(name: str, value: int, least: int) -> None:
+    """Raises a ValueError unless the flag `name` has a value of at least `least`."""
+    if value < least:
+        raise ValueError(f"{name}: expected at least {least}, got {value}")
+
+
+def _read_flags(name: str, config_type: type, smoke: Mapping[str, int], arguments: Sequence[str] | None) -> Any:
+    tyro = report.require("tyro", "experiments")
+    try:
+        config = tyro.cli(config_type, prog=name, args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
+        caps = {field: min(getattr(config, field), most) for field, most in smoke.items()} if config.smoke else {}
+        return dataclasses.replace(config, **caps)
+    except ValueError as error:
+        raise RefusedError(str(error), status=2) from error
+
+
+def _replot(folder: Path) -> None:
+    try:
+        report.render(folder)
+        report.show(report.load(folder))
+    except ValueError as error:
+        raise RefusedError(str(error)) from error
+
+
+def _announce(config: Common, jobs: Mapping[str, Job]) -> None:
+    console = Console()
+    for field in dataclasses.fields(config):
+        console.print(Text(f"{field.name} = {getattr(config, field.name)}"))
+    console.print(Text(f"{len(jobs)} measurements, {config.jobs} at a time, into {config.out}:"))
+    for title in jobs:
+        console.print(Text(f"  {title}"))
+
+
+def _run(
+    name: str,
+    config: Common,
+    plan: Callable[[Any], Mapping[str, Job]],
+    finish: Callable[[Any, Mapping[str, np.ndarray]], Finished],
+) -> None:
+    for package in ("matplotlib", "jinja2"):
+        report.require(package, "experiments")
+    settings = _settings(config)
+    slug = "smoke" if config.smoke else "run"
+    try:
+        with train.open_run(config.out, name, slug, settings) as run:
+            if not run.finished:
+                finished = finish(config, _measure(run, plan(config), config.jobs))
+                run.save_arrays(finished.arrays)
+                run.save_summary({"numbers": finished.numbers, "report": finished.report.to_json()})
+    except ValueError as error:
+        raise RefusedError(str(error)) from error
+    report.render(run.path)
+    report.show(report.load(run.path))
+
+
+def _settings(config: Common) -> dict[str, Any]:
+    """What the results depend on: every flag that is not about where or how the run is done."""
+    about_the_run = {field.name for field in dataclasses.fields(Common)}
+    fields = (field.name for field in dataclasses.fields(config))
+    return {field: getattr(config, field) for field in fields if field not in about_the_run}
+
+
+def _measure(run: train.RunFolder, jobs: Mapping[str, Job], side_by_side: int) -> dict[str, np.ndarray]:
+    """Runs every job that the folder does not hold yet, and saves each as soon as it is done.
+
+    XLA runs small programs on one core, so two jobs at a time keep two cores busy.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    done = {line["measured"] for line in run.metrics() if "measured" in line}
+    arrays = run.arrays() if done else {}
+    with (
+        Progress(*columns, console=console, disable=not console.is_terminal) as progress,
+        _shared_compilations(),
+        ThreadPoolExecutor(side_by_side) as pool,
+    ):
+        task = progress.add_task("measuring", total=len(jobs), completed=len(done & jobs.keys()))
+        titles = {pool.submit(job): title for title, job in jobs.items() if title not in done}
+        try:
+            for future in as_completed(titles):
+                measured = future.result()
+                arrays |= measured.arrays
+                run.save_arrays(arrays)
+                for line in (*measured.metrics, {"measured": titles[future]}):
+                    run.append_metrics(line)
+                progress.update(task, advance=1, description=titles[future])
+                run.stop.check()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return arrays
+
+
+@contextlib.contextmanager
+def _shared_compilations() -> Iterator[None]:
+    """Compiles equal programs once, whichever cell asks for them, unless JAX keeps a cache of its own already.
+
+    JAX caches by the function that is traced; its cache on disk is by the program that results, which cells that differ
+    only in how they are drawn have in common.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {"jax_compilation_cache_dir": folder, "jax_persistent_cache_min_compile_time_secs": 0.0}
+        before = {setting: getattr(jax.config, setting) for setting in settings}
+        if before["jax_compilation_cache_dir"] is not None:
+            yield
+            return
+        try:
+            for setting, value in settings.items():
+                jax.config.update(setting, value)
+            compilation_cache.reset_cache()
+            yield
+        finally:
+            for setting, value in before.items():
+                jax.config.update(setting, value)
+            compilation_cache.reset_cache()

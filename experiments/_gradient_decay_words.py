@@ -1,0 +1,127 @@
+"""The sentences of gradient_decay's report, put together from its numbers."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import _profiles as profiles
+import numpy as np
+
+if TYPE_CHECKING:
+    from gradient_decay import Config
+
+Numbers = dict[str, dict[str, dict[str, Any]]]
+"""Inputs, cell and phase to what was measured, as in summary.json."""
+
+
+def compared(config: "Config") -> tuple[profiles.Arm, ...]:
+    """The cells of the experiment, in the order of its tables."""
+    return profiles.arms(config.hidden_size, config.t_max)
+
+
+def lags(decay: dict[str, Any], config: "Config") -> str:
+    """K of every network: median and range."""
+    return profiles.spread(_vanish_lags(decay), beyond=config.lags)
+
+
+def answer(config: "Config", numbers: Numbers) -> str:
+    """One paragraph: when gradients vanish at initialisation, and what training changes."""
+    reached = [f"{_reached(config, numbers[name])} on {name} inputs" for name in config.inputs]
+    sentences = [
+        f"In freshly drawn networks of {config.hidden_size} units the gradient falls below a millionth of its norm at "
+        f"lag 0 {'; '.join(reached)}."
+    ]
+    for name in config.inputs if config.steps else ():
+        changes = {arm.label: numbers[name][arm.name] for arm in compared(config)}
+        gains = {label: of["after"]["rate"] - of["before"]["rate"] for label, of in changes.items()}
+        most = max(gains, key=lambda label: gains[label])
+        before, after = (changes[most][phase]["rate"] for phase in ("before", "after"))
+        sentences.append(
+            f"{config.steps} Adam steps on {name} slow the decay in {sum(gain > 0 for gain in gains.values())} of "
+            f"{len(gains)} cells, most in {most}: from {before:+.3f} to {after:+.3f} nats per step."
+        )
+    return " ".join(sentences)
+
+
+def findings(config: "Config", numbers: Numbers) -> tuple[str, ...]:
+    """What stands out, what contradicts the common belief among it."""
+    found = [_folklore(name, numbers[name]) for name in config.inputs]
+    if {"adding", "characters"} <= set(config.inputs):
+        adding, text = (lags(numbers[name]["elman_orthogonal"]["initial"], config) for name in ("adding", "characters"))
+        found.append(
+            f"The scale of the inputs decides: the same initialisation, Elman orthogonal, vanishes at lag {adding} on "
+            f"adding and at lag {text} on characters, since the drive sets how far tanh saturates."
+        )
+    if config.steps and "adding" in config.inputs:
+        losses = {arm.label: _middle(numbers["adding"][arm.name]["loss"]) for arm in compared(config)}
+        learned = [label for label, loss in losses.items() if loss < 1 / 12]
+        found.append(
+            "A loss below 1/12 on adding takes the addend of the first half. After "
+            f"{config.steps} steps it is reached by {profiles.listed(learned) if learned else 'no cell'}."
+        )
+    failed = sum(step >= 0 for of in numbers.values() for arm in of.values() for step in arm.get("failed_at_step", []))
+    if failed:
+        found.append(f"{failed} trainings met a number that is not finite and stayed at the parameters before it.")
+    return tuple(found)
+
+
+def _folklore(name: str, of_inputs: dict[str, dict[str, Any]]) -> str:
+    gated, simple = (of_inputs[arm]["initial"]["rate"] for arm in ("lstm_0", "elman_orthogonal"))
+    verdict = "contradicts" if gated < simple else "agrees with"
+    return (
+        f"At initialisation on {name}, the LSTM with forget bias 0, which Flax and PyTorch start with, loses "
+        f"{-gated:.3f} nats per step, the Elman network with an orthogonal kernel {-simple:.3f}. This {verdict} the "
+        "belief that an LSTM as such lets gradients flow where a simple network does not."
+    )
+
+
+def protocol(config: "Config") -> tuple[str, ...]:
+    """How it was measured."""
+    lines = [
+        "A(k) is the Euclidean norm of ∂L/∂s at k steps before the last, s being all that is carried: h, or (h, c) "
+        "for an LSTM, and L = ⟨g, h_T⟩ with a random unit vector g for each sequence. It is carried as a direction and "
+        "a logarithm, in float32, so that it does not underflow.",
+        f"Each network is measured on {config.rows} sequences of {config.lags + 1} steps; its curve is the median of "
+        "ln A(k) - ln A(0) over them. Bands and ranges are over networks, none left out. Of an even number the median "
+        "is the upper of the two in the middle.",
+        "Initialisations: uniform is ±1/√H for every parameter, PyTorch's default up to its second bias. All others "
+        "have lecun input kernels, recurrent kernels orthogonal gate by gate, and zero biases except the forget "
+        "gate's, as in Flax; chrono draws forget biases as "
+        f"ln U(1, {config.t_max - 1}) and sets input biases to minus these.",
+    ]
+    if "adding" in config.inputs:
+        lines.append(
+            "Scale of the adding inputs: a value uniform in [0, 1), and a marker that is 1 at two steps, else 0."
+        )
+    if "characters" in config.inputs:
+        corpus = profiles.inputs("characters", config.lags + 1, config.symbols).corpus
+        lines.append(
+            f"Scale of the character inputs: one-hot over {len(corpus.vocabulary)} symbols, the most frequent "
+            "characters and, unless all are kept, one for the rest. The text is the standard library's source in "
+            f"Python {corpus.python_version}, its first {len(corpus.ids)} bytes, SHA-256 {corpus.sha256}."
+        )
+    if config.steps:
+        lines.append(
+            f"Training: sequences of {config.train_length} steps, batches of {config.batch_size}, Adam at "
+            f"{config.learning_rate:g}, clipping at a global norm of {config.max_norm:g}, a fresh batch at every step, "
+            f"the same for every cell. Trained networks are measured at lags up to {config.lags}, whatever the length "
+            "they were trained on."
+        )
+    return tuple(lines)
+
+
+def _reached(config: "Config", of_inputs: dict[str, dict[str, Any]]) -> str:
+    """When, cell by cell: after 26 (Elman uniform) and 44 (LSTM b_f=0) steps, not within 200 for LSTM chrono."""
+    middles = {arm.label: _middle(_vanish_lags(of_inputs[arm.name]["initial"])) for arm in compared(config)}
+    within = [f"{k:.0f} ({label})" for label, k in sorted(middles.items(), key=lambda item: item[1]) if k < math.inf]
+    beyond = [label for label, k in middles.items() if k == math.inf]
+    parts = [f"after {profiles.listed(within)} steps"] if within else []
+    parts += [f"not within {config.lags} for {profiles.listed(beyond)}"] if beyond else []
+    return ", ".join(parts)
+
+
+def _vanish_lags(decay: dict[str, Any]) -> np.ndarray:
+    return np.array([math.inf if k is None else k for k in decay["vanish_lag"]], float)
+
+
+def _middle(values: Any) -> float:
+    return profiles.middle(np.asarray(values, float))

@@ -1,0 +1,134 @@
+"""What the experiments on gradient decay share: their cells, how they are probed, and how lags are put into words."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from _text import FoldedCharacters
+
+from recurrax import GRU, LSTM, Elman, lag, tasks, train
+
+EPSILON = 1e-6
+"""A gradient is said to have vanished below this fraction of its norm at lag 0."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A cell as it is initialised: what is compared. `name` goes into array names, the rest into tables."""
+
+    name: str
+    family: str
+    initialisation: str
+    cell: Elman | GRU | LSTM
+
+    @property
+    def label(self) -> str:
+        return f"{self.family} {self.initialisation}"
+
+
+def arms(hidden_size: int, t_max: int) -> tuple[Arm, ...]:
+    """Elman, GRU and LSTM as libraries start them, and the LSTM as the literature says it should be started."""
+    uniform = Elman(hidden_size, kernel_init="uniform", recurrent_init="uniform", bias_init="uniform")
+    return (
+        Arm("elman_uniform", "Elman", "uniform", uniform),
+        Arm("elman_orthogonal", "Elman", "orthogonal", Elman(hidden_size)),
+        Arm("gru", "GRU", "orthogonal", GRU(hidden_size)),
+        Arm("lstm_0", "LSTM", "b_f=0", LSTM(hidden_size, forget_bias=0.0)),
+        Arm("lstm_1", "LSTM", "b_f=1", LSTM(hidden_size, forget_bias=1.0)),
+        Arm("lstm_chrono", "LSTM", "chrono", LSTM(hidden_size, forget_bias="chrono", t_max=t_max)),
+    )
+
+
+def interleaved(arms: Sequence[Arm]) -> list[Arm]:
+    """The arms in an order that puts one of each cell class first.
+
+    Cells that differ only in how they are drawn are the same program, so whoever comes later finds it compiled.
+    """
+    rank = [sum(type(before.cell) is type(arm.cell) for before in arms[:i]) for i, arm in enumerate(arms)]
+    return [arms[i] for i in sorted(range(len(arms)), key=lambda i: rank[i])]
+
+
+def inputs(name: str, length: int, symbols: int) -> Any:
+    """A task of `length` steps by its name; `symbols` is the size of one-hot characters."""
+    return FoldedCharacters(length, symbols) if name == "characters" else tasks.named(name)(length=length)
+
+
+def log_norms(arm: Arm, params: Any, task: Any, key: jax.Array, rows: int) -> jax.Array:
+    """Ln ‖∂L/∂s_{T-1-k}‖ (T, rows) of one network for L = ⟨g, h_T⟩, g a random unit vector for each sequence.
+
+    The norm is that of the whole carry: (h, c) together for an LSTM.
+    """
+    input_key, probe_key = jax.random.split(key)
+    direction = jax.random.normal(probe_key, (rows, arm.cell.hidden_size))
+    unit = direction / jnp.linalg.norm(direction, axis=1, keepdims=True)
+    return lag.adjoint_profile(arm.cell, params, task.batch(input_key, rows).xs, unit).log_norm_joint
+
+
+def at_initialisation(arm: Arm, task: Any, seeds: Sequence[int], rows: int) -> np.ndarray:
+    """`log_norms` (S, T, rows) of freshly drawn networks; a seed's inputs and probes are the same for every arm."""
+
+    def measure(seed: jax.Array) -> jax.Array:
+        params = arm.cell.init(train.init_key(seed), task.input_size)
+        return log_norms(arm, params, task, train.probe_key(seed), rows)
+
+    # Not under jit: the draws are then small programs which all arms share, and only the walk itself is compiled.
+    return np.asarray(jax.vmap(measure)(jnp.asarray(seeds)))
+
+
+def median_curves(profiles: np.ndarray) -> np.ndarray:
+    """(S, T): for each seed the median over sequences of ln A(k) - ln A(0), from profiles (S, T, rows)."""
+    return np.median(profiles - profiles[:, :1], axis=2)
+
+
+def vanish_lags(profiles: np.ndarray) -> np.ndarray:
+    """K_ε (S,) of each seed, inf where the norm stays above ε at every lag measured."""
+    return np.array([lag.vanish_lag(profile, EPSILON) for profile in profiles])
+
+
+def half_lives(profiles: np.ndarray) -> np.ndarray:
+    """Half-life (S,) in steps of each seed, inf where it is longer than the lags measured."""
+    return np.array([lag.half_life(profile) for profile in profiles])
+
+
+def middle(values: np.ndarray) -> float:
+    """The median, of an even number the upper of the two in the middle: a censored half must not be averaged."""
+    return float(np.sort(values)[len(values) // 2])
+
+
+def spread(values: np.ndarray, beyond: int, digits: int = 0) -> str:
+    """Median and range over seeds: "63 (51–71)"; what is longer than the `beyond` steps measured is ">200".
+
+    >>> spread(np.array([51.0, 63.0, np.inf]), beyond=200)
+    '63 (51–>200)'
+    """
+    low, centre, high = (steps(value, beyond, digits) for value in (values.min(), middle(values), values.max()))
+    return centre if low == high else f"{centre} ({low}–{high})"
+
+
+def steps(value: float, beyond: int, digits: int = 0) -> str:
+    """A number of steps, or that it is beyond those measured."""
+    return f">{beyond}" if math.isinf(value) else f"{value:.{digits}f}"
+
+
+def power(natural_log: float) -> str:
+    """A norm given by its natural log: "2e-24", also where no float can hold it.
+
+    >>> power(-230.2585), power(0.0), power(-np.inf)
+    ('1e-100', '1', '0')
+    """
+    if natural_log == -math.inf:
+        return "0"
+    exponent = math.floor(natural_log / math.log(10) + 1e-9)
+    leading = round(math.exp(natural_log - exponent * math.log(10)))
+    if leading == 10:
+        leading, exponent = 1, exponent + 1
+    return f"{leading}" if exponent == 0 else f"{leading}e{exponent:+03d}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Words joined by commas and a last "and"."""
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]

@@ -1,0 +1,14 @@
+"""The report room: tables, figures and an HTML page made from a run's saved files, and from nothing else.
+
+A run describes its report as data (`Report`) in `summary.json`; `render` draws it. Whatever is printed or drawn can
+be made again later, elsewhere, without the run. matplotlib and jinja2 come with the `experiments` extra and are loaded
+when something is drawn.
+"""
+
+from recurrax.report.console import show
+from recurrax.report.description import Figure, Level, Line, Panel, Report, Table
+from recurrax.report.extras import require
+from recurrax.report.page import render
+from recurrax.report.saved import Saved, load
+
+__all__ = ["Figure", "Level", "Line", "Panel", "Report", "Saved", "Table", "load", "render", "require", "show"]

@@ -1,0 +1,125 @@
+"""What a report says and draws, as plain data: the part of `summary.json` that the report room reads.
+
+A figure is described by the names of arrays in `arrays.npz`, so it can be drawn again from the two files alone.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+Scale: TypeAlias = Literal["linear", "log", "exp"]
+"""How an axis shows its values: as they are, on a log axis, or (exp) natural logs shown as powers of ten."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One labelled line: `x` names an array (N,), `y` one (N,) or (S, N), drawn as median and 10-90 % band over S."""
+
+    label: str
+    x: str
+    y: str
+    slot: int
+    """Position in `style.COLOURS`: the same cell has the same colour in every panel."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """A line across a panel at `value`, in the units of its axis, and what it means."""
+
+    value: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes: lines, horizontal `levels` and vertical `marks`."""
+
+    title: str
+    x_label: str
+    y_label: str
+    lines: tuple[Line, ...]
+    levels: tuple[Level, ...] = ()
+    marks: tuple[Level, ...] = ()
+    x_scale: Scale = "linear"
+    y_scale: Scale = "linear"
+    y_limits: tuple[float, float] | None = None
+    markers: bool = False
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Panels row by row in `columns` columns under one legend; `name` is the stem of its PNG and SVG."""
+
+    name: str
+    title: str
+    caption: str
+    panels: tuple[Panel, ...]
+    columns: int = 2
+
+
+@dataclass(frozen=True)
+class Table:
+    """A title, what its columns mean, and rows as long as `columns`."""
+
+    title: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def __post_init__(self):
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"rows: expected {len(self.columns)} entries as in columns, got {len(row)}: {row}")
+
+
+@dataclass(frozen=True)
+class Report:
+    """A question, the answer the numbers give, what they rest on.
+
+    >>> table = Table("Half-lives", "In steps.", columns=("cell", "steps"), rows=(("LSTM", "2.2"),))
+    >>> report = Report("Does it fade?", "Yes.", findings=(), tables=(table,), figures=(), protocol=("One probe.",))
+    >>> Report.from_json(report.to_json()) == report
+    True
+    """
+
+    question: str
+    answer: str
+    findings: tuple[str, ...]
+    tables: tuple[Table, ...]
+    figures: tuple[Figure, ...]
+    protocol: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as dictionaries, lists, strings and numbers."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, saved: dict[str, Any]) -> "Report":
+        """The report that `to_json` gave, possibly after a trip through a JSON file.
+
+        Raises:
+            ValueError: a field is missing or unknown.
+        """
+        try:
+            tables = tuple(
+                Table(table["title"], table["caption"], tuple(table["columns"]), tuple(map(tuple, table["rows"])))
+                for table in saved["tables"]
+            )
+            figures = tuple(_figure(figure) for figure in saved["figures"])
+            return cls(
+                saved["question"], saved["answer"], tuple(saved["findings"]), tables, figures, tuple(saved["protocol"])
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"report: expected the fields written by Report.to_json, problem at {error}") from error
+
+
+def _figure(saved: dict[str, Any]) -> Figure:
+    panels = tuple(_panel(panel) for panel in saved["panels"])
+    return Figure(saved["name"], saved["title"], saved["caption"], panels, saved["columns"])
+
+
+def _panel(saved: dict[str, Any]) -> Panel:
+    lines = tuple(Line(**line) for line in saved["lines"])
+    levels, marks = (tuple(Level(**level) for level in saved[kind]) for kind in ("levels", "marks"))
+    limits = None if saved["y_limits"] is None else tuple(saved["y_limits"])
+    return Panel(**{**saved, "lines": lines, "levels": levels, "marks": marks, "y_limits": limits})

@@ -1,0 +1,73 @@
+"""A run folder turned into figures and one HTML page that needs no other file."""
+
+import base64
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from recurrax.report import extras, figures
+from recurrax.report.description import Table
+from recurrax.report.saved import Saved, load
+from recurrax.train.files import write_whole
+
+
+def render(folder: str | Path) -> Path:
+    """Draws every figure of a finished run and writes its report, from the saved files alone.
+
+    Args:
+        folder: a run's folder; `<figure>.png`, `<figure>.svg` and `report.html` are written into it, in place of any
+            that are there.
+
+    Returns:
+        The path of `report.html`: one file with its images inside, no scripts, nothing fetched.
+
+    Raises:
+        FileNotFoundError: a saved file is missing.
+        ValueError: a saved file cannot be read or does not hold what the report draws.
+        ModuleNotFoundError: matplotlib or jinja2 is not installed.
+    """
+    saved = load(folder)
+    drawn = []
+    for figure in saved.report.figures:
+        _, svg = figures.draw(figure, saved.arrays, saved.folder)
+        encoded = base64.b64encode(svg.read_bytes()).decode("ascii")
+        drawn.append(
+            {"title": figure.title, "caption": figure.caption, "source": f"data:image/svg+xml;base64,{encoded}"}
+        )
+    path = saved.folder / "report.html"
+    page = _html(saved, drawn).encode()
+    write_whole(path, lambda file: file.write(page))
+    return path
+
+
+def _html(saved: Saved, drawn: list[dict[str, str]]) -> str:
+    jinja2 = extras.require("jinja2", "experiments")
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
+    template = environment.from_string(
+        resources.files("recurrax.report").joinpath("page.html.jinja").read_text("utf-8")
+    )
+    markup = extras.require("markupsafe", "experiments").Markup
+    return template.render(
+        report=saved.report,
+        figures=drawn,
+        heading="recurrax " + " · ".join(str(saved.run[key]) for key in ("experiment", "finished") if key in saved.run),
+        command=saved.run.get("command", ""),
+        facts=[("Configuration", list(_flat(saved.config))), ("Environment", list(_flat(saved.run)))],
+        number_class=lambda table, column: markup(' class="number"') if is_number(table, column) else "",
+    )
+
+
+def is_number(table: Table, column: int) -> bool:
+    """Whether a column holds numbers, which line up on the right."""
+    entries = [row[column] for row in table.rows]
+    return bool(entries) and all(entry[:1] in "0123456789<>+-\N{MINUS SIGN}\N{EN DASH}" for entry in entries)
+
+
+def _flat(saved: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested settings as lines: ("devices.kind", "cpu")."""
+    for name, value in saved.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", ", ".join(map(str, value)) if isinstance(value, list) else str(value)
