@@ -91,6 +91,8 @@ class GRU(Cell):
     def recur(self, params: GRUParams, carry: GRUCarry, u: GRUGates) -> GRUGates:
         """Pre-activations of r and z, and of n all but what `reset_after` still has to multiply by r."""
         if self.reset_after:
+            if params.recurrent_bias is None:
+                raise ValueError("params: expected a recurrent_bias (H,) with reset_after=True, got None")
             r, z, n = recur_gates(carry.h, params.recurrent_kernel)
             return GRUGates(r=u.r + r, z=u.z + z, n=add_bias(n, params.recurrent_bias))
         r, z = recur_gates(carry.h, params.recurrent_kernel[:, :2])

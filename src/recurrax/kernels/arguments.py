@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from recurrax.kernels.rows import Rows
 from recurrax.typing import Array, Carry, Cell, DTypeLike, Params
@@ -75,7 +76,7 @@ def _lengths(lengths: Array, xs_shape: tuple[int, ...]) -> Array:
     if jnp.shape(lengths) != batch_shape:
         raise ValueError(f"lengths: expected shape (*batch,) = {batch_shape}, got {jnp.shape(lengths)}")
     # Under jit the values are unknown; a length beyond T then means T, and a negative one 0.
-    if not isinstance(lengths, jax.core.Tracer):
+    if not isinstance(lengths, Tracer):
         values = np.asarray(lengths)
         if values.size and (values.min() < 0 or values.max() > steps):
             worst = values.max() if values.max() > steps else values.min()

@@ -75,10 +75,11 @@ def walk(
     carried = (state, buffers)
     if reverse and tail:
         carried = walk_chunk(carried, whole * length, tail)
-    starts = jnp.arange(whole) * length
-    carried, _ = jax.lax.scan(
-        lambda carried, start: (walk_chunk(carried, start, length), None), carried, starts, reverse=reverse
-    )
+    if whole:  # T = 0 has no chunk, and tracing one would read beyond the arrays
+        starts = jnp.arange(whole) * length
+        carried, _ = jax.lax.scan(
+            lambda carried, start: (walk_chunk(carried, start, length), None), carried, starts, reverse=reverse
+        )
     if not reverse and tail:
         carried = walk_chunk(carried, whole * length, tail)
     state, buffers = carried

@@ -12,7 +12,7 @@ Of `pointwise`, the results of transcendental functions are saved and the cheap 
 leaves five arrays: the four activated gates and tanh c.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -23,7 +23,7 @@ from recurrax.kernels.rows import leaving_carry
 from recurrax.typing import Array, Carry, Cell, Params
 
 Leaves = list[Array]
-Cotangents = list[Array | None]
+Cotangents = Sequence[Array | None]
 """Leaf by leaf; None where nothing can flow."""
 
 _COSTLY = frozenset(
@@ -67,7 +67,7 @@ class Backward(NamedTuple):
     params: Cotangents
     entering: Cotangents
     u: Cotangents
-    v: Leaves
+    v: Cotangents
 
 
 class CutStep:
@@ -79,6 +79,8 @@ class CutStep:
         carry: a carry (*batch, ...).
         u: the projection of one step, leaves (*batch, ...).
     """
+
+    _pullbacks: Any
 
     def __init__(self, cell: Cell, params: Params, carry: Carry, u: Any):
         def pointwise(params: Params, carry: Carry, u: Any, v: Any) -> Carry:
@@ -122,9 +124,9 @@ class CutStep:
         pull_output, pull_pointwise, pull_recur = jax.tree.unflatten(self._pullbacks, needed)
         (ct_output,) = pull_output(ct_y)
         ct_stepped = jax.tree.map(jnp.add, jax.tree.unflatten(self._carry_tree, ct_carry), ct_output)
-        params, carry, u, v = _spread(pull_pointwise(ct_stepped), self.pointwise_uses)
-        _, recur_carry, recur_u = _spread(pull_recur(jax.tree.unflatten(self._v_tree, v)), self.recur_uses)
-        return Backward(params, _add(carry, recur_carry), _add(u, recur_u), v)
+        ct_params, ct_entering, ct_u, ct_v = _spread(pull_pointwise(ct_stepped), self.pointwise_uses)
+        _, also_entering, also_u = _spread(pull_recur(jax.tree.unflatten(self._v_tree, ct_v)), self.recur_uses)
+        return Backward(ct_params, _add(ct_entering, also_entering), _add(ct_u, also_u), ct_v)
 
 
 def _is_costly(primitive: Any, *_: Any, **__: Any) -> bool:
@@ -145,10 +147,9 @@ def _vjp(f: Callable[..., Any], uses: tuple[list[bool], ...], *args: Any) -> tup
     used = [use for argument in uses for use in argument]
 
     def of_used(moving: Leaves) -> Any:
-        moving = iter(moving)
-        return f(
-            *jax.tree.unflatten(tree, [next(moving) if use else leaf for leaf, use in zip(leaves, used, strict=True)])
-        )
+        values = iter(moving)
+        merged = [next(values) if use else leaf for leaf, use in zip(leaves, used, strict=True)]
+        return f(*jax.tree.unflatten(tree, merged))
 
     return jax.vjp(of_used, [leaf for leaf, use in zip(leaves, used, strict=True) if use])
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import jax
 from jax.extend.core import Primitive
@@ -15,7 +16,7 @@ _MESSAGE = (
 )
 
 
-def _refuse(*_args: object, **_params: object) -> None:
+def _refuse(*_args: object, **_params: object) -> NoReturn:
     raise TypeError(_MESSAGE)
 
 

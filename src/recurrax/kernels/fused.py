@@ -110,7 +110,7 @@ def _backward(walk: Walk, operands: Operands, rows: Rows, kept: Kept, cotangents
     step = CutStep(walk.cell, params, carry, _one_step(u))
     theta, tree = jax.tree.flatten(params)
     fixed = step.forward(theta, *_zeros([_one_step(kept.entering), jax.tree.leaves(_one_step(u))])).fixed
-    places: list[list[int | None]] = []
+    places: list[Any] = []
 
     def body(carried: Any, saved_t: Leaves, at_t: tuple[Array, Leaves, Leaves, Rows]) -> tuple[Any, Leaves]:
         ct_carry, ct_initial, ct_theta = carried
