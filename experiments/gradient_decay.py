@@ -34,7 +34,7 @@ SMOKE = {
     "rows": 2,
     "steps": 4,
     "train_seeds": 2,
-    "train_hidden_size": 6,
+    "train_hidden_size": 8,
     "train_length": 10,
     "batch_size": 4,
     "probes": 3,
