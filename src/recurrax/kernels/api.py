@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from recurrax.kernels import arguments, forward_mode, fused, reference
+from recurrax.kernels import arguments, forward_mode, fused, reference, remat
 from recurrax.kernels.rows import Rows
 from recurrax.typing import Array, Carry, Cell, Params
 
@@ -31,6 +31,7 @@ def scan(
     resets: Array | None = None,
     reverse: bool = False,
     unroll: int = 1,
+    chunk: int | None = None,
     implementation: str | None = None,
 ) -> ScanResult:
     """Runs a cell over a sequence: s_t, y_t = cell.step(θ, s_tm1, x_t) for t = 0 .. T-1.
@@ -51,6 +52,8 @@ def scan(
             a sequence cut into chunks gives what the whole gives).
         reverse: walk from the last valid step to the first; outputs stay at their own positions.
         unroll: steps per iteration of the compiled loop. 1 is fastest in most shapes measured.
+        chunk: bounds the memory of a training step: carries are kept every `chunk` steps and the rest is computed again
+            in the backward pass, so that temporaries grow as T/chunk + chunk at the price of a second forward pass.
         implementation: "reference" is plain `lax.scan` differentiated by JAX, in forward mode too; "fused" hoists the
             projection and has a backward pass of its own; None chooses.
 
@@ -86,16 +89,19 @@ def scan(
         raise ValueError(f"reverse: expected True or False, got {reverse!r}")
     if not isinstance(unroll, int) or unroll < 1:
         raise ValueError(f"unroll: expected a positive int, got {unroll!r}")
+    if chunk is not None and (not isinstance(chunk, int) or chunk < 1):
+        raise ValueError(f"chunk: expected a positive int or None, got {chunk!r}")
     with forward_mode.explained():
-        return _walk(cell, implementation or "fused", reverse, unroll, params, xs, carry, initial, rows)
+        return _walk(cell, implementation or "fused", reverse, unroll, chunk, params, xs, carry, initial, rows)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+@partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
 def _walk(
     cell: Cell,
     implementation: str,
     reverse: bool,
     unroll: int,
+    chunk: int | None,
     params: Params,
     xs: Array,
     carry: Carry,
@@ -105,5 +111,12 @@ def _walk(
     if rows.valid is not None:
         # The padding is zeroed here, not in the results: a `where` on a result lets NaN into the gradient.
         xs = jnp.where(rows.valid[..., None], xs, 0)
-    ys, last = IMPLEMENTATIONS[implementation](cell, params, xs, carry, initial, rows, reverse, unroll)
+
+    def run(xs: Array, carry: Carry, rows: Rows) -> tuple[Array, Carry]:
+        return IMPLEMENTATIONS[implementation](cell, params, xs, carry, initial, rows, reverse, unroll)
+
+    if chunk is None or chunk >= xs.shape[0]:
+        ys, last = run(xs, carry, rows)
+    else:
+        ys, last = remat.in_stretches(run, xs, carry, rows, chunk, reverse)
     return ScanResult(outputs=ys, carry=last)

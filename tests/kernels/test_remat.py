@@ -1,0 +1,50 @@
+"""`chunk=K`: the same numbers from less memory."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import recurrax
+from recurrax import LSTM
+from tests.tolerances import assert_close
+
+STEPS = 11
+LENGTHS = jnp.array([11, 4, 0])
+
+
+def gradients(chunk, implementation="fused", **rows):
+    cell = LSTM(4)
+    params = cell.init(jax.random.key(0), 3)
+    xs = jax.random.normal(jax.random.key(1), (STEPS, 3, 3))
+
+    def loss(params, xs):
+        result = recurrax.scan(cell, params, xs, chunk=chunk, implementation=implementation, **rows)
+        return jnp.sum(result.outputs**2) + jnp.sum(result.carry.c)
+
+    return jax.jit(jax.value_and_grad(loss, (0, 1)))(params, xs)
+
+
+@pytest.mark.parametrize("chunk", [4, 1])
+@pytest.mark.parametrize("rows", [{}, {"lengths": LENGTHS, "reverse": True}], ids=["forward", "reverse"])
+def test_chunks_change_no_number(chunk, rows):
+    assert_close(gradients(chunk, **rows), gradients(None, **rows), "float32")
+
+
+def test_temporaries_grow_like_carries_and_one_stretch():
+    def temporaries(steps, chunk):
+        cell = LSTM(16)
+        params = cell.init(jax.random.key(0), 2)
+        xs = jnp.zeros((steps, 4, 2))
+
+        def loss(params):
+            return jnp.sum(recurrax.scan(cell, params, xs, chunk=chunk).outputs[-1])
+
+        return jax.jit(jax.grad(loss)).lower(params).compile().memory_analysis().temp_size_in_bytes
+
+    assert temporaries(1024, 32) < 0.5 * temporaries(1024, None)
+
+
+@pytest.mark.parametrize("chunk", [0, -1, 2.0, "8"])
+def test_a_chunk_is_a_positive_int(chunk):
+    with pytest.raises(ValueError, match="chunk"):
+        gradients(chunk)
