@@ -21,6 +21,11 @@ def task():
     return Characters(length=30, max_bytes=SIZE)
 
 
+@pytest.fixture(scope="module")
+def batch(task):
+    return jax.jit(task.batch, static_argnums=1)(jax.random.key(0), 5)
+
+
 def test_the_corpus_is_the_named_files_of_this_python(task):
     corpus = task.corpus
     root = Path(sysconfig.get_path("stdlib"))
@@ -38,8 +43,7 @@ def test_reading_again_gives_the_same_sha(task):
     assert standard_library.__wrapped__(SIZE - 1).sha256 != task.corpus.sha256
 
 
-def test_a_batch_is_windows_of_the_text_and_their_next_characters(task):
-    batch = task.batch(jax.random.key(0), 5)
+def test_a_batch_is_windows_of_the_text_and_their_next_characters(task, batch):
     np.testing.assert_array_equal(batch.xs.sum(axis=-1), np.ones((30, 5)))
     lookup = np.frombuffer(task.corpus.vocabulary, np.uint8)
     inputs, targets = lookup[np.argmax(np.asarray(batch.xs), axis=-1)], lookup[np.asarray(batch.targets)]
@@ -78,23 +82,22 @@ def test_entropies_of_texts_worked_by_hand():
     assert math.isclose(bigram_entropy(from_bytes(b"ababababa")), 0.0, abs_tol=1e-12)
 
 
-def test_the_loss_is_nats_per_character(task):
-    batch = task.batch(jax.random.key(1), 7)
+def test_the_loss_is_nats_per_character(task, batch):
     frequencies = np.bincount(task.corpus.ids) / SIZE
-    logits = jnp.broadcast_to(jnp.log(jnp.asarray(frequencies, jnp.float32)), (30, 7, task.output_size))
+    logits = jnp.broadcast_to(jnp.log(jnp.asarray(frequencies, jnp.float32)), (30, 5, task.output_size))
     expected = -np.log(frequencies[np.asarray(batch.targets)]).mean()
     np.testing.assert_allclose(task.loss(logits, batch), expected, rtol=1e-5)
     np.testing.assert_allclose(task.loss(100 * jax.nn.one_hot(batch.targets, task.output_size), batch), 0, atol=1e-6)
     assert bits(math.log(8)) == pytest.approx(3.0)
 
 
-def test_refuses_what_it_cannot_do(task):
+def test_refuses_what_it_cannot_do(task, batch):
     with pytest.raises(ValueError, match=r"length: expected an int of at least 1, got 0"):
         Characters(length=0)
     with pytest.raises(ValueError, match=r"max_bytes: expected an int of at least 1000, got 10"):
         Characters(max_bytes=10)
-    with pytest.raises(ValueError, match=r"predictions: expected shape \(30, 2, 'classes'\)"):
-        task.loss(jnp.zeros((29, 2, 5)), task.batch(jax.random.key(0), 2))
+    with pytest.raises(ValueError, match=r"predictions: expected shape \(30, 5, 'classes'\)"):
+        task.loss(jnp.zeros((29, 2, 5)), batch)
 
 
 def test_a_python_without_source_is_told_so(monkeypatch, tmp_path):

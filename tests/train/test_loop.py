@@ -137,6 +137,27 @@ def test_gradient_norms_before_clipping_are_right_far_from_one(scale):
     assert (metrics.clipped == (scale > 1)).all()
 
 
+def test_in_float64_nothing_is_rounded_and_nothing_traced_again(x64):
+    points = Points()
+    run = training(
+        points,
+        init=lambda key: {"w": jnp.zeros(3, jnp.float64)},
+        batch=lambda key: (jnp.eye(3, dtype=jnp.float64), jnp.asarray(TRUTH, jnp.float64)),
+        optimizer=optax.sgd(0.5),
+        max_norm=np.inf,
+        seeds=(0,),
+    )
+    remaining = train.chunks(run)
+    parts = [next(remaining)]
+    traces = points.traces
+    parts += remaining
+    # w - y shrinks by 1 - 2 * 0.5 / 3 per step.
+    loss = (TRUTH.astype(float) ** 2).mean() * (2 / 3) ** (2 * np.arange(STEPS))
+    np.testing.assert_allclose(np.concatenate([part.metrics.loss[:, 0] for part in parts]), loss, rtol=1e-12)
+    assert parts[-1].state.params["w"].dtype == np.float64
+    assert traces == points.traces
+
+
 def test_learns_the_adding_problem_beyond_the_mean():
     task = tasks.Adding(length=6)
     model = train.Readout(Elman(16), task.input_size, task.output_size, task.every_step)

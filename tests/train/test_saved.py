@@ -1,6 +1,7 @@
 """Runs that are cut, damaged, doubled or out of space, in one process; `tests/long/survival.py` is the long form."""
 
 import contextlib
+import functools
 import json
 import os
 import resource
@@ -46,7 +47,12 @@ def fit(run, **changes):
 
 
 def like(header):
-    return train.loop.fitted_like(training(STEPS), header["step"], header["probed"])
+    return traced_once(header["step"], header["probed"])
+
+
+@functools.cache
+def traced_once(step, probed):
+    return train.loop.fitted_like(training(STEPS), step, probed)
 
 
 def fit_after(root, event):

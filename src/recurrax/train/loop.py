@@ -134,7 +134,7 @@ def chunks(training: Training, state: State | None = None) -> Iterator[Chunk]:
     while step < training.steps:
         following = [probe_step for probe_step in probe_steps if probe_step > step]
         end = min([step - step % training.chunk + training.chunk, training.steps, *following])
-        state, table = program.run(state, end - step)
+        state, table = program.run(state, jnp.int32(end - step))
         metrics = jax.tree.map(lambda column, n=end - step: column[:n], jax.device_get(table))
         step = end
         probes = jax.device_get(probe(state.params, state.seeds)) if step in probe_steps else None
@@ -202,7 +202,7 @@ def fitted_like(training: Training, steps: int, probed: int) -> Fitted:
     """Shapes and dtypes of what `training` has measured after `steps` steps and `probed` probe steps."""
     program = _compile(training)
     state = jax.eval_shape(program.start, jax.ShapeDtypeStruct((len(training.seeds),), jnp.uint32))
-    metrics = jax.eval_shape(program.run, state, 0)[1]
+    metrics = jax.eval_shape(program.run, state, jnp.int32(0))[1]
     probes = jax.eval_shape(_over_seeds(training.probes), state.params, state.seeds) if probed else {}
     return Fitted(
         state=state,
@@ -232,7 +232,7 @@ def _over_seeds(probes: Mapping[str, Probe]) -> Callable[[Params, Array], dict[s
 
 
 def _no_metrics(program: Program, state: State) -> Metrics:
-    table = jax.device_get(program.run(state, 0)[1])
+    table = jax.device_get(program.run(state, jnp.int32(0))[1])
     return jax.tree.map(lambda column: column[:0], table)
 
 

@@ -57,7 +57,7 @@ class Program(NamedTuple):
     """
 
     start: Callable[[Array], State]
-    run: Callable[[State, int], tuple[State, Metrics]]
+    run: Callable[[State, Array], tuple[State, Metrics]]
     retake: Callable[[State, int], Step]
 
 
@@ -112,7 +112,7 @@ def compile_program(
         def run_seed(seed: Array, *begun: Any) -> tuple[Any, Metrics]:
             def body(row: Array, carried: tuple[Any, Metrics]) -> tuple[Any, Metrics]:
                 current, table = carried
-                current, metrics = step_seed(seed, state.step + row, *current)
+                current, metrics = step_seed(seed, state.step + row.astype(jnp.int32), *current)
                 return current, jax.tree.map(lambda column, metric: column.at[row].set(metric), table, metrics)
 
             shapes = jax.eval_shape(step_seed, seed, state.step, *begun)[1]
@@ -123,7 +123,7 @@ def compile_program(
         begun = (state.seeds, state.params, state.opt_state, state.failed_at)
         (params, opt_state, failed_at), table = over_seeds(run_seed)(*begun)
         metrics = jax.tree.map(lambda columns: jnp.swapaxes(columns, 0, 1), table)
-        return State(params, opt_state, state.step + n, state.seeds, failed_at), metrics
+        return State(params, opt_state, state.step + n.astype(jnp.int32), state.seeds, failed_at), metrics
 
     def retake(state: State, row: int) -> Step:
         seed, step, params, opt_state = jax.tree.map(

@@ -27,8 +27,8 @@ class Readout:
     Fields: `cell`; `input_size` D; `output_size` O; `every_step`, False for the last step only; `implementation` of
     `recurrax.scan`.
 
-    >>> from recurrax import LSTM
-    >>> model = Readout(LSTM(4), input_size=2, output_size=1, every_step=False)
+    >>> from recurrax import Elman
+    >>> model = Readout(Elman(4), input_size=2, output_size=1, every_step=False)
     >>> params = model.init(jax.random.key(0))
     >>> model.predict(params, jnp.ones((5, 3, 2))).shape
     (3, 1)
