@@ -1,30 +1,37 @@
 """Adjoint norms with a closed form."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import recurrax
-from recurrax.cells import ElmanParams
+from recurrax.cells import ElmanCarry, ElmanParams, LSTMParams
 from recurrax.lag import adjoint_profile, fit_decay, half_life, vanish_lag
 
 RTOL = 1e-12
 ATOL_F32 = 1e-4
 
 
-def elman(recurrent, kernel=1.0, bias=0.0):
-    """Elman parameters from a recurrent matrix, one input feature."""
+def elman(recurrent, kernel=1.0, dtype="float32"):
+    """Elman parameters from a recurrent matrix acting on columns, one input feature, no bias."""
     size = len(recurrent)
-    recurrent_kernel = jnp.asarray(recurrent, float).T[:, None]
-    return ElmanParams(jnp.full((1, 1, size), float(kernel)), recurrent_kernel, jnp.full((1, size), float(bias)))
+    arrays = np.full((1, 1, size), kernel), np.asarray(recurrent).T[:, None], np.zeros((1, size))
+    return ElmanParams(*(jnp.asarray(array, dtype) for array in arrays))
+
+
+def lstm(size, forget_bias, dtype="float32"):
+    """LSTM parameters that are zero but for the forget bias, one input feature."""
+    bias = np.zeros((4, size))
+    bias[1] = forget_bias
+    arrays = np.zeros((1, 4, size)), np.zeros((size, 4, size)), bias
+    return LSTMParams(*(jnp.asarray(array, dtype) for array in arrays))
 
 
 def test_a_linear_network_with_a_scaled_rotation_decays_as_sigma_to_the_k(x64):
     rng = np.random.default_rng(0)
     rotation, _ = np.linalg.qr(rng.normal(size=(6, 6)))
     for sigma in (0.3, 1.0, 1.2):
-        params = elman(sigma * rotation)
+        params = elman(sigma * rotation, dtype="float64")
         cell = recurrax.Elman(6, activation="identity")
         profile = adjoint_profile(
             cell, params, jnp.asarray(rng.normal(size=(200, 3, 1))), jnp.asarray(rng.normal(size=(3, 6)))
@@ -37,9 +44,7 @@ def test_a_linear_network_with_a_scaled_rotation_decays_as_sigma_to_the_k(x64):
 @pytest.mark.parametrize("forget_bias", [0.0, 1.0, 4.0, -60.0])
 def test_an_lstm_without_weights_forgets_by_its_forget_gate_alone(forget_bias, x64):
     cell = recurrax.LSTM(5)
-    params = jax.tree.map(jnp.zeros_like, cell.init(jax.random.key(0), 2, jnp.float64))
-    params = params._replace(bias=params.bias.at[1].set(forget_bias))
-    profile = adjoint_profile(cell, params, jnp.ones((100, 2)))
+    profile = adjoint_profile(cell, lstm(5, forget_bias, "float64"), jnp.ones((100, 1)))
     expected = -np.logaddexp(0, -forget_bias) * np.arange(100)
     # h_{T-1} = o tanh(c) with o = 1/2 and c = 0, so the classic dL/dc starts at 1/2 per unit.
     np.testing.assert_allclose(profile.log_norm_bptt, np.log(0.5 * np.sqrt(5)) + expected, rtol=RTOL, atol=RTOL)
@@ -53,18 +58,13 @@ def test_an_lstm_without_weights_forgets_by_its_forget_gate_alone(forget_bias, x
     ("forget_bias", "half", "vanished"), [(0, 1.0, 20), (1, 2.21, 45), (2, 5.46, 109), (3, 14.27, 285), (4, 38.19, 762)]
 )
 def test_half_lives_and_vanish_lags_of_forget_gates(forget_bias, half, vanished):
-    cell = recurrax.LSTM(1, forget_bias=float(forget_bias), kernel_init="identity", recurrent_init="identity")
-    params = cell.init(jax.random.key(0), 1)
-    params = params._replace(kernel=0 * params.kernel, recurrent_kernel=0 * params.recurrent_kernel)
-    log_norm = adjoint_profile(cell, params, jnp.zeros((800, 1))).log_norm_bptt
+    log_norm = adjoint_profile(recurrax.LSTM(1), lstm(1, forget_bias), jnp.zeros((800, 1))).log_norm_bptt
     assert half_life(log_norm) == pytest.approx(half, abs=0.005)
     assert vanish_lag(log_norm) == vanished
 
 
 def test_a_relu_network_started_at_the_identity_holds_gradients_exactly():
-    cell = recurrax.Elman(4, activation="relu", recurrent_init="identity")
-    params = cell.init(jax.random.key(0), 2)._replace(kernel=jnp.full((2, 1, 4), 0.1))
-    profile = adjoint_profile(cell, params, jnp.ones((300, 2, 2)))
+    profile = adjoint_profile(recurrax.Elman(2, activation="relu"), elman(np.eye(2), 0.1), jnp.ones((300, 2, 1)))
     np.testing.assert_array_equal(profile.log_norm.h, np.full((300, 2), profile.log_norm.h[0, 0]))
 
 
@@ -72,9 +72,7 @@ def test_a_relu_network_started_at_the_identity_holds_gradients_exactly():
     ("w", "fixed_point", "slope"), [(1.5, 0.858560, 0.394313), (2.0, 0.957504, 0.166372), (3.0, 0.994902, 0.030513)]
 )
 def test_a_scalar_tanh_decays_by_its_slope_at_the_fixed_point(w, fixed_point, slope):
-    profile = adjoint_profile(
-        recurrax.Elman(1), elman([[w]]), jnp.zeros((400, 1)), carry=recurrax.cells.ElmanCarry(jnp.ones(1))
-    )
+    profile = adjoint_profile(recurrax.Elman(1), elman([[w]]), jnp.zeros((400, 1)), carry=ElmanCarry(jnp.ones(1)))
     fit = fit_decay(profile.log_norm.h, window=(0, 300))
     assert np.exp(fit.rate) == pytest.approx(slope, abs=2e-6)
     h = 1.0
@@ -87,7 +85,7 @@ def test_a_scalar_tanh_decays_by_its_slope_at_the_fixed_point(w, fixed_point, sl
 def test_the_critical_scalar_tanh_decays_as_a_power_law(x64):
     steps = 10_001
     xs = jnp.zeros((steps, 1)).at[0].set(40.0)  # drives h_0 to 1
-    log_norm = np.asarray(adjoint_profile(recurrax.Elman(1), elman([[1.0]]), xs).log_norm.h)
+    log_norm = np.asarray(adjoint_profile(recurrax.Elman(1), elman([[1.0]], dtype="float64"), xs).log_norm.h)
     h, log_product = 1.0, 0.0
     for k in range(1, steps):
         h = np.tanh(h)
@@ -103,7 +101,7 @@ def test_the_critical_scalar_tanh_decays_as_a_power_law(x64):
 def test_a_jordan_block_grows_before_it_decays(x64):
     profile = adjoint_profile(
         recurrax.Elman(2, activation="identity"),
-        elman([[0.95, 1.0], [0.0, 0.95]]),
+        elman([[0.95, 1.0], [0.0, 0.95]], dtype="float64"),
         jnp.zeros((200, 1)),
         jnp.array([1.0, 0.0]),
     )
@@ -121,10 +119,28 @@ def test_growth_beyond_the_largest_float_stays_finite():
 
 
 def test_a_gradient_that_is_zero_says_so_and_a_neighbour_does_not_notice():
-    cell = recurrax.Elman(2, activation="relu", recurrent_init="identity")
-    params = cell.init(jax.random.key(0), 1)._replace(kernel=jnp.ones((1, 1, 2)))
-    xs = jnp.ones((10, 2, 1)).at[5, 0].set(-100.0)  # both units of row 0 die at step 5
-    profile = adjoint_profile(cell, params, xs)
+    xs = np.ones((300, 2, 1), np.float32)
+    xs[-5, 0] = -1e6  # both units of row 0 die five steps before the end
+    profile = adjoint_profile(recurrax.Elman(2, activation="relu"), elman(np.eye(2)), jnp.asarray(xs))
     assert np.isneginf(profile.log_norm_joint[5:, 0]).all()
     assert np.isfinite(profile.log_norm_joint[:5, 0]).all()
     np.testing.assert_allclose(profile.log_norm_joint[:, 1], np.log(np.sqrt(2)), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("t_max", "expected"),
+    [
+        (50, {1: 0.93588, 10: 0.6313, 50: 0.19415, 100: 0.05607, 200: 0.00567, 500: 0.00001}),
+        (200, {1: 0.97774, 10: 0.85296, 50: 0.57307, 100: 0.38609, 200: 0.19384, 500: 0.03146}),
+        (1000, {1: 0.994, 10: 0.95626, 50: 0.85061, 100: 0.75825, 200: 0.62435, 500: 0.3855}),
+    ],
+)
+def test_chrono_units_together_decay_as_a_mean_over_time_scales(t_max, expected):
+    """√(E f^{2k}) with f = T/(1+T), T uniform on (1, t_max - 1): here Gauss's nodes and, as cotangent, his weights."""
+    node, weight = np.polynomial.legendre.leggauss(100)
+    time_scale = t_max / 2 + (t_max / 2 - 1) * node
+    cotangent = jnp.asarray(np.sqrt(weight), jnp.float32)
+    profile = adjoint_profile(recurrax.LSTM(100), lstm(100, np.log(time_scale)), jnp.zeros((501, 1)), cotangent)
+    log_norm = profile.log_norm_bptt
+    for k, rms in expected.items():
+        assert np.exp(log_norm[k] - log_norm[0]) == pytest.approx(rms, abs=2e-5)

@@ -4,6 +4,41 @@ Every logarithm is natural; lag k counts steps back from the last one.
 """
 
 from recurrax.lag.adjoint import LagProfile, adjoint_profile
+from recurrax.lag.carousel import CarouselShare, carousel_share
 from recurrax.lag.decay import DecayFit, fit_decay, half_life, vanish_lag
+from recurrax.lag.families import DecayChoice, DecayModel, choose_decay
+from recurrax.lag.jacobian import JacobianProfile, jacobian_profile
+from recurrax.lag.lyapunov import LyapunovSpectrum, lyapunov_of_step, lyapunov_spectrum
+from recurrax.lag.matrix import LagMatrix, lag_matrix
+from recurrax.lag.mean_field import MeanField, mean_field
+from recurrax.lag.memory import MemoryCurve, memory_curve
+from recurrax.lag.parameter import ParameterProfile, parameter_profile
+from recurrax.lag.quantiles import quantiles
 
-__all__ = ["DecayFit", "LagProfile", "adjoint_profile", "fit_decay", "half_life", "vanish_lag"]
+__all__ = [
+    "CarouselShare",
+    "DecayChoice",
+    "DecayFit",
+    "DecayModel",
+    "JacobianProfile",
+    "LagMatrix",
+    "LagProfile",
+    "LyapunovSpectrum",
+    "MeanField",
+    "MemoryCurve",
+    "ParameterProfile",
+    "adjoint_profile",
+    "carousel_share",
+    "choose_decay",
+    "fit_decay",
+    "half_life",
+    "jacobian_profile",
+    "lag_matrix",
+    "lyapunov_of_step",
+    "lyapunov_spectrum",
+    "mean_field",
+    "memory_curve",
+    "parameter_profile",
+    "quantiles",
+    "vanish_lag",
+]

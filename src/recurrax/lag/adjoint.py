@@ -1,12 +1,13 @@
 """The adjoint norm A(k): how much a change of the state k steps ago changes the loss now."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from recurrax.lag import scaled, trajectory
+from recurrax.lag.objective import Loss, output_cotangent
 from recurrax.lag.scaled import Scaled
 from recurrax.lag.trajectory import Trajectory
 from recurrax.typing import Array, Carry, Cell, Params
@@ -37,10 +38,11 @@ def adjoint_profile(
     carry: Carry | None = None,
     *,
     lengths: Array | None = None,
+    loss: Loss | None = None,
 ) -> LagProfile:
     """Measures ln A(k) = ln ‖∂L/∂s_{T-1-k}‖₂ for L = ⟨cotangent, y_{T-1}⟩ at every lag k, in one backward walk.
 
-    δs_{T-1} = (∂y_{T-1}/∂s_{T-1})ᵀ cotangent,  δs_tm1 = J_tᵀ δs_t with J_t = ∂s_t/∂s_tm1
+    δs_{T-1} = (∂y_{T-1}/∂s_{T-1})ᵀ ∂L/∂y_{T-1},  δs_tm1 = J_tᵀ δs_t + (∂y_tm1/∂s_tm1)ᵀ ∂L/∂y_tm1,  J_t = ∂s_t/∂s_tm1
 
     δs is kept as a vector near 1 and a power of two, per row of the batch, so no lag underflows: float32 reaches
     1e-403 and far beyond. A unit so saturated that its derivative rounds to 0 counts as 0.
@@ -54,9 +56,12 @@ def adjoint_profile(
         cell: any cell of the contract.
         params: its parameters, finite.
         xs: (T, *batch, D) inputs.
-        cotangent: (*batch, H), the gradient of the loss with respect to the last output; ones if None.
+        cotangent: (*batch, H), the gradient of the loss with respect to the last output; ones if None. With one more
+            axis in front, (T, *batch, H), with respect to every output: L = Σ_t ⟨cotangent_t, y_t⟩, zeros where it
+            does not look.
         carry: the carry before the first step; the cell's initial carry if None.
         lengths: (*batch,) ints in 0..T; lag 0 is then each row's own last step.
+        loss: L as a function of the outputs (T, *batch, H) to a scalar, in place of a cotangent.
 
     Returns:
         A LagProfile in the carry's dtype.
@@ -74,35 +79,23 @@ def adjoint_profile(
     ((1000, 3), -692.45)
     """
     carry, valid = trajectory.check(cell, params, xs, carry, lengths)
-    like = jax.eval_shape(cell.output, carry)
-    if cotangent is None:
-        cotangent = jnp.ones(like.shape, like.dtype)
-    if jnp.shape(cotangent) != like.shape or not jnp.issubdtype(jnp.result_type(cotangent), jnp.floating):
-        raise ValueError(
-            f"cotangent: expected floating (*batch, H) = {like.shape}, "
-            f"got {jnp.result_type(cotangent)} {jnp.shape(cotangent)}"
-        )
-    return _profile(cell, params, xs, jnp.asarray(cotangent, like.dtype), carry, valid, lengths)
+    cotangent = output_cotangent(cell, params, xs, carry, lengths, cotangent, loss)
+    return _profile(cell, params, xs, cotangent, carry, valid, lengths)
 
 
 @partial(jax.jit, static_argnums=0)
 def _profile(
     cell: Cell, params: Params, xs: Array, cotangent: Array, carry: Carry, valid: Array | None, lengths: Array | None
 ) -> LagProfile:
+    def see(_: None, at_t: Trajectory, adjoint: Scaled) -> tuple[None, tuple[Carry, Array, Array | None]]:
+        norms = scaled.log_norms(adjoint), scaled.log_norm_joint(adjoint), _classic(cell, params, at_t, adjoint)
+        return None, norms
+
     # Reduced-precision products bend slopes near the critical point; an accelerator uses them unless told not to.
     with jax.default_matmul_precision("highest"):
         walked, last = trajectory.record(cell, params, xs, carry, valid)
-        _, pull_output = jax.vjp(cell.output, last)
-        (adjoint,) = pull_output(cotangent)
-        start = scaled.rescale(adjoint, jnp.zeros(xs.shape[1:-1], jnp.int32))
-
-        def body(adjoint: Scaled, at_t: Trajectory) -> tuple[Scaled, tuple[Any, Array, Array | None]]:
-            norms = scaled.log_norms(adjoint), scaled.log_norm_joint(adjoint), _classic(cell, params, at_t, adjoint)
-            pulled = trajectory.pull_back(cell, params, at_t, adjoint.value)
-            return scaled.rescale(pulled, adjoint.exponent), norms
-
-        _, by_step = jax.lax.scan(body, start, walked, reverse=True)
-    log_norm, joint, classic = jax.tree.map(lambda norm: by_lag(norm, lengths), by_step)
+        _, _, by_step = trajectory.walk_back(cell, params, walked, last, cotangent, see)
+    log_norm, joint, classic = jax.tree.map(lambda norm: trajectory.by_lag(norm, lengths), by_step)
     return LagProfile(jnp.arange(xs.shape[0]), log_norm, joint, classic)
 
 
@@ -115,14 +108,3 @@ def _classic(cell: Cell, params: Params, at_t: Trajectory, adjoint: Scaled) -> A
     _, pull = jax.vjp(lambda carry: expose(params, carry, at_t.v), stepped)
     (total,) = pull(jax.tree.map(lambda ct, like: ct.astype(like.dtype), adjoint.value, stepped))
     return scaled.log_norm_joint(scaled.rescale(total, adjoint.exponent))
-
-
-def by_lag(by_step: Array, lengths: Array | None) -> Array:
-    """(T, *batch) in order of time to order of lag, counted from each row's last step; NaN where there is no step."""
-    if lengths is None:
-        return by_step[::-1]
-    steps = by_step.shape[0]
-    lag = jnp.arange(steps).reshape((-1,) + (1,) * (by_step.ndim - 1))
-    step = lengths[None] - 1 - lag
-    found = jnp.take_along_axis(by_step, jnp.clip(step, 0, max(steps - 1, 0)), axis=0)
-    return jnp.where(step >= 0, found, jnp.nan)

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from recurrax.lag.quantiles import quantiles, rows
+
 
 class DecayFit(NamedTuple):
     """ln A(k) ≈ intercept + rate · k for k_min <= k <= k_max.
@@ -26,24 +28,15 @@ class DecayFit(NamedTuple):
 
 
 def median_curve(log_norm: Any) -> np.ndarray:
-    """The median over all batch axes of ln A(k) - ln A(0), float64 (T,).
-
-    A norm of zero (-inf) counts as the smallest there is: leaving collapsed rows out would flatten the curve. Rows
-    too short for a lag (NaN) are not counted at that lag.
+    """The median over all batch axes of ln A(k) - ln A(0), float64 (T,); see `quantiles` for zeros and short rows.
 
     Raises:
         ValueError: there is no lag or no row, or a row's norm at lag 0 is zero or not finite.
     """
-    curves = _curves(log_norm)
+    curves = rows(log_norm)
     if not np.isfinite(curves[0]).all():
         raise ValueError("log_norm: expected finite values at lag 0, got a row that starts at zero, inf or NaN")
-    relative = np.sort(curves - curves[0], axis=1)  # NaN last
-    present = (~np.isnan(relative)).sum(axis=1)
-    low, high = (
-        np.take_along_axis(relative, np.maximum(middle, 0)[:, None], axis=1)[:, 0]
-        for middle in ((present - 1) // 2, present // 2)
-    )
-    return np.where(present % 2 == 1, low, 0.5 * (low + high))
+    return quantiles(curves - curves[0], (0.5,))[0]
 
 
 def vanish_lag(log_norm: Any, epsilon: float = 1e-6) -> float:
@@ -109,7 +102,7 @@ def fit_decay(log_norm: Any, window: tuple[int, int]) -> DecayFit:
     >>> round(fit.rate, 6), round(fit.standard_error, 4), fit.samples
     (-0.5, 0.0577, 3)
     """
-    curves = _curves(log_norm, per_sample=True)
+    curves = samples_of(log_norm)
     k_min, k_max = check_window(window, curves.shape[0])
     inside = curves[k_min : k_max + 1]
     if np.isnan(inside).any() or np.isposinf(inside).any():
@@ -125,6 +118,13 @@ def fit_decay(log_norm: Any, window: tuple[int, int]) -> DecayFit:
     return DecayFit(rate, error, float(inside.mean()) - rate * float(lag.mean()), (k_min, k_max), samples, 0)
 
 
+def samples_of(log_norm: Any) -> np.ndarray:
+    """(T, samples) in float64: the first batch axis, and the mean over any further ones."""
+    curves = np.asarray(log_norm, np.float64)
+    rows(curves)
+    return curves.reshape(*curves.shape[:2], -1).mean(axis=-1) if curves.ndim > 1 else curves[:, None]
+
+
 def check_window(window: tuple[int, int], lags: int) -> tuple[int, int]:
     """(k_min, k_max) as ints, or a ValueError."""
     expected = f"window: expected (k_min, k_max), ints with 0 <= k_min < k_max < T = {lags}, got {window!r}"
@@ -135,13 +135,3 @@ def check_window(window: tuple[int, int], lags: int) -> tuple[int, int]:
     if (k_min, k_max) != tuple(window) or not 0 <= k_min < k_max < lags:
         raise ValueError(expected)
     return k_min, k_max
-
-
-def _curves(log_norm: Any, per_sample: bool = False) -> np.ndarray:
-    """(T, rows) in float64: every row of the batch, or the means over all but the first batch axis."""
-    curves = np.asarray(log_norm, np.float64)
-    if curves.ndim == 0 or curves.size == 0:
-        raise ValueError(f"log_norm: expected (T, *batch) with at least one lag and one row, got shape {curves.shape}")
-    if per_sample and curves.ndim > 2:
-        curves = curves.mean(axis=tuple(range(2, curves.ndim)))
-    return curves.reshape(curves.shape[0], -1)

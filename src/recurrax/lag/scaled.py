@@ -68,6 +68,14 @@ def log_norm_joint(vector: Scaled) -> Array:
     return 0.5 * jnp.log(total) + _log_scale(vector, total.dtype)
 
 
+def cosine(left: Scaled, right: Scaled) -> Array:
+    """⟨left, right⟩ / (‖left‖ ‖right‖) per row (*batch): NaN where either is zero."""
+    products = jax.tree.leaves(jax.tree.map(jnp.multiply, left.value, right.value))
+    total = reduce(jnp.add, (_over_features(jnp.sum, x, left.exponent.ndim) for x in products))
+    lengths = [log_norm_joint(Scaled(term.value, jnp.zeros_like(term.exponent))) for term in (left, right)]
+    return jnp.clip(total * jnp.exp(-lengths[0] - lengths[1]), -1, 1)
+
+
 def _over_features(reduction: Any, x: Array, batch_ndim: int) -> Array:
     return reduction(x, axis=tuple(range(batch_ndim, x.ndim)))
 

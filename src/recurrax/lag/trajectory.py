@@ -1,5 +1,6 @@
-"""The forward walk every instrument starts from, and one step of it differentiated with respect to the carry."""
+"""The walk forwards every instrument starts from, and the walk of the adjoint back over it."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -8,16 +9,19 @@ import numpy as np
 from jax.core import Tracer
 
 from recurrax.kernels import arguments
-from recurrax.kernels.rows import leaving_carry
+from recurrax.kernels.rows import leaving_carry, leaving_output
+from recurrax.lag import scaled
+from recurrax.lag.scaled import Scaled
 from recurrax.typing import Array, Carry, Cell, Params
 
 
 class Trajectory(NamedTuple):
-    """What a walk leaves, time first: u and v of every step and the carry that entered it, (T, *batch, ...).
+    """What a walk leaves, time first: x, the carry that entered, u and v of every step, (T, *batch, ...).
 
     valid: bool (T, *batch), or None where every step is.
     """
 
+    x: Array
     entering: Carry
     u: Any
     v: Any
@@ -25,7 +29,7 @@ class Trajectory(NamedTuple):
 
 
 def check(
-    cell: Cell, params: Params, xs: Array, carry: Carry | None, lengths: Array | None
+    cell: Cell, params: Params, xs: Array, carry: Carry | None, lengths: Array | None = None
 ) -> tuple[Carry, Array | None]:
     """The carry to start from and which steps are valid, or a ValueError that names the argument at fault."""
     arguments.check_sequence(cell, params, xs)
@@ -40,9 +44,18 @@ def check(
 def check_finite(name: str, tree: Any) -> None:
     """Raises a ValueError if a leaf holds an inf or a NaN; traced leaves have no values to look at."""
     for path, leaf in jax.tree.leaves_with_path(tree):
-        if not isinstance(leaf, Tracer) and not bool(jnp.isfinite(leaf).all()):
-            count = int((~np.isfinite(np.asarray(leaf, np.float64))).sum())
+        if isinstance(leaf, Tracer):
+            continue
+        count = int((~np.isfinite(np.asarray(leaf))).sum())
+        if count:
             raise ValueError(f"{name}{jax.tree_util.keystr(path)}: expected finite values, got {count} inf or NaN")
+
+
+def check_field(carry: Carry, field: str | None) -> None:
+    """Raises a ValueError unless `field` is None or names a field of the carry."""
+    known = getattr(carry, "_fields", ())
+    if field is not None and field not in known:
+        raise ValueError(f"field: expected None or one of the carry's {', '.join(known)}, got {field!r}")
 
 
 def record(cell: Cell, params: Params, xs: Array, carry: Carry, valid: Array | None) -> tuple[Trajectory, Carry]:
@@ -58,7 +71,22 @@ def record(cell: Cell, params: Params, xs: Array, carry: Carry, valid: Array | N
 
     u = cell.project(params, xs)
     last, (entering, v) = jax.lax.scan(body, carry, (u, valid))
-    return Trajectory(entering, u, v, valid), last
+    return Trajectory(xs, entering, u, v, valid), last
+
+
+def stepped(cell: Cell, params: Params, at_t: Trajectory) -> Carry:
+    """s_t, formed again from what step t left."""
+    return leaving_carry(at_t.valid, cell.pointwise(params, at_t.entering, at_t.u, at_t.v), at_t.entering)
+
+
+def pull_direct(cell: Cell, params: Params, at_t: Trajectory, adjoint: Carry) -> tuple[Carry, Any]:
+    """(∂s_t/∂s_tm1)ᵀ δs_t with v_t held fixed, and δv_t = (∂s_t/∂v_t)ᵀ δs_t; padding is not looked at."""
+    _, pull = jax.vjp(
+        lambda entering, v: leaving_carry(None, cell.pointwise(params, entering, at_t.u, v), entering),
+        at_t.entering,
+        at_t.v,
+    )
+    return pull(adjoint)
 
 
 def pull_back(cell: Cell, params: Params, at_t: Trajectory, adjoint: Carry) -> Carry:
@@ -66,12 +94,65 @@ def pull_back(cell: Cell, params: Params, at_t: Trajectory, adjoint: Carry) -> C
 
     The products of `recur` were recorded, so where it is linear in the carry only their transposes are computed here.
     """
-    _, pull_pointwise = jax.vjp(
-        lambda entering, v: leaving_carry(None, cell.pointwise(params, entering, at_t.u, v), entering),
-        at_t.entering,
-        at_t.v,
-    )
+    direct, v = pull_direct(cell, params, at_t, adjoint)
     _, pull_recur = jax.vjp(lambda entering: cell.recur(params, entering, at_t.u), at_t.entering)
-    direct, v = pull_pointwise(adjoint)
-    (through_products,) = pull_recur(v)
-    return leaving_carry(at_t.valid, jax.tree.map(jnp.add, direct, through_products), adjoint)
+    return leaving_carry(at_t.valid, jax.tree.map(jnp.add, direct, pull_recur(v)[0]), adjoint)
+
+
+def seed(cell: Cell, carry: Carry, cotangent: Array) -> Scaled:
+    """The adjoint that ⟨cotangent, output(s_t)⟩ alone gives s_t."""
+    _, pull = jax.vjp(cell.output, carry)
+    (adjoint,) = pull(cotangent)
+    return scaled.rescale(adjoint, jnp.zeros(cotangent.shape[:-1], jnp.int32))
+
+
+def walk_back(
+    cell: Cell,
+    params: Params,
+    walked: Trajectory,
+    last: Carry,
+    cotangent: Array,
+    see: Callable[[Any, Trajectory, Scaled], tuple[Any, Any]],
+    seen: Any = None,
+    pull: Callable[[Cell, Params, Trajectory, Carry], Carry] = pull_back,
+) -> tuple[Scaled, Any, Any]:
+    """Walks the adjoint δs_t from the last step to the first, calling `see(seen, step t, δs_t) -> (seen, result)`.
+
+    Args:
+        cell: any cell of the contract.
+        params: its parameters.
+        walked: what `record` left.
+        last: the last carry.
+        cotangent: (*batch, H) for a loss that reads the last output, (T, *batch, H) for one that reads every output.
+        see: what to measure of each adjoint.
+        seen: what `see` is given first.
+        pull: δs_tm1 from δs_t; `pull_back` takes every path.
+
+    Returns:
+        The adjoint of the carry before the first step, the last `seen`, and the results stacked in order of time.
+    """
+    every = cotangent.ndim > jax.eval_shape(cell.output, last).ndim
+    start = seed(cell, last, jnp.zeros_like(cotangent[0]) if every else cotangent)
+
+    def body(carried: tuple[Scaled, Any], at_t: tuple[Trajectory, Array | None]) -> tuple[tuple[Scaled, Any], Any]:
+        (adjoint, seen), (walked_t, cotangent_t) = carried, at_t
+        if cotangent_t is not None:
+            own = seed(cell, stepped(cell, params, walked_t), leaving_output(walked_t.valid, cotangent_t))
+            adjoint = scaled.add(adjoint, own)
+        seen, result = see(seen, walked_t, adjoint)
+        pulled = pull(cell, params, walked_t, adjoint.value)
+        return (scaled.rescale(pulled, adjoint.exponent), seen), result
+
+    (first, seen), results = jax.lax.scan(body, (start, seen), (walked, cotangent if every else None), reverse=True)
+    return first, seen, results
+
+
+def by_lag(by_step: Array, lengths: Array | None) -> Array:
+    """(T, *batch) in order of time to order of lag, counted from each row's last step; NaN where there is no step."""
+    if lengths is None:
+        return by_step[::-1]
+    steps = by_step.shape[0]
+    lag = jnp.arange(steps).reshape((-1,) + (1,) * (by_step.ndim - 1))
+    step = lengths[None] - 1 - lag
+    found = jnp.take_along_axis(by_step, jnp.clip(step, 0, max(steps - 1, 0)), axis=0)
+    return jnp.where(step >= 0, found, jnp.nan)

@@ -1,0 +1,181 @@
+"""Lyapunov exponents of the joint state: the rates at which a driven recurrence stretches and forgets."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from recurrax.lag import trajectory
+from recurrax.typing import Array, Carry, Cell, Params
+
+Step = Callable[[Any, Any], Any]
+"""(state, x) to the next state."""
+
+
+class LyapunovSpectrum(NamedTuple):
+    """Lyapunov exponents in nats per step.
+
+    exponents: (N,), from the largest down as QR orders them; -inf where a direction is lost to rounding.
+    standard_error: (N,), from the means of contiguous batches of blocks.
+    lost: how many exponents are -inf: count them, do not average them.
+    steps: how many steps were averaged over.
+    """
+
+    exponents: Array
+    standard_error: Array
+    lost: Array
+    steps: int
+
+
+def lyapunov_spectrum(
+    cell: Cell,
+    params: Params,
+    xs: Array,
+    carry: Carry | None = None,
+    *,
+    exponents: int | None = None,
+    interval: int = 1,
+    burn_in: int | None = None,
+) -> LyapunovSpectrum:
+    """Measures λ_i = lim 1/T Σ_t ln R_ii of a cell driven by xs, over its whole carry: (h, c) of an LSTM.
+
+    J_t Q_tm1 = Q_t R_t with J_t = ∂s_t/∂s_tm1. Leaving c out of s_t, as is sometimes done, measures another system.
+
+    Args:
+        cell: any cell of the contract.
+        params: its parameters, finite. float64 is needed for the tail of a spectrum.
+        xs: (T, D), one input sequence: exponents are conditional on it.
+        carry: the carry before the first step; the cell's initial carry if None.
+        exponents: N, how many of the largest; all if None.
+        interval: steps between two orthonormalisations; T and `burn_in` are multiples of it.
+        burn_in: steps left out while the directions turn; about a tenth of T if None.
+
+    Raises:
+        ValueError: xs has batch axes, or one of the last three is out of range.
+
+    References: Benettin et al. (1980); Engelken, Wolf & Abbott (2023) for recurrent networks.
+
+    >>> import recurrax
+    >>> cell = recurrax.LSTM(4)
+    >>> params = cell.init(jax.random.key(0), input_size=2)
+    >>> spectrum = recurrax.lag.lyapunov_spectrum(cell, params, jnp.ones((200, 2)))
+    >>> spectrum.exponents.shape, spectrum.steps, bool(spectrum.exponents[0] < 0)
+    ((8,), 180, True)
+    """
+    carry, _ = trajectory.check(cell, params, xs, carry)
+    if xs.ndim != 2:
+        raise ValueError(f"xs: expected one sequence (T, D), got shape {xs.shape}")
+    plan = _plan(xs.shape[0], ravel_pytree(carry)[0].size, exponents, interval, burn_in)
+    return _spectrum(_CellStep(cell), plan, params, carry, xs)._replace(steps=plan.averaged)
+
+
+def lyapunov_of_step(
+    step: Step,
+    state: Any,
+    xs: Any,
+    *,
+    exponents: int | None = None,
+    interval: int = 1,
+    burn_in: int | None = None,
+) -> LyapunovSpectrum:
+    """Measures the same for any s_t = step(s_tm1, x_t): a map, or one step of an integrator.
+
+    Args:
+        step: (state, x) to the next state; the same function object does not compile twice.
+        state: any tree of arrays, the state before the first step.
+        xs: any tree of arrays (T, ...); for an autonomous system `jnp.arange(T)` will do.
+        exponents: N, how many of the largest; all if None.
+        interval: steps between two orthonormalisations.
+        burn_in: steps left out while the directions turn; about a tenth of T if None.
+
+    Raises:
+        ValueError: one of the last three is out of range.
+
+    >>> logistic = lyapunov_of_step(lambda x, _: 4 * x * (1 - x), jnp.array([0.3]), jnp.arange(20_000))
+    >>> round(float(logistic.exponents[0]), 1)  # ln 2
+    0.7
+    """
+    plan = _plan(len(jax.tree.leaves(xs)[0]), ravel_pytree(state)[0].size, exponents, interval, burn_in)
+    return _spectrum(_PlainStep(step), plan, None, state, xs)._replace(steps=plan.averaged)
+
+
+class _CellStep(NamedTuple):
+    cell: Cell
+
+    def __call__(self, params: Params, state: Carry, x: Array) -> Carry:
+        return self.cell.step(params, state, x)[0]
+
+
+class _PlainStep(NamedTuple):
+    step: Step
+
+    def __call__(self, params: None, state: Any, x: Any) -> Any:
+        return self.step(state, x)
+
+
+class _Plan(NamedTuple):
+    """exponents N; blocks of `interval` steps; how many of them are burn-in."""
+
+    exponents: int
+    interval: int
+    blocks: int
+    burn_in: int
+
+    @property
+    def averaged(self) -> int:
+        """Steps left after burn-in."""
+        return (self.blocks - self.burn_in) * self.interval
+
+
+def _plan(steps: int, size: int, exponents: int | None, interval: int, burn_in: int | None) -> _Plan:
+    if exponents is not None and not 1 <= exponents <= size:
+        raise ValueError(f"exponents: expected None or an int in 1..{size}, the size of the state, got {exponents!r}")
+    if not isinstance(interval, int) or interval < 1 or steps % interval:
+        raise ValueError(f"interval: expected a positive int that divides T = {steps}, got {interval!r}")
+    blocks = steps // interval
+    if burn_in is None:
+        burn_in = max(blocks // 10, 1) * interval
+    if burn_in < interval or burn_in % interval:
+        raise ValueError(f"burn_in: expected a multiple of the interval, at least {interval} steps, got {burn_in}")
+    if blocks - burn_in // interval < 2:
+        raise ValueError(f"burn_in: expected at least two intervals left of T = {steps} steps, got {burn_in}")
+    return _Plan(exponents or size, interval, blocks, burn_in // interval)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _spectrum(step: Any, plan: _Plan, params: Params, state: Any, xs: Any) -> LyapunovSpectrum:
+    flat, unravel = ravel_pytree(state)
+
+    def flat_step(flat: Array, x: Any) -> Array:
+        return ravel_pytree(step(params, unravel(flat), x))[0].astype(flat.dtype)
+
+    def stretch(carried: tuple[Array, Array], x: Any) -> tuple[tuple[Array, Array], None]:
+        flat, columns = carried
+        flat, push = jax.linearize(lambda s: flat_step(s, x), flat)
+        return (flat, jax.vmap(push, in_axes=1, out_axes=1)(columns)), None
+
+    def block(carried: tuple[Array, Array], xs: Any) -> tuple[tuple[Array, Array], Array]:
+        (flat, columns), _ = jax.lax.scan(stretch, carried, xs)
+        q, r = jnp.linalg.qr(columns)
+        growth = jnp.abs(jnp.diagonal(r))
+        # Below rounding of the largest column, a direction is noise and not a small exponent.
+        lost = growth <= flat.size * jnp.finfo(flat.dtype).eps * growth.max()
+        return (flat, q), jnp.where(lost, -jnp.inf, jnp.log(growth))
+
+    with jax.default_matmul_precision("highest"):
+        # A generic frame: columns of the identity may lie in a subspace that never leaves itself.
+        frame, _ = jnp.linalg.qr(jax.random.normal(jax.random.key(0), (flat.size, plan.exponents), flat.dtype))
+        blocked = jax.tree.map(lambda x: x.reshape(plan.blocks, plan.interval, *x.shape[1:]), xs)
+        _, growth = jax.lax.scan(block, (flat, frame), blocked)
+    growth = growth[plan.burn_in :] / plan.interval
+    exponents = growth.mean(axis=0)
+    # Some twenty batches: fewer leave the error itself uncertain, more leave neighbouring batches correlated.
+    batches = min(20, growth.shape[0])
+    length = growth.shape[0] // batches
+    means = growth[growth.shape[0] - batches * length :].reshape(batches, length, -1).mean(axis=1)
+    error = jnp.where(jnp.isinf(exponents), jnp.nan, means.std(axis=0, ddof=1) / np.sqrt(batches))
+    return LyapunovSpectrum(exponents, error, jnp.isneginf(exponents).sum(), plan.averaged)

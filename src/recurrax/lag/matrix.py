@@ -1,0 +1,116 @@
+"""The lag matrix: which step's loss feels which step's state."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from recurrax.lag import scaled, trajectory
+from recurrax.lag.objective import output_cotangent
+from recurrax.lag.scaled import Scaled
+from recurrax.lag.trajectory import Trajectory
+from recurrax.typing import Array, Carry, Cell, Params
+
+
+class LagMatrix(NamedTuple):
+    """Natural logs of ‖∂ℓ_s/∂s_t‖ for the losses of A anchor steps.
+
+    anchor: (A,) ints, the steps s whose losses are differentiated.
+    log_norm: (A, T, *batch), -inf where t > s: a loss does not feel the future.
+    lag: (T,) ints k.
+    log_norm_by_lag: (T, *batch), the mean of log norms over the anchors that have lag k = s - t; NaN where none has.
+    """
+
+    anchor: Array
+    log_norm: Array
+    lag: Array
+    log_norm_by_lag: Array
+
+
+def lag_matrix(
+    cell: Cell,
+    params: Params,
+    xs: Array,
+    cotangent: Array | None = None,
+    carry: Carry | None = None,
+    *,
+    anchors: Sequence[int],
+    field: str | None = None,
+) -> LagMatrix:
+    """Measures M[s, t] = ln ‖∂ℓ_s/∂s_t‖₂ for ℓ_s = ⟨cotangent_s, y_s⟩, all anchors in one backward walk.
+
+    Args:
+        cell: any cell of the contract.
+        params: its parameters, finite.
+        xs: (T, *batch, D) inputs.
+        cotangent: ∂ℓ_s/∂y_s, (*batch, H) for the same at every anchor or (T, *batch, H) by step; ones if None.
+        carry: the carry before the first step; the cell's initial carry if None.
+        anchors: A ints in 0..T-1.
+        field: the carry field to take norms of; all together if None.
+
+    Raises:
+        ValueError: an anchor outside the sequence, an unknown field, or what `adjoint_profile` refuses.
+
+    >>> import recurrax
+    >>> cell = recurrax.LSTM(4)
+    >>> params = cell.init(jax.random.key(0), input_size=2)
+    >>> matrix = recurrax.lag.lag_matrix(cell, params, jnp.ones((30, 2)), anchors=(9, 29))
+    >>> matrix.log_norm.shape, bool(jnp.isneginf(matrix.log_norm[0, 10:]).all())
+    ((2, 30), True)
+    """
+    carry, _ = trajectory.check(cell, params, xs, carry)
+    trajectory.check_field(carry, field)
+    steps = xs.shape[0]
+    values = np.asarray(anchors)
+    if values.ndim != 1 or values.size == 0 or values.dtype.kind not in "iu":
+        raise ValueError(f"anchors: expected a sequence of ints, got {anchors!r}")
+    if values.min() < 0 or values.max() >= steps:
+        worst = values.max() if values.max() >= steps else values.min()
+        raise ValueError(f"anchors: expected values in 0..T-1 = 0..{steps - 1}, got {worst}")
+    cotangent = output_cotangent(cell, params, xs, carry, None, cotangent, None)
+    if cotangent.ndim < xs.ndim:
+        cotangent = jnp.broadcast_to(cotangent, (steps, *cotangent.shape))
+    return _matrix(cell, field, params, xs, cotangent, carry, jnp.asarray(values))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _matrix(
+    cell: Cell, field: str | None, params: Params, xs: Array, cotangent: Array, carry: Carry, anchors: Array
+) -> LagMatrix:
+    steps = xs.shape[0]
+    batch_shape = xs.shape[1:-1]
+
+    def body(adjoints: Scaled, at_t: tuple[Trajectory, Array, Array]) -> tuple[Scaled, Array]:
+        walked_t, cotangent_t, t = at_t
+        own = trajectory.seed(cell, trajectory.stepped(cell, params, walked_t), cotangent_t)
+
+        def one_anchor(anchor: Array, adjoint: Scaled) -> tuple[Scaled, Array]:
+            starts = anchor == t  # before its own loss an adjoint is zero
+            adjoint = jax.tree.map(lambda new, old: jnp.where(starts, new, old), own, adjoint)
+            whole = scaled.log_norm_joint(adjoint) if field is None else getattr(scaled.log_norms(adjoint), field)
+            pulled = trajectory.pull_back(cell, params, walked_t, adjoint.value)
+            return scaled.rescale(pulled, adjoint.exponent), whole
+
+        return jax.vmap(one_anchor)(anchors, adjoints)
+
+    with jax.default_matmul_precision("highest"):
+        walked, last = trajectory.record(cell, params, xs, carry, None)
+        zeros = Scaled(jax.tree.map(jnp.zeros_like, last), jnp.zeros(batch_shape, jnp.int32))
+        start = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (anchors.size, *leaf.shape)), zeros)
+        _, log_norm = jax.lax.scan(body, start, (walked, cotangent, jnp.arange(steps)), reverse=True)
+    log_norm = jnp.moveaxis(log_norm, 1, 0)
+    return LagMatrix(anchors, log_norm, jnp.arange(steps), _diagonal_means(log_norm, anchors))
+
+
+def _diagonal_means(log_norm: Array, anchors: Array) -> Array:
+    """Means along s - t = k over the anchors (A, T, *batch) that reach back that far, (T, *batch)."""
+    steps = log_norm.shape[1]
+    lag = jnp.arange(steps)
+    diagonals = jax.vmap(lambda row, anchor: row[jnp.clip(anchor - lag, 0)])(log_norm, anchors)
+    reaches = (anchors[:, None] >= lag[None]).reshape(*diagonals.shape[:2], *(1,) * (diagonals.ndim - 2))
+    total = jnp.sum(jnp.where(reaches, diagonals, 0), axis=0)
+    count = jnp.sum(reaches, axis=0)
+    return jnp.where(count > 0, total / jnp.maximum(count, 1), jnp.nan)

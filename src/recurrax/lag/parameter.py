@@ -1,0 +1,134 @@
+"""The parameter gradient G(k): what the step k steps ago adds to the gradient the optimiser sees."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from recurrax.kernels.rows import leaving_carry
+from recurrax.lag import scaled, trajectory
+from recurrax.lag.objective import Loss, output_cotangent
+from recurrax.lag.scaled import Scaled
+from recurrax.lag.trajectory import Trajectory
+from recurrax.typing import Array, Carry, Cell, Params
+
+
+class ParameterProfile(NamedTuple):
+    """What each step adds to ∂L/∂θ, row by row of the batch.
+
+    lag: (T,) ints 0..T-1, steps back from each row's last step.
+    log_norm: params with (T, *batch) in place of each leaf, ln ‖G_leaf(k)‖.
+    log_norm_joint: (T, *batch), all parameters together.
+    horizon: (*batch), Σ_k k ‖G(k)‖ / Σ_k ‖G(k)‖ in steps: how far back the gradient looks.
+    gradient: params, Σ_k G(k) summed over rows, which is ∂L/∂θ.
+
+    -inf is a norm that is zero; NaN marks the lags a row is too short for.
+    """
+
+    lag: Array
+    log_norm: Params
+    log_norm_joint: Array
+    horizon: Array
+    gradient: Params
+
+
+def parameter_profile(
+    cell: Cell,
+    params: Params,
+    xs: Array,
+    cotangent: Array | None = None,
+    carry: Carry | None = None,
+    *,
+    lengths: Array | None = None,
+    loss: Loss | None = None,
+) -> ParameterProfile:
+    """Measures G(k) = (∂s_t/∂θ)ᵀ δs_t at t = T-1-k, for one row each: Σ_k G(k) = ∂L/∂θ.
+
+    Only one step's gradients exist at a time, B copies of the parameters; for a dense kernel of one example
+    ‖G(k)‖_F = ‖δ_pre(t)‖ ‖h_tm1‖. A carry learned by the cell adds its share to `gradient` and to no lag.
+
+    Args:
+        cell: any cell of the contract.
+        params: its parameters, finite.
+        xs: (T, *batch, D) inputs.
+        cotangent: (*batch, H) for the last output or (T, *batch, H) for every one; ones for the last if None.
+        carry: the carry before the first step; the cell's initial carry if None.
+        lengths: (*batch,) ints in 0..T; lag 0 is then each row's own last step.
+        loss: L as a function of the outputs (T, *batch, H) to a scalar, in place of a cotangent.
+
+    Raises:
+        ValueError: an argument has the wrong shape, dtype or structure, or params is not finite.
+
+    References: Werbos (1990) for the sum over steps; Pascanu, Mikolov & Bengio (2013), eq. 4, for its terms.
+
+    >>> import recurrax
+    >>> cell = recurrax.LSTM(4)
+    >>> params = cell.init(jax.random.key(0), input_size=2)
+    >>> profile = recurrax.lag.parameter_profile(cell, params, jnp.ones((30, 3, 2)))
+    >>> profile.log_norm.kernel.shape, profile.horizon.shape, profile.gradient.kernel.shape
+    ((30, 3), (3,), (2, 4, 4))
+    """
+    start, valid = trajectory.check(cell, params, xs, carry, lengths)
+    cotangent = output_cotangent(cell, params, xs, start, lengths, cotangent, loss)
+    return _profile(cell, carry is None, params, xs, cotangent, start, valid, lengths)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _profile(
+    cell: Cell,
+    carry_is_initial: bool,
+    params: Params,
+    xs: Array,
+    cotangent: Array,
+    carry: Carry,
+    valid: Array | None,
+    lengths: Array | None,
+) -> ParameterProfile:
+    def see(total: Params, at_t: Trajectory, adjoint: Scaled) -> tuple[Params, tuple[Params, Array]]:
+        value = adjoint.value
+        if at_t.valid is not None:
+            value = leaving_carry(at_t.valid, value, jax.tree.map(jnp.zeros_like, value))
+        by_row = Scaled(_row_gradients(cell, params, at_t, value, adjoint.exponent.ndim), adjoint.exponent)
+        by_row = scaled.rescale(*by_row)
+        plain = scaled.times_power(by_row.value, by_row.exponent)
+        total = jax.tree.map(lambda g, g_t: g + g_t.sum(axis=tuple(range(g_t.ndim - g.ndim))), total, plain)
+        return total, (scaled.log_norms(by_row), scaled.log_norm_joint(by_row))
+
+    with jax.default_matmul_precision("highest"):
+        walked, last = trajectory.record(cell, params, xs, carry, valid)
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, _dtype(leaf)), params)
+        first, gradient, by_step = trajectory.walk_back(cell, params, walked, last, cotangent, see, zeros)
+        if carry_is_initial:
+            dtype = jax.tree.leaves(carry)[0].dtype
+            _, pull = jax.vjp(lambda params: cell.initial_carry(params, xs.shape[1:-1], dtype), params)
+            learned = pull(scaled.times_power(*first))[0]
+            gradient = jax.tree.map(lambda g, g_0: g + g_0.astype(g.dtype), gradient, learned)
+    log_norm, joint = jax.tree.map(lambda norm: trajectory.by_lag(norm, lengths), by_step)
+    return ParameterProfile(jnp.arange(xs.shape[0]), log_norm, joint, effective_horizon(joint), gradient)
+
+
+def effective_horizon(log_norm: Array) -> Array:
+    """Σ_k k e^{log_norm(k)} / Σ_k e^{log_norm(k)} in steps, (T, *batch) to (*batch); lags that are NaN do not count."""
+    weight = jax.nn.softmax(jnp.where(jnp.isnan(log_norm), -jnp.inf, log_norm), axis=0)
+    lag = jnp.arange(log_norm.shape[0], dtype=log_norm.dtype)
+    return jnp.tensordot(lag, weight, axes=1)
+
+
+def _row_gradients(cell: Cell, params: Params, at_t: Trajectory, adjoint: Carry, batch_ndim: int) -> Params:
+    """(∂s_t/∂θ)ᵀ δs_t of each row by itself, leaves (*batch, ...) in at least float32."""
+
+    def one_row(x: Array, entering: Carry, adjoint: Carry) -> Params:
+        def step(params: Params) -> Carry:
+            return leaving_carry(None, cell.step(params, entering, x)[0], entering)
+
+        _, pull = jax.vjp(step, params)
+        return jax.tree.map(lambda g: g.astype(_dtype(g)), pull(adjoint)[0])
+
+    for _ in range(batch_ndim):
+        one_row = jax.vmap(one_row)
+    return one_row(at_t.x, at_t.entering, adjoint)
+
+
+def _dtype(leaf: Any) -> Any:
+    return jnp.promote_types(leaf.dtype, jnp.float32)

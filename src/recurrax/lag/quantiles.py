@@ -1,0 +1,48 @@
+"""Quantiles over the batch of log norms, in which a norm of zero counts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def quantiles(log_norm: Any, levels: Sequence[float] = (0.1, 0.5, 0.9)) -> np.ndarray:
+    """Quantiles over all batch axes at each lag.
+
+    A norm of zero (-inf) counts as the smallest there is: leaving such rows out would flatten the curve. Rows too short
+    for a lag (NaN) do not count there. Between two order statistics the quantile is interpolated.
+
+    Args:
+        log_norm: (T, *batch) natural logs, a field of any profile.
+        levels: Q numbers in [0, 1].
+
+    Returns:
+        float64 (Q, T), NaN at lags that no row has.
+
+    Raises:
+        ValueError: a level is out of range, or there is no lag or no row.
+
+    >>> quantiles(np.array([[0.0, 1.0, 2.0], [-np.inf, 3.0, 5.0]]), levels=(0.0, 0.5)).tolist()
+    [[0.0, -inf], [1.0, 3.0]]
+    """
+    level = np.asarray(levels, np.float64).reshape(-1, 1)
+    if not ((level >= 0) & (level <= 1)).all():
+        raise ValueError(f"levels: expected numbers in [0, 1], got {level[:, 0].tolist()}")
+    ordered = np.sort(rows(log_norm), axis=1)  # NaN last
+    present = (~np.isnan(ordered)).sum(axis=1)
+    place = level * np.maximum(present - 1, 0)
+    below = np.floor(place).astype(int)
+    above = np.minimum(below + 1, np.maximum(present - 1, 0))
+    lag = np.arange(ordered.shape[0])
+    low, high = ordered[lag, below], ordered[lag, above]
+    with np.errstate(invalid="ignore"):
+        between = low + (place - below) * (high - low)
+    return np.where((place == below) | (low == high), low, between)
+
+
+def rows(log_norm: Any) -> np.ndarray:
+    """(T, *batch) as float64 (T, rows), or a ValueError if there is no lag or no row."""
+    curves = np.asarray(log_norm, np.float64)
+    if curves.ndim == 0 or curves.size == 0:
+        raise ValueError(f"log_norm: expected (T, *batch) with at least one lag and one row, got shape {curves.shape}")
+    return curves.reshape(curves.shape[0], -1)
