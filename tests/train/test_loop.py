@@ -94,14 +94,22 @@ def test_nothing_is_traced_or_compiled_after_the_first_chunk():
         probed.append(None)
         return params["w"]
 
-    parts = train.chunks(training(points, probes={"w": probe}, probe_steps=(0, 3, 10, 17, STEPS)))
-    lengths = []
-    for number, part in enumerate(parts):
-        lengths.append(len(part.metrics.loss))
-        if number == 1:
-            after_first = points.traces
+    def count(event, seconds, **details):
+        if event.endswith("backend_compile_duration"):
+            compiled.append(event)
+
+    compiled, lengths, after_first = [], [], None
+    jax.monitoring.register_event_duration_secs_listener(count)
+    try:
+        for part in train.chunks(training(points, probes={"w": probe}, probe_steps=(0, 3, 10, 17, STEPS))):
+            lengths.append(len(part.metrics.loss))
+            if len(lengths) == 2:
+                after_first = points.traces, len(compiled)
+    finally:
+        jax.monitoring.clear_event_listeners()
     assert lengths == [0, 3, 7, 7, 3, 3]
-    assert points.traces == after_first
+    assert after_first[1] > 0
+    assert (points.traces, len(compiled)) == after_first
     assert len(probed) == 1
 
 
