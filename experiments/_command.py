@@ -73,7 +73,7 @@ def main(
         arguments: the command line; `sys.argv` if None.
 
     Returns:
-        The exit status: 0, or 1 with one sentence on standard error. Flags that cannot be read exit with 2.
+        The exit status: 0, or 1 with one sentence on standard error. Flags that cannot be read or meant exit with 2.
     """
     try:
         config = _read_flags(name, config_type, smoke, arguments)
@@ -85,16 +85,12 @@ def main(
             _run(name, config, plan, finish)
     except (RefusedError, ModuleNotFoundError, FloatingPointError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)
-        return error.status if isinstance(error, RefusedError) else 1
+        return 1
     return 0
 
 
 class RefusedError(Exception):
     """Something asked for cannot be done; the message is the sentence to print."""
-
-    def __init__(self, message: str, status: int = 1):
-        super().__init__(message)
-        self.status = status
 
 
 def check_least(name: str, value: int, least: int) -> None:
@@ -105,12 +101,9 @@ def check_least(name: str, value: int, least: int) -> None:
 
 def _read_flags(name: str, config_type: type, smoke: Mapping[str, int], arguments: Sequence[str] | None) -> Any:
     tyro = report.require("tyro", "experiments")
-    try:
-        config = tyro.cli(config_type, prog=name, args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
-        caps = {field: min(getattr(config, field), most) for field, most in smoke.items()} if config.smoke else {}
-        return dataclasses.replace(config, **caps)
-    except ValueError as error:
-        raise RefusedError(str(error), status=2) from error
+    config = tyro.cli(config_type, prog=name, args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
+    caps = {field: min(getattr(config, field), most) for field, most in smoke.items()} if config.smoke else {}
+    return dataclasses.replace(config, **caps)
 
 
 def _replot(folder: Path) -> None:
@@ -138,16 +131,16 @@ def _run(
 ) -> None:
     for package in ("matplotlib", "jinja2"):
         report.require(package, "experiments")
-    settings = _settings(config)
-    slug = "smoke" if config.smoke else "run"
-    try:
-        with train.open_run(config.out, name, slug, settings) as run:
-            if not run.finished:
-                finished = finish(config, _measure(run, plan(config), config.jobs))
-                run.save_arrays(finished.arrays)
-                run.save_summary({"numbers": finished.numbers, "report": finished.report.to_json()})
-    except ValueError as error:
-        raise RefusedError(str(error)) from error
+    with contextlib.ExitStack() as stack:
+        try:
+            slug = "smoke" if config.smoke else "run"
+            run = stack.enter_context(train.open_run(config.out, name, slug, _settings(config)))
+        except ValueError as error:
+            raise RefusedError(str(error)) from error
+        if not run.finished:
+            finished = finish(config, _measure(run, plan(config), config.jobs))
+            run.save_arrays(finished.arrays)
+            run.save_summary({"numbers": finished.numbers, "report": finished.report.to_json()})
     report.render(run.path)
     report.show(report.load(run.path))
 
@@ -170,7 +163,7 @@ def _measure(run: train.RunFolder, jobs: Mapping[str, Job], side_by_side: int) -
     arrays = run.arrays() if done else {}
     with (
         Progress(*columns, console=console, disable=not console.is_terminal) as progress,
-        _shared_compilations(),
+        shared_compilations(),
         ThreadPoolExecutor(side_by_side) as pool,
     ):
         task = progress.add_task("measuring", total=len(jobs), completed=len(done & jobs.keys()))
@@ -191,7 +184,7 @@ def _measure(run: train.RunFolder, jobs: Mapping[str, Job], side_by_side: int) -
 
 
 @contextlib.contextmanager
-def _shared_compilations() -> Iterator[None]:
+def shared_compilations() -> Iterator[None]:
     """Compiles equal programs once, whichever cell asks for them, unless JAX keeps a cache of its own already.
 
     JAX caches by the function that is traced; its cache on disk is by the program that results, which cells that differ

@@ -81,6 +81,7 @@ class Config(_command.Common):
             _command.check_least(name, getattr(self, name), 1)
         for name, least in {"steps": 0, "lags": 4, "train_length": 4, "t_max": 3, "probes": 2}.items():
             _command.check_least(name, getattr(self, name), least)
+        profiles.inputs("characters", self.train_length, self.symbols)
         if not self.inputs or len(set(self.inputs)) < len(self.inputs):
             raise ValueError(f"inputs: expected distinct names, at least one, got {self.inputs}")
 
