@@ -1,4 +1,4 @@
-"""Derivatives of the fused scan: first, second, and the refusal of forward mode."""
+"""Derivatives of the fused scan: first, second (`tests/oracles/test_torch.py` has more), and no forward mode."""
 
 import jax
 import jax.numpy as jnp
@@ -92,24 +92,6 @@ def test_hessians_are_those_of_the_reference(x64, quick_compile):
     assert_close(fused, reference, "float64", SECOND_RTOL)
     assert_close(fused, fused.T, "float64", SECOND_RTOL)
     assert np.linalg.matrix_rank(fused) > 10
-
-
-def test_grad_of_grad(x64, quick_compile):
-    """The gradient of a gradient's norm, as a gradient penalty takes it."""
-    cell = GRU(2)
-    drawn = draw(cell, 4, (2,), 2, dtype=np.float64)
-
-    def penalty(implementation):
-        of = loss(cell, drawn, implementation)
-
-        def norm(params, xs, carry):
-            return sum(
-                jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(jax.grad(of, (0, 1, 2))(params, xs, carry))
-            )
-
-        return jax.jit(jax.grad(norm, (0, 1, 2)))(drawn.params, drawn.xs, drawn.carry)
-
-    assert_close(penalty("fused"), penalty("reference"), "float64", SECOND_RTOL)
 
 
 @pytest.fixture(scope="module")

@@ -14,13 +14,13 @@ SRC = ROOT / "src"
 TESTS_FAILED = 1  # pytest's exit code; 2 and more mean that no test was run to its end
 
 
-def run_against(mutant, folder):
-    """Exit code and output of the mutant's tests against a copy of `src` that has the bug."""
-    copy = folder / "src"
-    shutil.copytree(SRC, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    file = copy / "recurrax" / mutant.file
-    file.write_text(file.read_text().replace(mutant.old, mutant.new))
-    command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", mutant.caught_by]
+def copy_of_src(folder):
+    return shutil.copytree(SRC, folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def run_against(copy, *tests):
+    """Exit code and output of tests against a copy of `src`."""
+    command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]
     environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     environment.pop("PYTEST_ADDOPTS", None)
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
@@ -28,7 +28,10 @@ def run_against(mutant, folder):
 
 
 def check_is_caught(mutant, folder):
-    code, output = run_against(mutant, folder)
+    copy = copy_of_src(folder)
+    file = copy / "recurrax" / mutant.file
+    file.write_text(file.read_text().replace(mutant.old, mutant.new))
+    code, output = run_against(copy, mutant.caught_by)
     assert code == TESTS_FAILED, f"{mutant.name}: exit code {code}\n{output[-3000:]}"
     assert "ImportError" not in output
 
@@ -55,3 +58,9 @@ def test_a_bug_is_caught(mutant, tmp_path):
 @pytest.mark.parametrize("mutant", [m for m in MUTANTS if m.name not in REPRESENTATIVE], ids=lambda mutant: mutant.name)
 def test_every_other_bug_is_caught(mutant, tmp_path):
     check_is_caught(mutant, tmp_path)
+
+
+@pytest.mark.mutants
+def test_without_a_bug_the_same_tests_pass(tmp_path):
+    code, output = run_against(copy_of_src(tmp_path), *sorted({mutant.caught_by for mutant in MUTANTS}))
+    assert code == 0, output[-3000:]
