@@ -101,7 +101,7 @@ def _decay(config: "Config", curves: np.ndarray) -> dict[str, Any]:
 
 def _initial_table(config: "Config", numbers: dict[str, Any]) -> Table:
     reference = _reference_lag(config)
-    heads = [f"{name}: {head}" for name in config.inputs for head in ("K", f"A({reference})", "half-life")]
+    heads = [f"{head} {name}" for name in config.inputs for head in ("K", f"A({reference})", "half-life")]
     rows = []
     for arm in words.compared(config):
         row = [arm.family, arm.initialisation]
@@ -199,7 +199,7 @@ def _figures(config: "Config") -> tuple[Figure, ...]:
                 x_label="training step",
                 y_label="slope of ln A(k) (nats per step)",
                 lines=_lines(config, f"rate.{name}", "probe_step"),
-                levels=(Level(0.0, "0: gradients keep their norm"),),
+                levels=(Level(0.0, "norm kept"),),
                 x_scale="log",
                 markers=True,
             )
@@ -237,7 +237,10 @@ def _loss_panel(config: "Config", name: str) -> Panel:
         x_label="training step",
         y_label="squared error" if name == "adding" else "cross-entropy (nats per character)",
         lines=_lines(config, f"loss_mean.{name}", "loss_step"),
-        levels=tuple(Level(loss, f"{exact.get(loss, f'{loss:.2f}')}: {known}") for known, loss in landmarks.items()),
+        levels=tuple(
+            Level(loss, f"{exact.get(loss, f'{loss:.2f}')}\n" + known.replace(" ", "\n"))
+            for known, loss in landmarks.items()
+        ),
         y_limits=(0.0, 0.3) if name == "adding" else None,
     )
 

@@ -25,21 +25,28 @@ def lags(decay: dict[str, Any], config: "Config") -> str:
 
 def answer(config: "Config", numbers: Numbers) -> str:
     """One paragraph: when gradients vanish at initialisation, and what training changes."""
-    reached = [f"{_reached(config, numbers[name])} on {name} inputs" for name in config.inputs]
+    reached = [f"On {name} {_reached(config, numbers[name])}." for name in config.inputs]
     sentences = [
-        f"In freshly drawn networks of {config.hidden_size} units the gradient falls below a millionth of its norm at "
-        f"lag 0 {'; '.join(reached)}."
+        "How many steps back is the gradient below a millionth of its norm at the last one, in freshly drawn networks "
+        f"of {config.hidden_size} units? {' '.join(reached)}"
     ]
     for name in config.inputs if config.steps else ():
         changes = {arm.label: numbers[name][arm.name] for arm in compared(config)}
         gains = {label: of["after"]["rate"] - of["before"]["rate"] for label, of in changes.items()}
-        most = max(gains, key=lambda label: gains[label])
-        before, after = (changes[most][phase]["rate"] for phase in ("before", "after"))
-        sentences.append(
-            f"{config.steps} Adam steps on {name} slow the decay in {sum(gain > 0 for gain in gains.values())} of "
-            f"{len(gains)} cells, most in {most}: from {before:+.3f} to {after:+.3f} nats per step."
-        )
+        slowed = {label: gain for label, gain in gains.items() if gain > 0}
+        quickened = {label: -gain for label, gain in gains.items() if gain < 0}
+        told = [_most(verb, of, changes) for verb, of in (("slow", slowed), ("quicken", quickened)) if of]
+        sentences.append(f"{config.steps} Adam steps on {name} {profiles.listed(told)}.")
     return " ".join(sentences)
+
+
+def _most(verb: str, gains: dict[str, float], changes: dict[str, dict[str, Any]]) -> str:
+    """How many cells change that way, and which does most: slow the decay of 5 of 6 cells (GRU most, from ... to ...)."""
+    label = max(gains, key=lambda label: gains[label])
+    before, after = (changes[label][phase]["rate"] for phase in ("before", "after"))
+    most = f"{label} most" if len(gains) > 1 else label
+    change = f"{most}, from {before:+.3f} to {after:+.3f} nats per step"
+    return f"{verb} the decay of {len(gains)} of {len(changes)} cells ({change})"
 
 
 def findings(config: "Config", numbers: Numbers) -> tuple[str, ...]:
@@ -110,13 +117,11 @@ def protocol(config: "Config") -> tuple[str, ...]:
 
 
 def _reached(config: "Config", of_inputs: dict[str, dict[str, Any]]) -> str:
-    """When, cell by cell: after 26 (Elman uniform) and 44 (LSTM b_f=0) steps, not within 200 for LSTM chrono."""
+    """Cell by cell, the soonest first: 26 (Elman uniform), 44 (LSTM b_f=0), more than 200 (LSTM chrono)."""
     middles = {arm.label: _middle(_vanish_lags(of_inputs[arm.name]["initial"])) for arm in compared(config)}
     within = [f"{k:.0f} ({label})" for label, k in sorted(middles.items(), key=lambda item: item[1]) if k < math.inf]
     beyond = [label for label, k in middles.items() if k == math.inf]
-    parts = [f"after {profiles.listed(within)} steps"] if within else []
-    parts += [f"not within {config.lags} for {profiles.listed(beyond)}"] if beyond else []
-    return ", ".join(parts)
+    return ", ".join(within + ([f"more than {config.lags} ({profiles.listed(beyond)})"] if beyond else []))
 
 
 def _vanish_lags(decay: dict[str, Any]) -> np.ndarray:

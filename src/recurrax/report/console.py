@@ -7,7 +7,7 @@ from rich.text import Text
 from recurrax.report.page import is_number
 from recurrax.report.saved import Saved
 
-_WIDTH = 120
+_WIDTH = 140
 
 
 def show(saved: Saved, console: Console | None = None) -> None:

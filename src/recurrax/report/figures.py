@@ -13,11 +13,7 @@ from recurrax.report.description import Figure, Panel
 _PANEL_INCHES = (4.7, 3.0)
 _BAND = (0.1, 0.9)
 _LN_10 = log(10.0)
-_NOTE = {
-    "fontsize": 7.5,
-    "color": style.LEVEL,
-    "bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8},
-}
+_NOTE = {"fontsize": 7.5, "color": style.LEVEL}
 
 
 def draw(figure: Figure, arrays: Mapping[str, np.ndarray], folder: Path) -> tuple[Path, Path]:
@@ -62,6 +58,7 @@ def _draw_panel(axes: Any, panel: Panel, arrays: Mapping[str, np.ndarray]) -> No
     axes.set_ylabel(panel.y_label)
     if panel.x_scale == "log":
         axes.set_xscale("symlog", linthresh=1.0)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     if panel.y_scale == "log":
         axes.set_yscale("log")
     for line in panel.lines:
@@ -84,14 +81,15 @@ def _draw_panel(axes: Any, panel: Panel, arrays: Mapping[str, np.ndarray]) -> No
         _draw_level(axes, _decades(level.value) if panel.y_scale == "exp" else level.value, level.label)
     for mark in panel.marks:
         axes.axvline(mark.value, color=style.LEVEL, linewidth=0.9, linestyle=(0, (1, 2)), zorder=1.5)
-        place = {"xy": (mark.value, 1.0), "xycoords": axes.get_xaxis_transform(), "xytext": (3, -2)}
+        place = {"xy": (mark.value, 1.0), "xycoords": axes.get_xaxis_transform(), "xytext": (4, -1)}
         axes.annotate(mark.label, **place, textcoords="offset points", ha="left", va="top", **_NOTE)
 
 
 def _draw_level(axes: Any, value: float, label: str) -> None:
     axes.axhline(value, color=style.LEVEL, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1.5)
-    place = {"xy": (1.0, value), "xycoords": axes.get_yaxis_transform(), "xytext": (-2, 3)}
-    axes.annotate(label, **place, textcoords="offset points", ha="right", va="bottom", **_NOTE)
+    # Outside the panel, where no line runs through it.
+    place = {"xy": (1.0, value), "xycoords": axes.get_yaxis_transform(), "xytext": (4, 0)}
+    axes.annotate(label, **place, textcoords="offset points", ha="left", va="center", **_NOTE)
 
 
 def _add_legend(canvas: Any, grid: Any) -> None:
