@@ -41,7 +41,7 @@ def answer(config: "Config", numbers: Numbers) -> str:
 
 
 def _most(verb: str, gains: dict[str, float], changes: dict[str, dict[str, Any]]) -> str:
-    """How many cells change that way, and which does most: slow the decay of 5 of 6 cells (GRU most, from ... to ...)."""
+    """How many cells change that way, and which does most: slow the decay of 5 of 6 cells (GRU most, from a to b)."""
     label = max(gains, key=lambda label: gains[label])
     before, after = (changes[label][phase]["rate"] for phase in ("before", "after"))
     most = f"{label} most" if len(gains) > 1 else label
