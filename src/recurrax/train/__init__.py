@@ -8,6 +8,7 @@ from recurrax.train.interrupt import Stopped
 from recurrax.train.keys import batch_key, init_key, probe_key
 from recurrax.train.lock import LockedError
 from recurrax.train.loop import Chunk, Fitted, Training, chunks, fit, log_spaced
+from recurrax.train.mesh import batch_mesh, cpu_cores, replicate, split_batch, split_sum, use_cpu_devices
 from recurrax.train.nonfinite import NonFiniteError
 from recurrax.train.program import Metrics, State
 from recurrax.train.readout import Readout, ReadoutParams
@@ -28,14 +29,20 @@ __all__ = [
     "Stopped",
     "Training",
     "batch_key",
+    "batch_mesh",
     "chunks",
     "clip_by_global_norm",
     "config_hash",
+    "cpu_cores",
     "fit",
     "fit_saved",
     "init_key",
     "log_spaced",
     "open_run",
     "probe_key",
+    "replicate",
     "run_path",
+    "split_batch",
+    "split_sum",
+    "use_cpu_devices",
 ]
