@@ -5,10 +5,11 @@ import sys
 
 import jax
 import jax.numpy as jnp
+import optax
 import pytest
 
 import recurrax
-from recurrax import LSTM, train
+from recurrax import LSTM, tasks, train
 from tests.tolerances import assert_close
 
 
@@ -21,11 +22,31 @@ def test_value_and_gradients_of_a_split_batch():
     xs = jax.random.normal(jax.random.key(1), (6, 9, 3))
     mesh = train.batch_mesh()
     assert mesh.size == 2
-    split = jax.jit(jax.value_and_grad(train.split_sum(loss, mesh), (0, 1)))
+    split = jax.jit(jax.value_and_grad(train.split_loss(loss, mesh, mean=False), (0, 1)))
     whole = jax.jit(jax.value_and_grad(loss, (0, 1)))(params, xs)
     got = split(train.replicate(mesh, params), train.split_batch(mesh, xs))
     assert got[1][1].sharding.spec[0] == "batch"
     assert_close(jax.device_get(got), jax.device_get(whole), "float32")
+
+
+def test_training_on_two_devices_is_training_on_one():
+    task = tasks.Adding(length=8)
+    model = train.Readout(LSTM(4), task.input_size, task.output_size, task.every_step)
+
+    def losses(mesh):
+        training = train.Training(
+            loss=lambda params, batch: task.loss(model.predict(params, batch.xs), batch),
+            init=model.init,
+            optimizer=optax.adam(1e-2),
+            batch=lambda key: task.batch(key, batch_size=4),
+            seeds=(0, 1),
+            steps=5,
+            mesh=mesh,
+            batch_axes=tasks.Batch(xs=1, targets=0),
+        )
+        return train.fit(training, progress=False).metrics.loss
+
+    assert_close(losses(train.batch_mesh()), losses(None), "float32")
 
 
 def test_devices_are_asked_for_before_jax_starts():

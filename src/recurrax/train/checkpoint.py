@@ -42,7 +42,11 @@ def save(folder: Path, step: int, tree: Any, header: Mapping[str, Any], keep: in
     np.savez(buffer, **arrays)  # pyright: ignore[reportArgumentType]
     content = buffer.getvalue()
     path = folder / f"step-{step:09d}-{hashlib.sha256(content).hexdigest()}.npz"
-    write_whole(path, lambda file: file.write(content))
+    try:
+        write_whole(path, lambda file: file.write(content))
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(f"{folder}: step {step} could not be saved, what was saved before is intact: {reason}") from error
     for old in [*_newest_first(folder)[keep:], *folder.glob(".step-*.tmp")]:
         old.unlink()
     return path
