@@ -8,7 +8,7 @@ from recurrax.train.interrupt import Stopped
 from recurrax.train.keys import batch_key, init_key, probe_key
 from recurrax.train.lock import LockedError
 from recurrax.train.loop import Chunk, Fitted, Training, chunks, fit, log_spaced
-from recurrax.train.mesh import batch_mesh, cpu_cores, replicate, split_batch, split_sum, use_cpu_devices
+from recurrax.train.mesh import batch_mesh, cpu_cores, replicate, split_batch, split_loss, use_cpu_devices
 from recurrax.train.nonfinite import NonFiniteError
 from recurrax.train.program import Metrics, State
 from recurrax.train.readout import Readout, ReadoutParams
@@ -43,6 +43,6 @@ __all__ = [
     "replicate",
     "run_path",
     "split_batch",
-    "split_sum",
+    "split_loss",
     "use_cpu_devices",
 ]

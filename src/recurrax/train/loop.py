@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from recurrax.train.keys import probe_key
+from recurrax.train.mesh import split_loss
 from recurrax.train.nonfinite import NonFiniteError, describe
 from recurrax.train.program import Metrics, Program, State, compile_program
 from recurrax.train.progress import bar
@@ -37,6 +39,8 @@ class Training:
         continue_others: whether seeds go on when another one has met an inf or a NaN.
         vmap: whether seeds run side by side (`vmap`) or one after another, in one program either way; if None, side by
             side except on CPU, where one after another is no slower and takes less memory.
+        mesh: from `batch_mesh`: every batch is cut over its devices, and `loss` must be a mean over rows.
+        batch_axes: with a mesh, which axis of each leaf of the batch is B; one int, or a pytree like the batch.
 
     Raises:
         ValueError: a field has a value that cannot be meant.
@@ -54,6 +58,8 @@ class Training:
     probe_steps: Sequence[int] = ()
     continue_others: bool = False
     vmap: bool | None = None
+    mesh: Mesh | None = None
+    batch_axes: Any = 0
 
     def __post_init__(self):
         seeds, probe_steps = list(self.seeds), list(self.probe_steps)
@@ -213,8 +219,9 @@ def fitted_like(training: Training, steps: int, probed: int) -> Fitted:
 
 
 def _compile(training: Training) -> Program:
+    mesh, axes = training.mesh, training.batch_axes
     return compile_program(
-        training.loss,
+        training.loss if mesh is None else split_loss(training.loss, mesh, axes=axes, mean=True),
         training.init,
         training.optimizer,
         training.batch,

@@ -56,17 +56,27 @@ def split_batch(mesh: Mesh, tree: Any) -> Any:
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(BATCH)))
 
 
-def split_sum(loss: Callable[[Params, Array], Array], mesh: Mesh) -> Callable[[Params, Array], Array]:
-    """A loss that is a sum over the rows of a batch, each device summing over its own.
+def split_loss(
+    loss: Callable[[Params, Any], Array], mesh: Mesh, *, axes: Any = 0, mean: bool
+) -> Callable[[Params, Any], Array]:
+    """A loss whose batch is cut over the mesh, differentiable in both arguments.
 
     Args:
-        loss: (params, batch with leaves (B, ...)) to a scalar.
-        mesh: from `batch_mesh`; it must divide B.
+        loss: (params, batch) to a scalar that is a sum or a mean over the rows of the batch.
+        mesh: from `batch_mesh`; its size must divide B.
+        axes: which axis of each leaf of the batch is B: one int, or a pytree of them like the batch or a prefix of it.
+        mean: whether `loss` is a mean over rows rather than a sum.
+
+    >>> import jax.numpy as jnp
+    >>> mesh = batch_mesh(jax.local_devices()[:1])
+    >>> float(split_loss(lambda w, x: jnp.mean(w * x), mesh, mean=True)(2.0, jnp.arange(4.0)))
+    3.0
     """
+    reduce = jax.lax.pmean if mean else jax.lax.psum
+    cut = jax.tree.map(lambda axis: PartitionSpec(*[None] * axis, BATCH), axes)
 
     def local(params: Params, batch: Any) -> Array:
-        return jax.lax.psum(loss(params, batch), BATCH)
+        return reduce(loss(params, batch), BATCH)
 
     # A loop whose carry starts from zeros does not type-check as varying over the mesh, though it is.
-    specs = (PartitionSpec(), PartitionSpec(BATCH))
-    return jax.shard_map(local, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(), check_vma=False)
+    return jax.shard_map(local, mesh=mesh, in_specs=(PartitionSpec(), cut), out_specs=PartitionSpec(), check_vma=False)
