@@ -138,7 +138,7 @@ def test_on_a_full_disk_the_last_good_checkpoint_stays_the_latest(halfway, tmp_p
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     smallest = min(len(content) for content in before.values())
     try:
-        with pytest.raises(OSError, match="step 25 could not be saved, .* intact: File too large"):
+        with pytest.raises(OSError, match=r"step 25 could not be saved, .* intact: File too large"):
             fit_after(tmp_path, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (smallest - 100, hard)))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
