@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from recurrax.lag import fit_decay, half_life, vanish_lag
+from recurrax.lag import fit_decay, half_life, quantiles, vanish_lag
 
 LAGS = np.arange(60.0)
 
@@ -34,6 +34,19 @@ def test_rows_too_short_for_a_lag_do_not_count_there():
     curves = np.stack([-1.0 * LAGS, -1.0 * LAGS], axis=1)
     curves[5:, 1] = np.nan
     assert vanish_lag(curves) == 14
+
+
+def test_quantiles_are_numpys_where_all_is_finite_and_count_collapsed_rows():
+    curves = np.random.default_rng(0).normal(size=(7, 4, 3))
+    levels = (0.0, 0.1, 0.5, 0.77, 1.0)
+    np.testing.assert_allclose(
+        quantiles(curves, levels), np.quantile(curves.reshape(7, 12), levels, axis=1), rtol=1e-12
+    )
+    curves[2, 0] = -np.inf
+    curves[3] = np.nan
+    assert quantiles(curves, (0.1,))[0, 2] == -np.inf
+    assert np.isfinite(quantiles(curves, (0.5,))[0, 2])
+    assert np.isnan(quantiles(curves)[:, 3]).all()
 
 
 def test_the_norm_is_relative_to_lag_0():
@@ -81,6 +94,7 @@ def test_one_collapsed_sample_is_not_left_out():
         (lambda: vanish_lag(LAGS, epsilon=0.0), r"epsilon: expected a number in \(0, 1\], got 0.0"),
         (lambda: vanish_lag(np.full(5, -np.inf)), "log_norm: expected finite values at lag 0"),
         (lambda: half_life(np.zeros((0, 3))), r"log_norm: expected \(T, \*batch\) with at least one lag"),
+        (lambda: quantiles(LAGS, (0.5, 1.5)), r"levels: expected numbers in \[0, 1\], got \[0.5, 1.5\]"),
         (lambda: fit_decay(LAGS, (5, 60)), r"window: expected .* < T = 60, got \(5, 60\)"),
         (lambda: fit_decay(LAGS, (5, 5)), "window: expected"),
         (lambda: fit_decay(LAGS, (0.5, 5)), "window: expected"),

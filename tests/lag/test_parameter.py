@@ -106,3 +106,23 @@ def test_a_loss_of_the_outputs_may_look_anywhere(x64):
     assert np.isneginf(expected[:2]).all()
     with pytest.raises(ValueError, match="loss: expected either a loss or a cotangent, got both"):
         adjoint_profile(cell, params, xs, target, loss=loss)
+
+
+@pytest.mark.parametrize(("w", "energy", "sensitivity"), [(0.9, 5.263, 263.887), (0.99, 50.251, 251262.6)])
+def test_sensitivity_to_a_parameter_outgrows_the_state(w, energy, sensitivity, x64):
+    """The curse of memory: E h² = 1/(1-w²) but E (dh/dw)² = (1+w²)/(1-w²)³ for white inputs."""
+    assert energy == pytest.approx(1 / (1 - w * w), rel=1e-4)
+    assert sensitivity == pytest.approx((1 + w * w) / (1 - w * w) ** 3, rel=1e-6)
+    rng = np.random.default_rng(0)
+    steps, rows = 1200, 100
+    # h_0 as it would be after an endless past is left out: w^1200 is nothing.
+    xs = jnp.asarray(rng.normal(size=(steps, rows, 1)))
+    params = cells.ElmanParams(
+        *(jnp.asarray(array) for array in (np.ones((1, 1, 1)), np.full((1, 1, 1), w), np.zeros((1, 1))))
+    )
+    cell = recurrax.Elman(1, activation="identity")
+    by_row = jax.vmap(lambda x: parameter_profile(cell, params, x).gradient.recurrent_kernel[0, 0, 0], in_axes=1)(xs)
+    # dh/dw is Gaussian, so the mean square over rows has relative error √(2/rows).
+    assert np.mean(np.square(by_row)) == pytest.approx(sensitivity, rel=4 * np.sqrt(2 / rows))
+    h = recurrax.scan(cell, params, xs).outputs[-1]
+    assert np.mean(np.square(h)) == pytest.approx(energy, rel=4 * np.sqrt(2 / rows))

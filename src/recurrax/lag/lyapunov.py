@@ -44,6 +44,7 @@ def lyapunov_spectrum(
     """Measures λ_i = lim 1/T Σ_t ln R_ii of a cell driven by xs, over its whole carry: (h, c) of an LSTM.
 
     J_t Q_tm1 = Q_t R_t with J_t = ∂s_t/∂s_tm1. Leaving c out of s_t, as is sometimes done, measures another system.
+    On a busy CPU set OPENBLAS_NUM_THREADS=1: the threads of a small QR wait for each other longer than they compute.
 
     Args:
         cell: any cell of the contract.
@@ -154,23 +155,23 @@ def _spectrum(step: Any, plan: _Plan, params: Params, state: Any, xs: Any) -> Ly
         return ravel_pytree(step(params, unravel(flat), x))[0].astype(flat.dtype)
 
     def stretch(carried: tuple[Array, Array], x: Any) -> tuple[tuple[Array, Array], None]:
-        flat, columns = carried
+        flat, frame = carried
         flat, push = jax.linearize(lambda s: flat_step(s, x), flat)
-        return (flat, jax.vmap(push, in_axes=1, out_axes=1)(columns)), None
+        return (flat, jax.vmap(push)(frame)), None
 
     def block(carried: tuple[Array, Array], xs: Any) -> tuple[tuple[Array, Array], Array]:
-        (flat, columns), _ = jax.lax.scan(stretch, carried, xs)
-        q, r = jnp.linalg.qr(columns)
+        (flat, frame), _ = jax.lax.scan(stretch, carried, xs)
+        q, r = jnp.linalg.qr(frame.T)
         growth = jnp.abs(jnp.diagonal(r))
         # Below rounding of the largest column, a direction is noise and not a small exponent.
         lost = growth <= flat.size * jnp.finfo(flat.dtype).eps * growth.max()
-        return (flat, q), jnp.where(lost, -jnp.inf, jnp.log(growth))
+        return (flat, q.T), jnp.where(lost, -jnp.inf, jnp.log(growth))
 
     with jax.default_matmul_precision("highest"):
         # A generic frame: columns of the identity may lie in a subspace that never leaves itself.
         frame, _ = jnp.linalg.qr(jax.random.normal(jax.random.key(0), (flat.size, plan.exponents), flat.dtype))
         blocked = jax.tree.map(lambda x: x.reshape(plan.blocks, plan.interval, *x.shape[1:]), xs)
-        _, growth = jax.lax.scan(block, (flat, frame), blocked)
+        _, growth = jax.lax.scan(block, (flat, frame.T), blocked)
     growth = growth[plan.burn_in :] / plan.interval
     exponents = growth.mean(axis=0)
     # Some twenty batches: fewer leave the error itself uncertain, more leave neighbouring batches correlated.
