@@ -19,6 +19,23 @@ Apply = Callable[[Any, jax.Array], jax.Array]
 Shape = tuple[int, int, int, int]
 """B, T, D, H."""
 
+SHAPES = {
+    "usual": (32, 128, 64, 128),
+    "wide": (64, 128, 256, 512),
+    "long": (16, 1024, 32, 64),
+    "single": (1, 512, 128, 128),
+    "large batch": (128, 96, 128, 256),
+    "small": (32, 50, 2, 64),
+}
+"""What contenders are compared on."""
+
+SCALING = {
+    "T": tuple((16, steps, 32, 64) for steps in (64, 256, 1024, 4096, 16384)),
+    "B": tuple((batch, 128, 64, 128) for batch in (1, 4, 16, 64, 256)),
+    "H": tuple((32, 64, 64, hidden) for hidden in (32, 64, 128, 256, 512)),
+}
+"""What one axis at a time is drawn against."""
+
 
 class Absent(Exception):  # noqa: N818 (not an error: a contender that does not take part)
     """A contender cannot take part; the message says why."""

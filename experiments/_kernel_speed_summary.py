@@ -201,8 +201,6 @@ def _ratio_figure(config: "Config", found: list[Row], arrays: dict[str, np.ndarr
 
 
 def _scaling(config: "Config", arrays: Arrays, found: list[Row]) -> tuple[dict[str, np.ndarray], Any, Report]:
-    from kernel_speed import SCALING
-
     arrays = dict(arrays)
     quantities = {
         "median_ms": "training step, ms",
@@ -211,7 +209,7 @@ def _scaling(config: "Config", arrays: Arrays, found: list[Row]) -> tuple[dict[s
     }
     panels = []
     for axis, place in (("T", 1), ("B", 0), ("H", 3)):
-        shapes = [shape for shape in SCALING[axis] if shape in config.shapes.values()]
+        shapes = [shape for shape in contenders.SCALING[axis] if shape in config.shapes.values()]
         if not shapes:
             continue
         arrays[f"axis.{axis}"] = np.array([shape[place] for shape in shapes])

@@ -28,20 +28,6 @@ from _command import Job, Measured
 
 from recurrax import train
 
-SHAPES = {
-    "usual": (32, 128, 64, 128),
-    "wide": (64, 128, 256, 512),
-    "long": (16, 1024, 32, 64),
-    "single": (1, 512, 128, 128),
-    "large batch": (128, 96, 128, 256),
-    "small": (32, 50, 2, 64),
-}
-"""B, T, D, H."""
-SCALING = {
-    "T": tuple((16, steps, 32, 64) for steps in (64, 256, 1024, 4096, 16384)),
-    "B": tuple((batch, 128, 64, 128) for batch in (1, 4, 16, 64, 256)),
-    "H": tuple((32, 64, 64, hidden) for hidden in (32, 64, 128, 256, 512)),
-}
 SMOKE = {"rounds": 2, "seconds": 0}
 
 
@@ -67,8 +53,10 @@ class Config(_command.Common):
 
     @property
     def shapes(self) -> dict[str, contenders.Shape]:
-        shapes = {f"{axis} {i}": shape for axis in SCALING for i, shape in enumerate(SCALING[axis])}
-        shapes = shapes if self.scaling else SHAPES
+        shapes = {
+            f"{axis} {i}": shape for axis in contenders.SCALING for i, shape in enumerate(contenders.SCALING[axis])
+        }
+        shapes = shapes if self.scaling else contenders.SHAPES
         return {name: (2, 6, 3, 4) for name in list(shapes)[:2]} if self.smoke else shapes
 
 

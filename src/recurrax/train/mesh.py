@@ -5,7 +5,7 @@ core walks whole sequences of its own rows and they meet once, where weight grad
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -39,7 +39,7 @@ def use_cpu_devices(count: int) -> None:
         ) from error
 
 
-def batch_mesh(devices: list[jax.Device] | None = None) -> Mesh:
+def batch_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """A mesh of one axis, "batch", over `devices`: all of this process's if None."""
     devices = jax.local_devices() if devices is None else devices
     # JAX's default of explicit axes makes gradients of split batches a type error from 0.12 on.
