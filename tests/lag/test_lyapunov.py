@@ -59,7 +59,7 @@ def test_lorenz_contracts_volumes_by_its_divergence(x64):
 
 
 def test_products_of_gaussian_matrices_by_z_scores(x64):
-    size, steps, sigma = 16, 4000, 0.9
+    size, steps, sigma = 16, 1500, 0.9
     matrices = jnp.asarray(np.random.default_rng(3).normal(0, sigma / np.sqrt(size), size=(steps, size, size)))
     spectrum = lyapunov_of_step(lambda s, matrix: matrix @ s, jnp.asarray(np.ones(size)), matrices, burn_in=1)
     half = (size - np.arange(size)) / 2
