@@ -11,6 +11,8 @@ import user_cells
 import recurrax
 from recurrax import GRU, LSTM, Elman, cells, check_cell
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 @pytest.mark.parametrize("cell", [cell(4) for cell in cells.ALL], ids=lambda cell: type(cell).__name__)
 def test_every_cell_obeys_the_laws(cell):

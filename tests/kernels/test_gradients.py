@@ -23,7 +23,7 @@ def test_two_products_where_the_compiler_once_failed(x64):
 
 
 @pytest.mark.parametrize("size", [1, 5])
-def test_float64_gradients_are_those_of_the_reference(size, x64):
+def test_float64_gradients_are_those_of_the_reference(size, x64, quick_compile):
     cell = LSTM(size)
     drawn = draw(cell, 9, (4,), 3, dtype=np.float64)._replace(lengths=np.array([9, 4, 0, 7]))
     assert_close(pull(cell, drawn), pull(cell, drawn, implementation="reference"), "float64")

@@ -56,7 +56,7 @@ def check_cell(cell: Cell, *, input_size: int = 3, key: Key | None = None) -> No
         AssertionError: a law is broken; the sentence says which and where.
 
     >>> import recurrax
-    >>> recurrax.check_cell(recurrax.LSTM(4))
+    >>> recurrax.check_cell(recurrax.Elman(4))
     """
     arguments.check_is_cell(cell)
     key = jax.random.key(0) if key is None else key
