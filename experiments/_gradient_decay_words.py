@@ -95,17 +95,7 @@ def protocol(config: "Config") -> tuple[str, ...]:
         "gate's, as in Flax; chrono draws forget biases as "
         f"ln U(1, {config.t_max - 1}) and sets input biases to minus these.",
     ]
-    if "adding" in config.inputs:
-        lines.append(
-            "Scale of the adding inputs: a value uniform in [0, 1), and a marker that is 1 at two steps, else 0."
-        )
-    if "characters" in config.inputs:
-        corpus = profiles.inputs("characters", config.lags + 1, config.symbols).corpus
-        lines.append(
-            f"Scale of the character inputs: one-hot over {len(corpus.vocabulary)} symbols, the most frequent "
-            "characters and, unless all are kept, one for the rest. The text is the standard library's source in "
-            f"Python {corpus.python_version}, its first {len(corpus.ids)} bytes, SHA-256 {corpus.sha256}."
-        )
+    lines += [profiles.input_scale(name, config.lags + 1, config.symbols) for name in config.inputs]
     if config.steps:
         lines.append(
             f"Training: sequences of {config.train_length} steps, batches of {config.batch_size}, Adam at "

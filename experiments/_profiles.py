@@ -1,13 +1,15 @@
 """What the experiments on gradient decay share: their cells, how they are probed, and how lags are put into words."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from _text import FoldedCharacters
 
 from recurrax import GRU, LSTM, Elman, lag, tasks, train
@@ -57,26 +59,66 @@ def inputs(name: str, length: int, symbols: int) -> Any:
     return FoldedCharacters(length, symbols) if name == "characters" else tasks.named(name)(length=length)
 
 
-def log_norms(arm: Arm, params: Any, task: Any, key: jax.Array, rows: int) -> jax.Array:
+def input_scale(name: str, length: int, symbols: int) -> str:
+    """What is fed to the cells, in one sentence: decay depends on it."""
+    if name != "characters":
+        return "Scale of the adding inputs: a value uniform in [0, 1), and a marker that is 1 at two steps, else 0."
+    corpus = inputs(name, length, symbols).corpus
+    return (
+        f"Scale of the character inputs: one-hot over {len(corpus.vocabulary)} symbols, the most frequent characters "
+        "and, unless all are kept, one for the rest. The text is the standard library's source in Python "
+        f"{corpus.python_version}, its first {len(corpus.ids)} bytes, SHA-256 {corpus.sha256}."
+    )
+
+
+def log_norms(arm: Arm, params: Any, task: Any, key: jax.Array, rows: int, scale: float = 1.0) -> jax.Array:
     """Ln ‖∂L/∂s_{T-1-k}‖ (T, rows) of one network for L = ⟨g, h_T⟩, g a random unit vector for each sequence.
 
-    The norm is that of the whole carry: (h, c) together for an LSTM.
+    The norm is that of the whole carry: (h, c) together for an LSTM. Inputs are multiplied by `scale`.
     """
     input_key, probe_key = jax.random.split(key)
     direction = jax.random.normal(probe_key, (rows, arm.cell.hidden_size))
     unit = direction / jnp.linalg.norm(direction, axis=1, keepdims=True)
-    return lag.adjoint_profile(arm.cell, params, task.batch(input_key, rows).xs, unit).log_norm_joint
+    return lag.adjoint_profile(arm.cell, params, scale * task.batch(input_key, rows).xs, unit).log_norm_joint
 
 
-def at_initialisation(arm: Arm, task: Any, seeds: Sequence[int], rows: int) -> np.ndarray:
+def at_initialisation(arm: Arm, task: Any, seeds: Sequence[int], rows: int, scale: float = 1.0) -> np.ndarray:
     """`log_norms` (S, T, rows) of freshly drawn networks; a seed's inputs and probes are the same for every arm."""
 
     def measure(seed: jax.Array) -> jax.Array:
         params = arm.cell.init(train.init_key(seed), task.input_size)
-        return log_norms(arm, params, task, train.probe_key(seed), rows)
+        return log_norms(arm, params, task, train.probe_key(seed), rows, scale)
 
     # Not under jit: the draws are then small programs which all arms share, and only the walk itself is compiled.
     return np.asarray(jax.vmap(measure)(jnp.asarray(seeds)))
+
+
+def training(
+    arm: Arm,
+    task: Any,
+    *,
+    seeds: Sequence[int],
+    steps: int,
+    batch_size: int = 32,
+    learning_rate: float = 2e-3,
+    max_norm: float = 1.0,
+    probes: Mapping[str, Any] | None = None,
+    probe_steps: Sequence[int] = (),
+) -> train.Training:
+    """Adam on a task with a linear readout; a seed sees the same batches whatever the arm."""
+    model = train.Readout(arm.cell, task.input_size, task.output_size, task.every_step)
+    return train.Training(
+        loss=lambda params, batch: task.loss(model.predict(params, batch.xs), batch),
+        init=model.init,
+        optimizer=optax.adam(learning_rate),
+        batch=partial(task.batch, batch_size=batch_size),
+        seeds=seeds,
+        steps=steps,
+        max_norm=max_norm,
+        probes=probes or {},
+        probe_steps=probe_steps,
+        continue_others=True,
+    )
 
 
 def median_curves(profiles: np.ndarray) -> np.ndarray:

@@ -21,7 +21,6 @@ import _command
 import _gradient_decay_summary as summary
 import _profiles as profiles
 import numpy as np
-import optax
 from _command import Job, Measured
 from _profiles import Arm
 
@@ -105,18 +104,16 @@ def measure_training(config: Config, name: str, arm: Arm) -> Measured:
     """Losses (S, steps), curves (P, S, T) at the probe steps, and for each seed the step it failed at, or -1."""
     task = profiles.inputs(name, config.train_length, config.symbols)
     probed = profiles.inputs(name, config.lags + 1, config.symbols)
-    model = train.Readout(arm.cell, task.input_size, task.output_size, task.every_step)
-    training = train.Training(
-        loss=lambda params, batch: task.loss(model.predict(params, batch.xs), batch),
-        init=model.init,
-        optimizer=optax.adam(config.learning_rate),
-        batch=partial(task.batch, batch_size=config.batch_size),
+    training = profiles.training(
+        arm,
+        task,
         seeds=config.training_seeds,
         steps=config.steps,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
         max_norm=config.max_norm,
         probes={"log_norm": lambda params, key: profiles.log_norms(arm, params.cell, probed, key, config.rows)},
         probe_steps=config.probe_steps,
-        continue_others=True,
     )
     fitted = train.fit(training, progress=False)
     curves = np.stack([profiles.median_curves(at_step) for at_step in fitted.probes["log_norm"]])

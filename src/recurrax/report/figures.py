@@ -12,6 +12,7 @@ from recurrax.report.description import Figure, Panel
 
 _PANEL_INCHES = (4.7, 3.0)
 _BAND = (0.1, 0.9)
+_LEGEND_COLUMNS = 6
 _LN_10 = log(10.0)
 _NOTE = {"fontsize": 7.5, "color": style.LEVEL}
 
@@ -99,9 +100,8 @@ def _add_legend(canvas: Any, grid: Any) -> None:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     if len(entries) > 1:
-        canvas.legend(
-            entries.values(), entries.keys(), loc="outside upper center", ncols=len(entries), handlelength=1.6
-        )
+        columns = len(entries) if len(entries) <= _LEGEND_COLUMNS else ceil(len(entries) / 2)
+        canvas.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=columns, handlelength=1.6)
 
 
 def _values(name: str, arrays: Mapping[str, np.ndarray], ndim: int | None) -> np.ndarray:
