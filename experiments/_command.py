@@ -180,7 +180,8 @@ def _measure(run: train.RunFolder, jobs: Mapping[str, Job], side_by_side: int) -
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return arrays
+    # In an order of their own: which job ends first is chance, and the same run should save the same bytes.
+    return dict(sorted(arrays.items()))
 
 
 @contextlib.contextmanager
