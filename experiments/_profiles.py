@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -71,26 +71,40 @@ def input_scale(name: str, length: int, symbols: int) -> str:
     )
 
 
-def log_norms(arm: Arm, params: Any, task: Any, key: jax.Array, rows: int, scale: float = 1.0) -> jax.Array:
-    """Ln ‖∂L/∂s_{T-1-k}‖ (T, rows) of one network for L = ⟨g, h_T⟩, g a random unit vector for each sequence.
+class Probed(NamedTuple):
+    """xs (T, rows, D), what a network is measured on; unit (rows, H), the direction its last output is probed in."""
 
-    The norm is that of the whole carry: (h, c) together for an LSTM. Inputs are multiplied by `scale`.
-    """
+    xs: jax.Array
+    unit: jax.Array
+
+
+def probed(arm: Arm, task: Any, key: jax.Array, rows: int) -> Probed:
+    """Inputs of a task and a random unit vector for each sequence, the same for every arm of one size."""
     input_key, probe_key = jax.random.split(key)
     direction = jax.random.normal(probe_key, (rows, arm.cell.hidden_size))
-    unit = direction / jnp.linalg.norm(direction, axis=1, keepdims=True)
-    return lag.adjoint_profile(arm.cell, params, scale * task.batch(input_key, rows).xs, unit).log_norm_joint
+    return Probed(task.batch(input_key, rows).xs, direction / jnp.linalg.norm(direction, axis=1, keepdims=True))
+
+
+def log_norms(arm: Arm, params: Any, on: Probed) -> jax.Array:
+    """Ln ‖∂L/∂s_{T-1-k}‖ (T, rows) of one network for L = ⟨unit, h_T⟩.
+
+    The norm is that of the whole carry: (h, c) together for an LSTM.
+    """
+    return lag.adjoint_profile(arm.cell, params, on.xs, on.unit).log_norm_joint
 
 
 def at_initialisation(arm: Arm, task: Any, seeds: Sequence[int], rows: int, scale: float = 1.0) -> np.ndarray:
-    """`log_norms` (S, T, rows) of freshly drawn networks; a seed's inputs and probes are the same for every arm."""
+    """`log_norms` (S, T, rows) of freshly drawn networks, inputs multiplied by `scale`.
 
-    def measure(seed: jax.Array) -> jax.Array:
+    One network after the other: under vmap the products of a step become batched ones, far slower on CPU. And not
+    under jit, so that draws are small programs which all arms share.
+    """
+    measured = []
+    for seed in seeds:
         params = arm.cell.init(train.init_key(seed), task.input_size)
-        return log_norms(arm, params, task, train.probe_key(seed), rows, scale)
-
-    # Not under jit: the draws are then small programs which all arms share, and only the walk itself is compiled.
-    return np.asarray(jax.vmap(measure)(jnp.asarray(seeds)))
+        on = probed(arm, task, train.probe_key(seed), rows)
+        measured.append(np.asarray(log_norms(arm, params, on._replace(xs=scale * on.xs))))
+    return np.stack(measured)
 
 
 def training(

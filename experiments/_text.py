@@ -1,5 +1,6 @@
 """Real text with few symbols: the frequent characters as they are, all others one symbol."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -34,12 +35,7 @@ class FoldedCharacters:
     @property
     def corpus(self) -> tasks.Corpus:
         """The text in the folded symbols."""
-        corpus = self.characters.corpus
-        kept = _kept(corpus, self.symbols)
-        vocabulary = bytes(corpus.vocabulary[i] for i in kept) + (
-            b"\x00" if len(kept) < len(corpus.vocabulary) else b""
-        )
-        return corpus._replace(ids=_symbol_of(corpus, kept)[corpus.ids], vocabulary=vocabulary)
+        return _folded(self.symbols)[0]
 
     @property
     def input_size(self) -> int:
@@ -61,8 +57,7 @@ class FoldedCharacters:
         }
 
     def batch(self, key: jax.Array, batch_size: int) -> tasks.Batch:
-        corpus = self.characters.corpus
-        symbol_of = jnp.asarray(_symbol_of(corpus, _kept(corpus, self.symbols)), jnp.int32)
+        symbol_of = jnp.asarray(_folded(self.symbols)[1], jnp.int32)
         batch = self.characters.batch(key, batch_size)
         ids = symbol_of[jnp.argmax(batch.xs, axis=-1)]
         return tasks.Batch(xs=jax.nn.one_hot(ids, self.input_size), targets=symbol_of[batch.targets])
@@ -71,13 +66,15 @@ class FoldedCharacters:
         return self.characters.loss(predictions, batch)
 
 
-def _kept(corpus: tasks.Corpus, symbols: int) -> np.ndarray:
-    """Ids of the characters that keep a symbol of their own, the most frequent first."""
-    by_frequency = np.argsort(-np.bincount(corpus.ids, minlength=len(corpus.vocabulary)), kind="stable")
-    return by_frequency if symbols in (0, len(by_frequency)) else by_frequency[: symbols - 1]
-
-
-def _symbol_of(corpus: tasks.Corpus, kept: np.ndarray) -> np.ndarray:
-    symbol = np.full(len(corpus.vocabulary), len(kept), np.uint8)
-    symbol[kept] = np.arange(len(kept), dtype=np.uint8)
-    return symbol
+@functools.cache
+def _folded(symbols: int) -> tuple[tasks.Corpus, np.ndarray]:
+    """The corpus in folded symbols, and the symbol of every character of the corpus as it is."""
+    corpus = tasks.Characters().corpus
+    kept = np.argsort(-np.bincount(corpus.ids, minlength=len(corpus.vocabulary)), kind="stable")
+    if symbols not in (0, len(kept)):
+        kept = kept[: symbols - 1]
+    symbol_of = np.full(len(corpus.vocabulary), len(kept), np.uint8)
+    symbol_of[kept] = np.arange(len(kept), dtype=np.uint8)
+    others = b"\x00" if len(kept) < len(corpus.vocabulary) else b""
+    vocabulary = bytes(corpus.vocabulary[i] for i in kept) + others
+    return corpus._replace(ids=symbol_of[corpus.ids], vocabulary=vocabulary), symbol_of

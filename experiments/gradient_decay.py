@@ -20,6 +20,7 @@ from typing import Literal
 import _command
 import _gradient_decay_summary as summary
 import _profiles as profiles
+import jax
 import numpy as np
 from _command import Job, Measured
 from _profiles import Arm
@@ -103,7 +104,11 @@ def measure_initialisation(config: Config, name: str, arm: Arm) -> Measured:
 def measure_training(config: Config, name: str, arm: Arm) -> Measured:
     """Losses (S, steps), curves (P, S, T) at the probe steps, and for each seed the step it failed at, or -1."""
     task = profiles.inputs(name, config.train_length, config.symbols)
-    probed = profiles.inputs(name, config.lags + 1, config.symbols)
+    longer = profiles.inputs(name, config.lags + 1, config.symbols)
+
+    def probe(params: train.ReadoutParams, key: jax.Array) -> jax.Array:
+        return profiles.log_norms(arm, params.cell, profiles.probed(arm, longer, key, config.rows))
+
     training = profiles.training(
         arm,
         task,
@@ -112,7 +117,7 @@ def measure_training(config: Config, name: str, arm: Arm) -> Measured:
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
         max_norm=config.max_norm,
-        probes={"log_norm": lambda params, key: profiles.log_norms(arm, params.cell, probed, key, config.rows)},
+        probes={"log_norm": probe},
         probe_steps=config.probe_steps,
     )
     fitted = train.fit(training, progress=False)

@@ -21,6 +21,8 @@ def finished(tmp_path_factory):
     """A smoke run on one kind of input: its folder and what it printed."""
     out, printed = tmp_path_factory.mktemp("results"), io.StringIO()
     arguments = ["--smoke", "--inputs", "adding", "--out", str(out)]
+    # As the fixture `quick_compile`, which a fixture of the module cannot use: nearly all of this run is compiling.
+    jax.config.update("jax_disable_most_optimizations", True)
     with contextlib.redirect_stdout(printed):
         status = _command.main(
             "gradient_decay",
@@ -30,6 +32,7 @@ def finished(tmp_path_factory):
             gradient_decay.finish,
             arguments,
         )
+    jax.config.update("jax_disable_most_optimizations", False)
     assert status == 0
     (folder,) = (out / "gradient_decay").iterdir()
     return folder, printed.getvalue()

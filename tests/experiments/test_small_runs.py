@@ -23,7 +23,7 @@ EXPERIMENTS = {
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_a_smoke_run(name, tmp_path, capsys):
+def test_a_smoke_run(name, tmp_path, capsys, quick_compile):
     module = importlib.import_module(name)
     arguments = ["--smoke", "--out", str(tmp_path), *EXPERIMENTS[name]]
     assert _command.main(name, module.Config, module.SMOKE, module.plan, module.finish, arguments) == 0
