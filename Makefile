@@ -12,7 +12,8 @@ UV ?= uv
 
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
-COMPILE := $(UV) pip compile pyproject.toml --quiet --universal --generate-hashes --extra experiments --group dev
+COMPILE := $(UV) pip compile pyproject.toml --quiet --universal --generate-hashes \
+	--extra experiments --extra sweep --extra track --group dev
 
 .PHONY: demo test lint format mutants requirements clean
 
