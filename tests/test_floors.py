@@ -11,6 +11,7 @@ SRC = Path(__file__).parents[1] / "src" / "recurrax"
 FLOORS = {
     "typing": 0,
     "norms": 0,
+    "files": 0,
     "cells": 1,
     "kernels": 2,
     "nnx": 3,
@@ -20,6 +21,7 @@ FLOORS = {
     "convert": 3,
     "train": 4,
     "cli": 5,
+    "__main__": 5,
     "report": 5,
 }
 FLAX = {"nnx", "linen"}

@@ -1,19 +1,52 @@
 """recurrax: recurrent cells as pure functions, a fused scan, and gradient norms measured lag by lag."""
 
 from importlib import import_module
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-from recurrax import cells, lag, tasks, train
-from recurrax.cells import GRU, LSTM, Elman
-from recurrax.kernels import ScanResult, check_cell, scan
-from recurrax.typing import Cell
+if TYPE_CHECKING:
+    from recurrax import cells, lag, linen, nnx, tasks, train
+    from recurrax.cells import GRU, LSTM, Elman
+    from recurrax.kernels import ScanResult, check_cell, scan
+    from recurrax.typing import Cell
 
-__all__ = ["GRU", "LSTM", "Cell", "Elman", "ScanResult", "cells", "check_cell", "lag", "scan", "tasks", "train"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "Cell",
+    "Elman",
+    "ScanResult",
+    "cells",
+    "check_cell",
+    "lag",
+    "linen",
+    "nnx",
+    "scan",
+    "tasks",
+    "train",
+]
 __version__ = "0.1.0"
 
+_ROOMS = {"cells", "lag", "linen", "nnx", "tasks", "train"}
+_NAMES = {
+    "GRU": "cells",
+    "LSTM": "cells",
+    "Elman": "cells",
+    "ScanResult": "kernels",
+    "check_cell": "kernels",
+    "scan": "kernels",
+    "Cell": "typing",
+}
 
-def __getattr__(name: str) -> ModuleType:
-    # Flax is two fifths of the import time of both together, and most programs need one of its layers or none.
-    if name in ("linen", "nnx"):
+
+def __getattr__(name: str) -> Any:
+    # A part is loaded when it is first asked for: reports are made from saved files without JAX, and Flax is two fifths
+    # of the import time of both together while most programs need one of its layers or none.
+    if name in _ROOMS:
         return import_module(f"recurrax.{name}")
+    if name in _NAMES:
+        return getattr(import_module(f"recurrax.{_NAMES[name]}"), name)
     raise AttributeError(f"module 'recurrax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from recurrax import report
 from recurrax.report import Figure, Line, Panel, Report, Table
-from recurrax.train.files import save_arrays, save_json
+from recurrax.files import save_arrays, save_json
 
 PANEL = Panel("title", "lag (steps)", "norm", (Line("cell", "lag", "norms", 0),))
 REPORT = Report(

@@ -9,7 +9,7 @@ from typing import Any
 from recurrax.report import extras, figures
 from recurrax.report.description import Table
 from recurrax.report.saved import Saved, load
-from recurrax.train.files import write_whole
+from recurrax.files import write_whole
 
 
 def render(folder: str | Path) -> Path:

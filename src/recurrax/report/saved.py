@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from recurrax.report.description import Report
-from recurrax.train.files import load_arrays, load_json
+from recurrax.files import load_arrays, load_json
 
 
 class Saved(NamedTuple):

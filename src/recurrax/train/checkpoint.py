@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from recurrax.train.files import load_arrays, write_whole
+from recurrax.files import load_arrays, write_whole
 
 _NAME = re.compile(r"step-(\d{9,})-([0-9a-f]{64})\.npz")
 _HEADER = "header"

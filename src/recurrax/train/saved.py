@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from recurrax.train import checkpoint
-from recurrax.train.files import append_lines
+from recurrax.files import append_lines
 from recurrax.train.loop import Chunk, Fitted, Training, chunks, fitted_like, join
 from recurrax.train.progress import bar
 from recurrax.train.run_folder import RunFolder, check_name

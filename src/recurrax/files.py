@@ -10,7 +10,6 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import jax
 import numpy as np
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -96,8 +95,8 @@ def plain(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if isinstance(value, list | tuple | range):
         return [plain(entry) for entry in value]
-    if isinstance(value, np.ndarray | np.generic | jax.Array):
-        return plain(value.tolist())
+    if hasattr(value, "__array__"):  # NumPy's and JAX's, without asking for JAX
+        return plain(np.asarray(value).tolist())
     raise ValueError(f"config: expected numbers, texts and collections of them, got a {type(value).__name__}")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from recurrax import LSTM
-from recurrax.train.files import load_arrays, load_json, plain, save_arrays, save_json, write_whole
+from recurrax.files import load_arrays, load_json, plain, save_arrays, save_json, write_whole
 
 
 def npy(array):
