@@ -20,9 +20,9 @@ FLOORS = {
     "tasks": 3,
     "convert": 3,
     "train": 4,
-    "cli": 5,
-    "__main__": 5,
     "report": 5,
+    "cli": 6,
+    "__main__": 7,
 }
 FLAX = {"nnx", "linen"}
 HEAVY = ("matplotlib", "tyro", "jinja2", "rich.progress", "scipy.stats")

@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from recurrax import report
-from recurrax.report import Figure, Line, Panel, Report, Table
 from recurrax.files import save_arrays, save_json
+from recurrax.report import Figure, Line, Panel, Report, Table
 
 PANEL = Panel("title", "lag (steps)", "norm", (Line("cell", "lag", "norms", 0),))
 REPORT = Report(

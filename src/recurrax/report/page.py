@@ -6,10 +6,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from recurrax.files import write_whole
 from recurrax.report import extras, figures
 from recurrax.report.description import Table
 from recurrax.report.saved import Saved, load
-from recurrax.files import write_whole
 
 
 def render(folder: str | Path) -> Path:

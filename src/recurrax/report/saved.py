@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from recurrax.report.description import Report
 from recurrax.files import load_arrays, load_json
+from recurrax.report.description import Report
 
 
 class Saved(NamedTuple):

@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from recurrax.train.environment import command_line, environment, resume_command
 from recurrax.files import append_lines, load_arrays, load_json, plain, save_arrays, save_json
+from recurrax.train.environment import command_line, environment, resume_command
 from recurrax.train.interrupt import Stop, Stopped, stop_on_signals
 from recurrax.train.lock import LockedError, locked
 

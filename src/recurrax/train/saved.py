@@ -9,8 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from recurrax.train import checkpoint
 from recurrax.files import append_lines
+from recurrax.train import checkpoint
 from recurrax.train.loop import Chunk, Fitted, Training, chunks, fitted_like, join
 from recurrax.train.progress import bar
 from recurrax.train.run_folder import RunFolder, check_name
