@@ -11,6 +11,7 @@ SRC = Path(__file__).parents[1] / "src" / "recurrax"
 FLOORS = {
     "typing": 0,
     "norms": 0,
+    "extras": 0,
     "files": 0,
     "cells": 1,
     "kernels": 2,

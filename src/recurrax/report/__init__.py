@@ -7,7 +7,7 @@ when something is drawn.
 
 from recurrax.report.console import show
 from recurrax.report.description import Figure, Level, Line, Panel, Report, Table
-from recurrax.report.extras import require
+from recurrax.extras import require
 from recurrax.report.page import render
 from recurrax.report.saved import Saved, load
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from recurrax.report import extras, style
+from recurrax import extras
+from recurrax.report import style
 from recurrax.report.description import Figure, Panel
 
 _PANEL_INCHES = (4.7, 3.0)

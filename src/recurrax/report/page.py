@@ -6,8 +6,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from recurrax import extras
 from recurrax.files import write_whole
-from recurrax.report import extras, figures
+from recurrax.report import figures
 from recurrax.report.description import Table
 from recurrax.report.saved import Saved, load
 
