@@ -1,12 +1,112 @@
 """`recurrax list`: what there is to choose from."""
 
+import ast
 import dataclasses
+import inspect
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from recurrax.report.console import terminal
+
+_COST = re.compile(r"^Command: `[^`]*`,? *([^.;]*)", re.MULTILINE)
 
 
-def list_all() -> int:
-    """Cells with their fields, initialisations, tasks and experiments."""
-    from recurrax import cells
+class Experiment(NamedTuple):
+    """A script: its name, the question it answers, and what that takes, both in its docstring's words."""
 
-    for cell in cells.ALL:
-        print(cell.__name__, *(field.name for field in dataclasses.fields(cell)))
+    name: str
+    question: str
+    cost: str
+
+
+def list_all(experiments: Path = Path("experiments")) -> int:
+    """Cells and tasks with their fields and defaults, initialisations, experiments with their question and cost.
+
+    Args:
+        experiments: Folder of the experiments' scripts, as in a clone of the project.
+    """
+    from recurrax import cells, tasks
+
+    console = terminal()
+    _show_classes(console, "Cells", cells.ALL)
+    _show_initialisations(console, cells.initializers)
+    _show_classes(console, "Tasks", tasks.ALL)
+    found = read_experiments(experiments) if experiments.is_dir() else []
+    if not found:
+        console.print(Text(f"Experiments: no scripts in {experiments}; name their folder with --experiments"))
+        return 0
+    table = _table(f"Experiments in {experiments}", ("experiment", "question", "takes"))
+    for experiment in found:
+        table.add_row(*map(Text, experiment))
+    console.print(table)
     return 0
+
+
+def read_experiments(folder: Path) -> list[Experiment]:
+    """The scripts of a folder, read and not run, those whose name starts with an underscore left out.
+
+    The first line of a script's docstring is its question; what follows the command on its line "Command:" is its cost.
+
+    Raises:
+        ValueError: a script cannot be read as Python.
+    """
+    found = []
+    for path in sorted(folder.glob("[!_.]*.py")):
+        try:
+            said = ast.get_docstring(ast.parse(path.read_bytes())) or ""
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            raise ValueError(f"{path}: expected a script, got a file that cannot be read as Python: {error}") from error
+        cost = _COST.search(said)
+        question = said.partition("\n")[0] or "not said"
+        found.append(Experiment(path.stem, question, (cost and " ".join(cost[1].split())) or "not said"))
+    return found
+
+
+def _show_classes(console: Console, title: str, classes: Iterable[type]) -> None:
+    table = _table(title, ("name", "field", "default", "one of"))
+    for shown in classes:
+        hints = get_type_hints(shown)
+        for index, field in enumerate(dataclasses.fields(shown)):
+            name = shown.__name__ if index == 0 else ""
+            required = field.default is dataclasses.MISSING
+            default = "required" if required else str(field.default)
+            table.add_row(*map(Text, (name, field.name, default, ", ".join(_choices(hints[field.name])))))
+    console.print(table)
+
+
+def _choices(hint: Any) -> list[str]:
+    """The values a field may have: those of a Literal, and the types it may be beside them."""
+    if get_origin(hint) is Literal:
+        return [str(choice) for choice in get_args(hint)]
+    if get_args(hint):
+        return [choice for part in get_args(hint) for choice in _choices(part)]
+    return [{"int": "a whole number", "float": "a number", "bool": "True, False"}.get(hint.__name__, hint.__name__)]
+
+
+def _show_initialisations(console: Console, initializers: ModuleType) -> None:
+    table = _table("Initialisations of a kernel, drawn gate by gate", ("name", "what"))
+    for name, what in read_initialisations(initializers):
+        table.add_row(Text(name), Text(what))
+    table.caption = Text(f"A bias: {(inspect.getdoc(initializers.bias) or '').partition(': ')[2]}")
+    table.caption_justify = "left"
+    console.print(table)
+
+
+def read_initialisations(initializers: ModuleType) -> list[tuple[str, str]]:
+    """Every kernel initialisation with what it draws, as the docstring of `initializers.kernel` has them."""
+    described = " ".join((inspect.getdoc(initializers.kernel) or "").partition("\n\n")[2].split())
+    return [(name, what) for name, _, what in (entry.partition(": ") for entry in described.rstrip(".").split("; "))]
+
+
+def _table(title: str, columns: tuple[str, ...]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

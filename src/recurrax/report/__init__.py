@@ -5,10 +5,26 @@ be made again later, elsewhere, without the run. matplotlib and jinja2 come with
 when something is drawn.
 """
 
-from recurrax.report.console import show
-from recurrax.report.description import Figure, Level, Line, Panel, Report, Table
 from recurrax.extras import require
+from recurrax.report.console import show
+from recurrax.report.description import Figure, KeyFigure, Level, Line, Panel, Report, Table
 from recurrax.report.page import render
+from recurrax.report.runs import Run, overview
 from recurrax.report.saved import Saved, load
 
-__all__ = ["Figure", "Level", "Line", "Panel", "Report", "Saved", "Table", "load", "render", "require", "show"]
+__all__ = [
+    "Figure",
+    "KeyFigure",
+    "Level",
+    "Line",
+    "Panel",
+    "Report",
+    "Run",
+    "Saved",
+    "Table",
+    "load",
+    "overview",
+    "render",
+    "require",
+    "show",
+]

@@ -17,7 +17,7 @@ def show(saved: Saved, console: Console | None = None) -> None:
         saved: from `recurrax.report.load`.
         console: where to print; the terminal if None.
     """
-    console = _console() if console is None else console
+    console = terminal() if console is None else console
     for table in saved.report.tables:
         shown = Table(
             title=Text(table.title), caption=Text(table.caption), title_justify="left", caption_justify="left"
@@ -31,7 +31,7 @@ def show(saved: Saved, console: Console | None = None) -> None:
     console.print(Text(f"Report: {saved.folder / 'report.html'}"), soft_wrap=True)
 
 
-def _console() -> Console:
+def terminal() -> Console:
     """The terminal as wide as it is; a file or a pipe wide enough for a table."""
     console = Console()
     return console if console.is_terminal else Console(width=_WIDTH)

@@ -4,6 +4,7 @@ A figure is described by the names of arrays in `arrays.npz`, so it can be drawn
 """
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -56,6 +57,10 @@ class Figure:
     panels: tuple[Panel, ...]
     columns: int = 2
 
+    def __post_init__(self):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", self.name):
+            raise ValueError(f"name: expected a figure's file name without folder or ending, got {self.name[:120]!r}")
+
 
 @dataclass(frozen=True)
 class Table:
@@ -70,6 +75,14 @@ class Table:
         for row in self.rows:
             if len(row) != len(self.columns):
                 raise ValueError(f"rows: expected {len(self.columns)} entries as in columns, got {len(row)}: {row}")
+
+
+@dataclass(frozen=True)
+class KeyFigure:
+    """One number of a run that stands for it beside other runs: what it is, and its value with interval and unit."""
+
+    name: str
+    value: str
 
 
 @dataclass(frozen=True)
@@ -88,6 +101,7 @@ class Report:
     tables: tuple[Table, ...]
     figures: tuple[Figure, ...]
     protocol: tuple[str, ...]
+    key_figures: tuple[KeyFigure, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The report as dictionaries, lists, strings and numbers."""
@@ -102,15 +116,21 @@ class Report:
         """
         try:
             tables = tuple(
-                Table(table["title"], table["caption"], tuple(table["columns"]), tuple(map(tuple, table["rows"])))
+                Table(table["title"], table["caption"], tuple(table["columns"]), _texts(table["rows"]))
                 for table in saved["tables"]
             )
             figures = tuple(_figure(figure) for figure in saved["figures"])
-            return cls(
-                saved["question"], saved["answer"], tuple(saved["findings"]), tables, figures, tuple(saved["protocol"])
-            )
+            # Runs saved before there were key figures have none.
+            key_figures = tuple(KeyFigure(**key) for key in saved.get("key_figures", ()))
+            texts = {name: tuple(saved[name]) for name in ("findings", "protocol")}
+            question, answer = saved["question"], saved["answer"]
+            return cls(question, answer, tables=tables, figures=figures, key_figures=key_figures, **texts)
         except (KeyError, TypeError) as error:
             raise ValueError(f"report: expected the fields written by Report.to_json, problem at {error}") from error
+
+
+def _texts(rows: list[list[Any]]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(map(str, row)) for row in rows)
 
 
 def _figure(saved: dict[str, Any]) -> Figure:

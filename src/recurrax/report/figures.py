@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from recurrax import extras
+from recurrax.files import write_whole
 from recurrax.report import style
 from recurrax.report.description import Figure, Panel
 
@@ -49,8 +50,9 @@ def draw(figure: Figure, arrays: Mapping[str, np.ndarray], folder: Path) -> tupl
             axes.set_visible(False)
         _add_legend(canvas, grid.flat)
         paths = folder / f"{figure.name}.png", folder / f"{figure.name}.svg"
-        canvas.savefig(paths[0], metadata={"Software": None})
-        canvas.savefig(paths[1], metadata={"Date": None, "Creator": None})
+        save = canvas.savefig
+        write_whole(paths[0], lambda file: save(file, format="png", metadata={"Software": None}))
+        write_whole(paths[1], lambda file: save(file, format="svg", metadata={"Date": None, "Creator": None}))
     return paths
 
 

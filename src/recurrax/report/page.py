@@ -2,13 +2,12 @@
 
 import base64
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from recurrax import extras
 from recurrax.files import write_whole
-from recurrax.report import figures
+from recurrax.report import figures, templates
 from recurrax.report.description import Table
 from recurrax.report.saved import Saved, load
 
@@ -37,26 +36,24 @@ def render(folder: str | Path) -> Path:
             {"title": figure.title, "caption": figure.caption, "source": f"data:image/svg+xml;base64,{encoded}"}
         )
     path = saved.folder / "report.html"
-    page = _html(saved, drawn).encode()
+    page = _html(saved, drawn)
     write_whole(path, lambda file: file.write(page))
     return path
 
 
-def _html(saved: Saved, drawn: list[dict[str, str]]) -> str:
-    jinja2 = extras.require("jinja2", "experiments")
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
-    template = environment.from_string(
-        resources.files("recurrax.report").joinpath("page.html.jinja").read_text("utf-8")
-    )
+def _html(saved: Saved, drawn: list[dict[str, str]]) -> bytes:
     markup = extras.require("markupsafe", "experiments").Markup
-    return template.render(
-        report=saved.report,
-        figures=drawn,
-        heading="recurrax " + " · ".join(str(saved.run[key]) for key in ("experiment", "finished") if key in saved.run),
-        command=saved.run.get("command", ""),
-        facts=[("Configuration", list(_flat(saved.config))), ("Environment", list(_flat(saved.run)))],
-        number_class=lambda table, column: markup(' class="number"') if is_number(table, column) else "",
-    )
+    facts = [("Configuration", list(flat(saved.config))), ("Environment", list(flat(saved.run)))]
+    content = {
+        "report": saved.report,
+        "figures": drawn,
+        "heading": "recurrax "
+        + " · ".join(str(saved.run[key]) for key in ("experiment", "finished") if key in saved.run),
+        "command": saved.run.get("command", ""),
+        "facts": facts,
+        "number_class": lambda table, column: markup(' class="number"') if is_number(table, column) else "",
+    }
+    return templates.fill("page.html.jinja", content)
 
 
 def is_number(table: Table, column: int) -> bool:
@@ -65,10 +62,10 @@ def is_number(table: Table, column: int) -> bool:
     return bool(entries) and all(entry[:1] in "0123456789<>+-\N{MINUS SIGN}\N{EN DASH}" for entry in entries)
 
 
-def _flat(saved: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def flat(saved: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Nested settings as lines: ("devices.kind", "cpu")."""
     for name, value in saved.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,154 @@
+"""All runs under one folder on one page, from their saved files alone."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+from recurrax.files import load_json, write_whole
+from recurrax.report import templates
+from recurrax.report.description import Report
+from recurrax.report.page import flat, render
+from recurrax.report.saved import load
+
+STATUSES = ("finished", "running", "preempted", "failed", "damaged")
+"""What a run can be; damaged: its files cannot be read."""
+
+PAGE, TEXT = "index.html", "RESULTS.md"
+
+_MARKUP = re.compile(r"([\\`*|\[\]<>#&])")
+
+
+class Run(NamedTuple):
+    """What the overview says of one run.
+
+    folder: relative to the folder of all runs. settings: those in which runs of one experiment differ. report: what it
+    found, None unless finished. problem: one sentence, None where there is none.
+    """
+
+    folder: Path
+    experiment: str
+    status: str
+    when: str
+    command: str
+    settings: dict[str, str]
+    report: Report | None
+    problem: str | None
+
+    @property
+    def link(self) -> str:
+        """The address of its report, relative to the overview."""
+        return quote((self.folder / "report.html").as_posix())
+
+
+def overview(root: str | Path) -> list[Run]:
+    """Draws every finished run's figures and report anew, and writes `index.html` and `RESULTS.md` beside them.
+
+    A run whose files cannot be read is said to be damaged, and the others go on. Symbolic links are not followed.
+
+    Args:
+        root: folder that holds run folders, at any depth.
+
+    Returns:
+        The runs, by folder.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or no run in it; nothing has been written.
+        ModuleNotFoundError: matplotlib or jinja2 is not installed.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root}: expected a folder of runs, found none")
+    folders = list(run_folders(root))
+    if not folders:
+        raise FileNotFoundError(f"{root}: expected run folders in it, each with a config.json, found none")
+    configs = {folder: _config(folder) for folder in folders}
+    runs = [_read(root, folder, _differing(folder, configs)) for folder in folders]
+    page = templates.fill("overview.html.jinja", {"runs": runs, "statuses": counted(runs), "made": _now()})
+    write_whole(root / PAGE, lambda file: file.write(page))
+    text = "\n".join(_markdown(runs)).encode()
+    write_whole(root / TEXT, lambda file: file.write(text))
+    return runs
+
+
+def run_folders(root: Path) -> Iterator[Path]:
+    """The folders under `root`, itself included, that hold a run: they have a config.json or a run.json."""
+    for folder, inner, files in os.walk(root):
+        inner.sort()
+        if {"config.json", "run.json"} & set(files):
+            inner.clear()
+            yield Path(folder)
+
+
+def counted(runs: Sequence[Run]) -> str:
+    """How many runs are what: "3 finished, 1 failed"."""
+    numbers = {status: sum(run.status == status for run in runs) for status in STATUSES}
+    return ", ".join(f"{number} {status}" for status, number in numbers.items() if number)
+
+
+def _read(root: Path, folder: Path, settings: dict[str, str]) -> Run:
+    place, record, report, problem = folder.relative_to(root), {}, None, None
+    try:
+        record = load_json(folder / "run.json")
+        status = record.get("status")
+        if status not in STATUSES:
+            raise ValueError(f"{folder / 'run.json'}: expected a status of {', '.join(STATUSES[:-1])}, got {status!r}")
+        if status == "finished":
+            render(folder)
+            report = load(folder).report
+        elif status == "failed":
+            problem = f"it ended with {record.get('error', 'an error')}"
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # files that somebody damaged or made up can fail in any part of what reads or draws
+        status, problem = "damaged", f"{type(error).__name__}: {error}"
+    when = str(record.get("finished", record.get("started", "")))
+    experiment = str(record.get("experiment", folder.parent.name))
+    return Run(place, experiment, status, when, str(record.get("command", "")), settings, report, problem)
+
+
+def _config(folder: Path) -> dict[str, str]:
+    try:
+        return dict(flat(load_json(folder / "config.json")))
+    except (OSError, ValueError):
+        return {}  # said when the run itself is read
+
+
+def _differing(folder: Path, configs: dict[Path, dict[str, str]]) -> dict[str, str]:
+    """The settings of a run that another run beside it has otherwise."""
+    of_experiment = [config for other, config in configs.items() if other.parent.name == folder.parent.name]
+    return {
+        name: value
+        for name, value in configs[folder].items()
+        if any(config.get(name) != value for config in of_experiment)
+    }
+
+
+def _markdown(runs: Sequence[Run]) -> Iterator[str]:
+    """The overview as Markdown: one row per run, then what each finished run asked and found."""
+    yield f"# Results\n\n{len(runs)} runs: {counted(runs)}. Written by `recurrax report` on {_now()}.\n"
+    yield "| experiment | run | status | settings that differ | key figures |\n|---|---|---|---|---|"
+    for run in runs:
+        name = _plain(run.folder.name)
+        settings = ", ".join(f"{key} = {value}" for key, value in run.settings.items())
+        keys = "; ".join(f"{key.name}: {key.value}" for key in run.report.key_figures) if run.report else run.problem
+        linked = f"[{name}]({run.link})" if run.report else name
+        yield f"| {_plain(run.experiment)} | {linked} | {run.status} | {_plain(settings)} | {_plain(keys or '')} |"
+    for run in runs:
+        if run.report:
+            yield f"\n## {_plain(run.experiment)}: {_plain(run.folder.name)}\n"
+            yield f"**{_plain(run.report.question)}** {_plain(run.report.answer)}\n"
+            yield "".join(f"- {_plain(finding)}\n" for finding in run.report.findings)
+    yield ""
+
+
+def _plain(text: str) -> str:
+    """A text that Markdown shows as it is, on one line."""
+    return _MARKUP.sub(r"\\\1", " ".join(text.split()))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="minutes")
