@@ -7,11 +7,15 @@ status. A ValueError, an OSError or a missing package that it raises becomes one
 import sys
 from collections.abc import Sequence
 
+from recurrax.cli.doctor import examine
 from recurrax.cli.list import list_all
+from recurrax.cli.report import report_all
 from recurrax.report.extras import require
 
 COMMANDS = {
+    "doctor": examine,
     "list": list_all,
+    "report": report_all,
 }
 """Subcommands by name, in the order in which the help shows them. Their files load what they need when they run."""
 

@@ -102,14 +102,15 @@ def time_scan() -> Scan:
     import jax
     import jax.numpy as jnp
 
-    import recurrax
+    from recurrax.cells import LSTM
+    from recurrax.kernels import scan
 
-    cell = recurrax.LSTM(_HIDDEN)
+    cell = LSTM(_HIDDEN)
     params = cell.init(jax.random.key(0), _INPUTS)
     xs = jax.random.normal(jax.random.key(1), (_STEPS, _BATCH, _INPUTS))
 
     def loss(params: Any) -> jax.Array:
-        return jnp.mean(jnp.square(recurrax.scan(cell, params, xs, implementation="fused").outputs))
+        return jnp.mean(jnp.square(scan(cell, params, xs, implementation="fused").outputs))
 
     for value in jax.tree.leaves((gradients := jax.jit(jax.value_and_grad(loss)))(params)):
         if not jnp.isfinite(value).all():
