@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from recurrax.cli.doctor import examine
 from recurrax.cli.list import list_all
 from recurrax.cli.report import report_all
+from recurrax.cli.sweep import sweep
 from recurrax.report.extras import require
 
 COMMANDS = {
     "doctor": examine,
     "list": list_all,
     "report": report_all,
+    "sweep": sweep,
 }
 """Subcommands by name, in the order in which the help shows them. Their files load what they need when they run."""
 
