@@ -1,5 +1,6 @@
 """The long Jacobian ∂s_T/∂s_{T-k}: how far any change of the state can reach, not one loss's share of it."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ import numpy as np
 
 from recurrax.lag import scaled, trajectory
 from recurrax.lag.scaled import Scaled
+from recurrax.lag.singular import log_largest_singular_value
 from recurrax.lag.trajectory import Trajectory
 from recurrax.typing import Array, Carry, Cell, Key, Params
 
@@ -23,6 +25,8 @@ class JacobianProfile(NamedTuple):
     frobenius_error: (K, *batch), standard error of the above in nats; None where it is exact.
     stable_rank: (K, *batch), ‖P_k‖_F² / σ₁², between 1 and n; None with probes.
     log_block: a carry of carries, `log_block.h.c` being ln σ₁(∂h_{T-1}/∂c_{T-1-k}), (K, *batch); None with probes.
+
+    -inf is a norm that is zero; NaN marks the lags a row is too short for.
     """
 
     lag: Array
@@ -40,6 +44,7 @@ def jacobian_profile(
     carry: Carry | None = None,
     *,
     lags: Sequence[int],
+    lengths: Array | None = None,
     probes: int | None = None,
     key: Key | None = None,
 ) -> JacobianProfile:
@@ -56,6 +61,7 @@ def jacobian_profile(
         xs: (T, *batch, D) inputs.
         carry: the carry before the first step; the cell's initial carry if None.
         lags: K different ints in 0..T-1.
+        lengths: (*batch,) ints in 0..T; lag 0 is then each row's own last step.
         probes: S >= 16, or None for exact norms.
         key: draws the probes.
 
@@ -72,13 +78,13 @@ def jacobian_profile(
     >>> profile.stable_rank.shape, round(float(profile.stable_rank[0]), 3), profile.log_block.h.c.shape
     ((3,), 8.0, (3,))
     """
-    carry, _ = trajectory.check(cell, params, xs, carry)
+    carry, valid = trajectory.check(cell, params, xs, carry, lengths)
     _check_lags(lags, xs.shape[0])
     if probes is not None and (not isinstance(probes, int) or probes < 16):
         raise ValueError(f"probes: expected None or an int of at least 16, got {probes!r}")
     if probes is not None and key is None:
         raise ValueError("key: expected a key to draw the probes with, got None")
-    return _profile(cell, probes, params, xs, carry, jnp.asarray(lags), key)
+    return _profile(cell, probes, params, xs, carry, valid, lengths, jnp.asarray(lags), key)
 
 
 def _check_lags(lags: Sequence[int], steps: int) -> None:
@@ -92,77 +98,108 @@ def _check_lags(lags: Sequence[int], steps: int) -> None:
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _profile(
-    cell: Cell, probes: int | None, params: Params, xs: Array, carry: Carry, lags: Array, key: Key | None
+    cell: Cell,
+    probes: int | None,
+    params: Params,
+    xs: Array,
+    carry: Carry,
+    valid: Array | None,
+    lengths: Array | None,
+    lags: Array,
+    key: Key | None,
 ) -> JacobianProfile:
-    steps, batch_ndim = xs.shape[0], xs.ndim - 2
+    steps, *batch_shape, _ = xs.shape
+    xs, valid, carry = _flat_batch(xs, valid, carry)
+    count = xs.shape[1]
+    length = jnp.full(count, steps) if lengths is None else jnp.clip(lengths.reshape(count), 0, steps)
     with jax.default_matmul_precision("highest"):
-        walked, _ = trajectory.record(cell, params, xs, carry, None)
-        product = _start(carry, batch_ndim, probes, key)
-        # One slot per lag asked for; the other steps write to a slot that does not exist.
-        slot = jnp.full(steps, lags.size).at[steps - 1 - lags].set(jnp.arange(lags.size))
+        walked, _ = trajectory.record(cell, params, xs, carry, valid)
+        product = _start(carry, probes, key)
         kept = jax.tree.map(lambda leaf: jnp.zeros((lags.size, *leaf.shape), leaf.dtype), product)
 
         def body(carried: tuple[Scaled, Scaled], at_t: tuple[Trajectory, Array]) -> tuple[tuple[Scaled, Scaled], None]:
             (product, kept), (walked_t, slot_t) = carried, at_t
-            kept = jax.tree.map(lambda all_, one: all_.at[slot_t].set(one, mode="drop"), kept, product)
-            pull = jax.vmap(lambda row: trajectory.pull_back(cell, params, walked_t, row))
-            return (_rescale(pull(product.value), product.exponent), kept), None
+            kept = jax.lax.cond(jnp.any(slot_t < lags.size), _store, lambda kept, *_: kept, kept, product, slot_t)
+            pull = jax.vmap(lambda row: trajectory.pull_back(cell, params, walked_t, row), in_axes=1, out_axes=1)
+            return (scaled.rescale(pull(product.value), product.exponent), kept), None
 
-        (_, kept), _ = jax.lax.scan(body, (product, kept), (walked, slot), reverse=True)
-        norms = jax.vmap(lambda product: _norms(product, carry, batch_ndim, probes))
-        return JacobianProfile(lags, *norms(kept))
+        slots = _slots(lags, length, steps)
+        (_, kept), _ = jax.lax.scan(body, (product, kept), (walked, slots), reverse=True)
+        # One matrix after the other: batched products and reductions are far slower on CPU.
+        one_by_one = jax.tree.map(lambda leaf: leaf.reshape(lags.size * count, *leaf.shape[2:]), kept)
+        norms = jax.lax.map(lambda product: _norms(product, probes), one_by_one)
+    too_short = lags[:, None] >= length[None]
+    norms = jax.tree.map(lambda norm: jnp.where(too_short, jnp.nan, norm.reshape(too_short.shape)), norms)
+    return JacobianProfile(lags, *jax.tree.map(lambda norm: norm.reshape(lags.size, *batch_shape), norms))
 
 
-def _start(carry: Carry, batch_ndim: int, probes: int | None, key: Key | None) -> Scaled:
-    """P_0 = I, or Gaussian probes: value with leaves (rows of P, *batch, ...), one exponent per row of the batch."""
+def _flat_batch(xs: Array, valid: Array | None, carry: Carry) -> tuple[Array, Array | None, Carry]:
+    """All batch axes as one, B."""
+    steps, *batch_shape, features = xs.shape
+    count = math.prod(batch_shape)
+    carry = jax.tree.map(lambda leaf: leaf.reshape(count, *leaf.shape[len(batch_shape) :]), carry)
+    return xs.reshape(steps, count, features), None if valid is None else valid.reshape(steps, count), carry
+
+
+def _slots(lags: Array, length: Array, steps: int) -> Array:
+    """(T, B): which of the K lags step t is for a row, K where none."""
+    slot_of_lag = jnp.full(steps, lags.size).at[lags].set(jnp.arange(lags.size))
+    lag = length[None] - 1 - jnp.arange(steps)[:, None]
+    return jnp.where(lag >= 0, slot_of_lag[jnp.clip(lag, 0)], lags.size)
+
+
+def _store(kept: Scaled, product: Scaled, slot: Array) -> Scaled:
+    """Each row's product in its slot (B,); a slot K, which does not exist, is where nobody looks."""
+    row = jnp.arange(slot.size)
+    return jax.tree.map(lambda all_, one: all_.at[slot, row].set(one, mode="drop"), kept, product)
+
+
+def _start(carry: Carry, probes: int | None, key: Key | None) -> Scaled:
+    """P_0 = I, or Gaussian probes: value with leaves (B, rows of P, ...), one exponent (B,) for all rows of a P."""
     leaves, tree = jax.tree.flatten(carry)
-    batch_shape = leaves[0].shape[:batch_ndim]
-    sizes = [int(np.prod(leaf.shape[batch_ndim:])) for leaf in leaves]
+    count = leaves[0].shape[0]
+    sizes = [math.prod(leaf.shape[1:]) for leaf in leaves]
+    size = sum(sizes)
     if probes is None:
-        matrix = jnp.broadcast_to(
-            jnp.eye(sum(sizes)).reshape(sum(sizes), *(1,) * batch_ndim, -1), (sum(sizes), *batch_shape, sum(sizes))
-        )
+        matrix = jnp.broadcast_to(jnp.eye(size)[None], (count, size, size))
     else:
         assert key is not None
-        matrix = jax.random.normal(key, (probes, *batch_shape, sum(sizes)))
+        matrix = jax.random.normal(key, (count, probes, size))
     columns = jnp.split(matrix, np.cumsum(sizes)[:-1], axis=-1)
-    parts = [part.reshape(-1, *leaf.shape).astype(leaf.dtype) for part, leaf in zip(columns, leaves, strict=True)]
-    return Scaled(jax.tree.unflatten(tree, parts), jnp.zeros(batch_shape, jnp.int32))
+    parts = [
+        part.reshape(*part.shape[:2], *leaf.shape[1:]).astype(leaf.dtype)
+        for part, leaf in zip(columns, leaves, strict=True)
+    ]
+    return Scaled(jax.tree.unflatten(tree, parts), jnp.zeros(count, jnp.int32))
 
 
-def _rescale(value: Carry, exponent: Array) -> Scaled:
-    """All rows of a matrix by the same power of two."""
-    inside = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, exponent.ndim), value)
-    value, exponent = scaled.rescale(inside, exponent)
-    return Scaled(jax.tree.map(lambda leaf: jnp.moveaxis(leaf, exponent.ndim, 0), value), exponent)
-
-
-def _norms(product: Scaled, carry: Carry, batch_ndim: int, probes: int | None) -> tuple:
-    """The fields of a JacobianProfile after `lag`, for one lag."""
-    fields = [jnp.moveaxis(leaf, 0, batch_ndim) for leaf in jax.tree.leaves(product.value)]
-    fields = [leaf.reshape(*leaf.shape[: batch_ndim + 1], -1) for leaf in fields]
-    matrix = jnp.concatenate(fields, axis=-1)
+def _norms(product: Scaled, probes: int | None) -> tuple:
+    """The fields of a JacobianProfile after `lag`, of one matrix: value with leaves (rows, ...)."""
+    leaves, tree = jax.tree.flatten(product.value)
+    fields = [leaf.reshape(leaf.shape[0], -1) for leaf in leaves]
+    matrix = jnp.concatenate(fields, axis=1)
     log_scale = product.exponent.astype(matrix.dtype) * jnp.asarray(np.log(2), matrix.dtype)
-    squares = jnp.sum(jnp.square(matrix), axis=-1)
+    squares = jnp.sum(jnp.square(matrix), axis=1)
     if probes is not None:
-        mean = squares.mean(axis=-1)
-        error = squares.std(axis=-1, ddof=1) / (2 * mean * np.sqrt(probes))
+        mean = squares.mean()
+        error = squares.std(ddof=1) / (2 * mean * np.sqrt(probes))
         return None, 0.5 * jnp.log(mean) + log_scale, error, None, None
-    operator = jnp.linalg.norm(matrix, ord=2, axis=(-2, -1))
-    frobenius = squares.sum(axis=-1)
-    tree = jax.tree.structure(carry)
-    edges = np.cumsum([field.shape[-1] for field in fields])[:-1]
+    operator, frobenius = log_largest_singular_value(matrix), 0.5 * jnp.log(squares.sum())
+    edges = np.cumsum([field.shape[1] for field in fields])[:-1]
     blocks = [
         jax.tree.unflatten(
             tree,
-            [jnp.log(jnp.linalg.norm(block, ord=2, axis=(-2, -1))) + log_scale for block in jnp.split(rows, edges, -1)],
+            [
+                (log_largest_singular_value(block) if len(fields) > 1 else operator) + log_scale
+                for block in jnp.split(rows, edges, axis=1)
+            ],
         )
-        for rows in jnp.split(matrix, edges, -2)
+        for rows in jnp.split(matrix, edges, axis=0)
     ]
     return (
-        jnp.log(operator) + log_scale,
-        0.5 * jnp.log(frobenius) + log_scale,
+        operator + log_scale,
+        frobenius + log_scale,
         None,
-        frobenius / jnp.square(operator),
+        jnp.exp(2 * (frobenius - operator)),
         jax.tree.unflatten(tree, blocks),
     )

@@ -10,6 +10,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from recurrax.lag import trajectory
+from recurrax.lag.orthonormal import orthonormal
 from recurrax.typing import Array, Carry, Cell, Params
 
 Step = Callable[[Any, Any], Any]
@@ -44,12 +45,11 @@ def lyapunov_spectrum(
     """Measures λ_i = lim 1/T Σ_t ln R_ii of a cell driven by xs, over its whole carry: (h, c) of an LSTM.
 
     J_t Q_tm1 = Q_t R_t with J_t = ∂s_t/∂s_tm1. Leaving c out of s_t, as is sometimes done, measures another system.
-    On a busy CPU set OPENBLAS_NUM_THREADS=1: the threads of a small QR wait for each other longer than they compute.
 
     Args:
         cell: any cell of the contract.
         params: its parameters, finite. float64 is needed for the tail of a spectrum.
-        xs: (T, D), one input sequence: exponents are conditional on it.
+        xs: (T, D), one input sequence without padding: exponents are conditional on it.
         carry: the carry before the first step; the cell's initial carry if None.
         exponents: N, how many of the largest; all if None.
         interval: steps between two orthonormalisations; T and `burn_in` are multiples of it.
@@ -161,17 +161,16 @@ def _spectrum(step: Any, plan: _Plan, params: Params, state: Any, xs: Any) -> Ly
 
     def block(carried: tuple[Array, Array], xs: Any) -> tuple[tuple[Array, Array], Array]:
         (flat, frame), _ = jax.lax.scan(stretch, carried, xs)
-        q, r = jnp.linalg.qr(frame.T)
-        growth = jnp.abs(jnp.diagonal(r))
-        # Below rounding of the largest column, a direction is noise and not a small exponent.
-        lost = growth <= flat.size * jnp.finfo(flat.dtype).eps * growth.max()
-        return (flat, q.T), jnp.where(lost, -jnp.inf, jnp.log(growth))
+        frame, growth = orthonormal(frame)
+        # Below rounding of the largest one, a direction is noise and not a small exponent.
+        lost = growth <= growth.max() + np.log(flat.size * float(jnp.finfo(flat.dtype).eps))
+        return (flat, frame), jnp.where(lost, -jnp.inf, growth)
 
     with jax.default_matmul_precision("highest"):
         # A generic frame: columns of the identity may lie in a subspace that never leaves itself.
-        frame, _ = jnp.linalg.qr(jax.random.normal(jax.random.key(0), (flat.size, plan.exponents), flat.dtype))
+        frame, _ = orthonormal(jax.random.normal(jax.random.key(0), (plan.exponents, flat.size), flat.dtype))
         blocked = jax.tree.map(lambda x: x.reshape(plan.blocks, plan.interval, *x.shape[1:]), xs)
-        _, growth = jax.lax.scan(block, (flat, frame.T), blocked)
+        _, growth = jax.lax.scan(block, (flat, frame), blocked)
     growth = growth[plan.burn_in :] / plan.interval
     exponents = growth.mean(axis=0)
     # Some twenty batches: fewer leave the error itself uncertain, more leave neighbouring batches correlated.

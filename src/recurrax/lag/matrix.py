@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from recurrax.kernels.rows import leaving_output
 from recurrax.lag import scaled, trajectory
 from recurrax.lag.objective import output_cotangent
 from recurrax.lag.scaled import Scaled
@@ -19,7 +20,7 @@ class LagMatrix(NamedTuple):
     """Natural logs of ‖∂ℓ_s/∂s_t‖ for the losses of A anchor steps.
 
     anchor: (A,) ints, the steps s whose losses are differentiated.
-    log_norm: (A, T, *batch), -inf where t > s: a loss does not feel the future.
+    log_norm: (A, T, *batch), -inf where t > s: a loss does not feel the future; NaN where s or t is padding.
     lag: (T,) ints k.
     log_norm_by_lag: (T, *batch), the mean of log norms over the anchors that have lag k = s - t; NaN where none has.
     """
@@ -38,6 +39,7 @@ def lag_matrix(
     carry: Carry | None = None,
     *,
     anchors: Sequence[int],
+    lengths: Array | None = None,
     field: str | None = None,
 ) -> LagMatrix:
     """Measures M[s, t] = ln ‖∂ℓ_s/∂s_t‖₂ for ℓ_s = ⟨cotangent_s, y_s⟩, all anchors in one backward walk.
@@ -49,6 +51,7 @@ def lag_matrix(
         cotangent: ∂ℓ_s/∂y_s, (*batch, H) for the same at every anchor or (T, *batch, H) by step; ones if None.
         carry: the carry before the first step; the cell's initial carry if None.
         anchors: A ints in 0..T-1.
+        lengths: (*batch,) ints in 0..T; a row has no anchors in its padding.
         field: the carry field to take norms of; all together if None.
 
     Raises:
@@ -61,7 +64,7 @@ def lag_matrix(
     >>> matrix.log_norm.shape, bool(jnp.isneginf(matrix.log_norm[0, 10:]).all())
     ((2, 30), True)
     """
-    carry, _ = trajectory.check(cell, params, xs, carry)
+    carry, valid = trajectory.check(cell, params, xs, carry, lengths)
     trajectory.check_field(carry, field)
     steps = xs.shape[0]
     values = np.asarray(anchors)
@@ -73,19 +76,28 @@ def lag_matrix(
     cotangent = output_cotangent(cell, params, xs, carry, None, cotangent, None)
     if cotangent.ndim < xs.ndim:
         cotangent = jnp.broadcast_to(cotangent, (steps, *cotangent.shape))
-    return _matrix(cell, field, params, xs, cotangent, carry, jnp.asarray(values))
+    return _matrix(cell, field, params, xs, cotangent, carry, valid, jnp.asarray(values))
 
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _matrix(
-    cell: Cell, field: str | None, params: Params, xs: Array, cotangent: Array, carry: Carry, anchors: Array
+    cell: Cell,
+    field: str | None,
+    params: Params,
+    xs: Array,
+    cotangent: Array,
+    carry: Carry,
+    valid: Array | None,
+    anchors: Array,
 ) -> LagMatrix:
     steps = xs.shape[0]
     batch_shape = xs.shape[1:-1]
 
     def body(adjoints: Scaled, at_t: tuple[Trajectory, Array, Array]) -> tuple[Scaled, Array]:
         walked_t, cotangent_t, t = at_t
-        own = trajectory.seed(cell, trajectory.stepped(cell, params, walked_t), cotangent_t)
+        own = trajectory.seed(
+            cell, trajectory.stepped(cell, params, walked_t), leaving_output(walked_t.valid, cotangent_t)
+        )
 
         def one_anchor(anchor: Array, adjoint: Scaled) -> tuple[Scaled, Array]:
             starts = anchor == t  # before its own loss an adjoint is zero
@@ -97,11 +109,13 @@ def _matrix(
         return jax.vmap(one_anchor)(anchors, adjoints)
 
     with jax.default_matmul_precision("highest"):
-        walked, last = trajectory.record(cell, params, xs, carry, None)
+        walked, last = trajectory.record(cell, params, xs, carry, valid)
         zeros = Scaled(jax.tree.map(jnp.zeros_like, last), jnp.zeros(batch_shape, jnp.int32))
         start = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (anchors.size, *leaf.shape)), zeros)
         _, log_norm = jax.lax.scan(body, start, (walked, cotangent, jnp.arange(steps)), reverse=True)
     log_norm = jnp.moveaxis(log_norm, 1, 0)
+    if valid is not None:
+        log_norm = jnp.where(valid[None] & valid[anchors][:, None], log_norm, jnp.nan)
     return LagMatrix(anchors, log_norm, jnp.arange(steps), _diagonal_means(log_norm, anchors))
 
 
@@ -111,6 +125,7 @@ def _diagonal_means(log_norm: Array, anchors: Array) -> Array:
     lag = jnp.arange(steps)
     diagonals = jax.vmap(lambda row, anchor: row[jnp.clip(anchor - lag, 0)])(log_norm, anchors)
     reaches = (anchors[:, None] >= lag[None]).reshape(*diagonals.shape[:2], *(1,) * (diagonals.ndim - 2))
+    reaches &= ~jnp.isnan(diagonals)
     total = jnp.sum(jnp.where(reaches, diagonals, 0), axis=0)
     count = jnp.sum(reaches, axis=0)
     return jnp.where(count > 0, total / jnp.maximum(count, 1), jnp.nan)

@@ -48,7 +48,8 @@ def memory_curve(
     Args:
         cell: any cell of the contract.
         params: its parameters, finite.
-        xs: (T, *batch, D) inputs, independent over time for R² to mean memory; rows of the batch are pooled.
+        xs: (T, *batch, D) inputs without padding, independent over time for R² to mean memory; rows of the batch are
+            pooled.
         carry: the carry before the first step; the cell's initial carry if None.
         lags: K ints >= 0, 0 being the input of the same step.
         ridge: >= 0, relative to the mean variance of a state component.

@@ -153,6 +153,6 @@ def by_lag(by_step: Array, lengths: Array | None) -> Array:
         return by_step[::-1]
     steps = by_step.shape[0]
     lag = jnp.arange(steps).reshape((-1,) + (1,) * (by_step.ndim - 1))
-    step = lengths[None] - 1 - lag
+    step = jnp.clip(lengths, 0, steps)[None] - 1 - lag
     found = jnp.take_along_axis(by_step, jnp.clip(step, 0, max(steps - 1, 0)), axis=0)
     return jnp.where(step >= 0, found, jnp.nan)

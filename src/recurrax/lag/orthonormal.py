@@ -1,0 +1,75 @@
+"""Householder's QR in matrix products, for small matrices in long loops.
+
+LAPACK's QR of 256 columns is as fast while the machine is idle. On a busy one its threads wait for each other and for
+those of XLA inside every step of the loop: 200 steps of the spectrum of an LSTM with 128 units took 108 s instead of
+1 s on two cores with four other processes (jaxlib 0.10.2). What XLA itself runs does not.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from recurrax.typing import Array
+
+_PANEL = 32
+"""Most rows reflected one after the other before all others follow in one product."""
+
+
+def orthonormal(rows: Array) -> tuple[Array, Array]:
+    """Q and ln |R_ii| of the QR decomposition rowsᵀ = Qᵀ R, for any rank.
+
+    H_j = I - v_j v_jᵀ with ‖v_j‖² = 2 turns what is left of row j to e_j; the reflections of a panel of b rows are
+    applied together, H_1 ⋯ H_b = I - Wᵀ V with w_j = v_j - W_{<j}ᵀ V_{<j} v_j.
+
+    Args:
+        rows: (N, n) with N <= n, floating.
+
+    Returns:
+        Q (N, n) with orthonormal rows; ln |R_ii| (N,), -inf where a row is zero.
+
+    References: Bischof & Van Loan (1987) for products of reflections as I - Wᵀ V.
+
+    >>> q, log_diagonal = orthonormal(jnp.array([[3.0, 4.0], [4.0, 3.0]]))
+    >>> [round(float(r), 4) for r in jnp.exp(log_diagonal)], bool(jnp.allclose(q @ q.T, jnp.eye(2), atol=1e-6))
+    ([5.0, 1.4], True)
+    """
+    count, size = rows.shape
+    panels = math.ceil(count / _PANEL)
+    width = math.ceil(count / panels)
+    # Squares of entries near 1 neither underflow nor overflow.
+    largest = jnp.max(jnp.abs(rows))
+    scale = jnp.where(largest > 0, largest, 1)
+    padded = jnp.zeros((panels * width, size), rows.dtype).at[:count].set(rows / scale)
+
+    def reduce(rest: Array, start: Array) -> tuple[Array, tuple[Array, Array, Array]]:
+        v, w, diagonal = _reflect(jax.lax.dynamic_slice_in_dim(rest, start, width), start)
+        return rest - (rest @ w.T) @ v, (v, w, diagonal)
+
+    def turn_back(q: Array, panel: tuple[Array, Array]) -> tuple[Array, None]:
+        v, w = panel
+        return q - (q @ v.T) @ w, None
+
+    _, (v, w, diagonal) = jax.lax.scan(reduce, padded, width * jnp.arange(panels))
+    q, _ = jax.lax.scan(turn_back, jnp.eye(count, size, dtype=rows.dtype), (v, w), reverse=True)
+    return q, jnp.log(diagonal.reshape(-1)[:count]) + jnp.log(scale)
+
+
+def _reflect(panel: Array, start: Array) -> tuple[Array, Array, Array]:
+    """V and W (b, n) of the reflections that turn row j of a panel (b, n) to e_{start+j}, and |R_jj| (b,)."""
+    place = jnp.arange(panel.shape[1]) - start
+
+    def one(j: Array, found: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        v, w, diagonal = found
+        own = place == j
+        x = jnp.where(place >= j, panel[j] - (w @ panel[j]) @ v, 0)
+        norm, head = jnp.sqrt(jnp.sum(jnp.square(x))), jnp.sum(jnp.where(own, x, 0))
+        # v ∝ x + sign(x_j) ‖x‖ e_j, whose square is 2 ‖x‖ (‖x‖ + |x_j|); zeros need no turning.
+        half = norm * (norm + jnp.abs(head))
+        turned = x + jnp.where(own, jnp.where(head < 0, -norm, norm), 0)
+        v_j = turned / jnp.sqrt(jnp.where(half > 0, half, 1))
+        w_j = v_j - (v @ v_j) @ w
+        return v.at[j].set(v_j), w.at[j].set(w_j), diagonal.at[j].set(norm)
+
+    zeros = jnp.zeros_like(panel)
+    return jax.lax.fori_loop(0, panel.shape[0], one, (zeros, zeros, jnp.zeros(panel.shape[0], panel.dtype)))
