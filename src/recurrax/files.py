@@ -126,15 +126,19 @@ def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     write_whole(path, lambda file: np.savez(file, **converted))  # pyright: ignore[reportArgumentType]
 
 
-def load_arrays(path: Path) -> dict[str, np.ndarray]:
+def load_arrays(path: Path, file: BinaryIO | None = None) -> dict[str, np.ndarray]:
     """Reads arrays saved by `save_arrays`, checksums and sizes checked before memory is taken.
+
+    Args:
+        path: of the file.
+        file: what to read in its stead, where its bytes are at hand.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, holds Python objects, or claims more than its own size.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(path if file is None else file) as archive:
             return {entry.filename.removesuffix(".npy"): _read_array(archive, entry) for entry in archive.infolist()}
     except FileNotFoundError:
         raise

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from recurrax.cli.doctor import examine
+from recurrax.cli.launch import launch
 from recurrax.cli.list import list_all
 from recurrax.cli.report import report_all
 from recurrax.cli.sweep import sweep
@@ -15,6 +16,7 @@ from recurrax.report.extras import require
 
 COMMANDS = {
     "doctor": examine,
+    "launch": launch,
     "list": list_all,
     "report": report_all,
     "sweep": sweep,

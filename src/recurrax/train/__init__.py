@@ -10,6 +10,7 @@ from recurrax.train.lock import LockedError
 from recurrax.train.loop import Chunk, Fitted, Training, chunks, fit, log_spaced
 from recurrax.train.mesh import batch_mesh, cpu_cores, replicate, split_batch, split_loss, use_cpu_devices
 from recurrax.train.nonfinite import NonFiniteError
+from recurrax.train.processes import ElsewhereError, is_first_process, join_processes, several_processes
 from recurrax.train.program import Metrics, State
 from recurrax.train.readout import Readout, ReadoutParams
 from recurrax.train.run_folder import RunFolder, config_hash, open_run, run_path
@@ -18,6 +19,7 @@ from recurrax.train.saved import fit_saved
 __all__ = [
     "Chunk",
     "ClipState",
+    "ElsewhereError",
     "Fitted",
     "LockedError",
     "Metrics",
@@ -37,11 +39,14 @@ __all__ = [
     "fit",
     "fit_saved",
     "init_key",
+    "is_first_process",
+    "join_processes",
     "log_spaced",
     "open_run",
     "probe_key",
     "replicate",
     "run_path",
+    "several_processes",
     "split_batch",
     "split_loss",
     "use_cpu_devices",

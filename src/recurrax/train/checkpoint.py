@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from recurrax.files import load_arrays, write_whole
+from recurrax.train.processes import from_first
 
 _NAME = re.compile(r"step-(\d{9,})-([0-9a-f]{64})\.npz")
 _HEADER = "header"
@@ -53,7 +54,7 @@ def save(folder: Path, step: int, tree: Any, header: Mapping[str, Any], keep: in
 
 
 def restore(folder: Path, config: str, like: Callable[[dict[str, Any]], Any]) -> Restored | None:
-    """The newest checkpoint that is whole, None where there is none.
+    """The newest checkpoint that is whole, None where there is none; process 0 reads it for all.
 
     Args:
         folder: of checkpoints.
@@ -63,18 +64,37 @@ def restore(folder: Path, config: str, like: Callable[[dict[str, Any]], Any]) ->
     Raises:
         ValueError: the newest whole one is of another configuration, or its tensors are not those of `like`.
     """
+    line, _, content = from_first(lambda: _newest_whole(folder)).partition(b"\n")
+    if not content:
+        return None
+    name, damaged = json.loads(line)
+    path = folder / name
+    arrays = load_arrays(path, io.BytesIO(content))
+    header = _header_of(path, arrays.pop(_HEADER, None))
+    if header.get("config") != config:
+        raise ValueError(f"{path}: expected a checkpoint of configuration {config}, got {header.get('config')!r}")
+    return Restored(_shaped(path, arrays, like(header)), header, tuple(damaged))
+
+
+def _newest_whole(folder: Path) -> bytes:
+    """A line of JSON, [name, names of damaged ones that are newer], and the content; empty where there is none."""
     damaged = []
     for path in _newest_first(folder):
         content = path.read_bytes()
-        if not path.name.endswith(f"-{hashlib.sha256(content).hexdigest()}.npz"):
-            damaged.append(path.name)
-            continue
-        arrays = load_arrays(path)
-        header = json.loads(arrays.pop(_HEADER).tobytes())
-        if header.get("config") != config:
-            raise ValueError(f"{path}: expected a checkpoint of configuration {config}, got {header.get('config')!r}")
-        return Restored(_shaped(path, arrays, like(header)), header, tuple(damaged))
-    return None
+        if path.name.endswith(f"-{hashlib.sha256(content).hexdigest()}.npz"):
+            return json.dumps([path.name, damaged]).encode() + b"\n" + content
+        damaged.append(path.name)
+    return b""
+
+
+def _header_of(path: Path, array: np.ndarray | None) -> dict[str, Any]:
+    try:
+        header = json.loads(b"" if array is None else array.tobytes())
+    except ValueError:
+        header = None
+    if not isinstance(header, dict):
+        raise ValueError(f"{path}: expected a checkpoint with a header, got {'none' if array is None else 'another'}")
+    return header
 
 
 def _newest_first(folder: Path) -> list[Path]:

@@ -1,6 +1,7 @@
 """What a run happened in: versions, devices, command and revision, and nothing that names a person or a machine."""
 
 import importlib.metadata
+import os
 import platform
 import shlex
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any
 
 import jax
+
+from recurrax.train.processes import COMMAND
 
 PACKAGES = ("recurrax", "jax", "jaxlib", "flax", "optax", "numpy")
 SETTINGS = ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl")
@@ -26,6 +29,7 @@ def environment() -> dict[str, Any]:
         "packages": {name: _version(name) for name in PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
         "devices": {"platform": devices[0].platform, "kind": devices[0].device_kind, "count": len(devices)},
+        "processes": jax.process_count(),
         "settings": {name: getattr(jax.config, name) for name in SETTINGS},
         "git": git_state(),
     }
@@ -49,8 +53,8 @@ def command_line(arguments: Sequence[str]) -> str:
 
 
 def resume_command() -> str:
-    """The command that goes on with this program's run, to be typed where this one was."""
-    return shlex.join([sys.executable, *sys.orig_argv[1:]])
+    """The command that goes on with this program's run, its launcher's if it has one; to be typed where that was."""
+    return os.environ.get(COMMAND) or shlex.join([sys.executable, *sys.orig_argv[1:]])
 
 
 def _without_folders(argument: str) -> str:

@@ -6,6 +6,8 @@ import signal
 import threading
 from collections.abc import Iterator
 
+from recurrax.train.processes import largest
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -25,13 +27,18 @@ class Stop:
 
     @property
     def requested(self) -> bool:
-        """True once a signal has come."""
+        """True once a signal has come to this process."""
         return self.number is not None
 
+    def asked(self) -> int | None:
+        """The signal that has come to this process or another one; all of them come here at the same point."""
+        return largest(self.number or 0) or None
+
     def check(self) -> None:
-        """Raises Stopped if a signal has come: to be called where everything is saved."""
-        if self.number is not None:
-            raise Stopped(self.number)
+        """Raises Stopped if `asked`: to be called where everything is saved."""
+        number = self.asked()
+        if number is not None:
+            raise Stopped(number)
 
 
 @contextlib.contextmanager

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from recurrax.train.keys import probe_key
-from recurrax.train.mesh import split_loss
+from recurrax.train.mesh import local_copy, replicate, split_loss
 from recurrax.train.nonfinite import NonFiniteError, describe
 from recurrax.train.program import Metrics, Program, State, compile_program
 from recurrax.train.progress import bar
@@ -39,7 +39,8 @@ class Training:
         continue_others: whether seeds go on when another one has met an inf or a NaN.
         vmap: whether seeds run side by side (`vmap`) or one after another, in one program either way; if None, side by
             side except on CPU, where one after another is no slower and takes less memory.
-        mesh: from `batch_mesh`: every batch is cut over its devices, and `loss` must be a mean over rows.
+        mesh: from `batch_mesh`: every batch is cut over its devices, and `loss` must be a mean over rows. Where they
+            belong to several processes, each of these runs the same training.
         batch_axes: with a mesh, which axis of each leaf of the batch is B; one int, or a pytree like the batch.
 
     Raises:
@@ -128,23 +129,26 @@ def chunks(training: Training, state: State | None = None) -> Iterator[Chunk]:
         ValueError: `state` is of other seeds or beyond the last step.
     """
     program = _compile(training)
-    probe = jax.jit(_over_seeds(training.probes))
+    measure = jax.jit(_over_seeds(training.probes))
     probe_steps = set(training.probe_steps) if training.probes else set()
-    if state is None:
-        state = program.start(jnp.asarray(list(training.seeds), jnp.uint32))
-        if 0 in probe_steps:
-            yield Chunk(state, _no_metrics(program, state), jax.device_get(probe(state.params, state.seeds)))
-    _check_state(training, state)
+
+    def probe(state: State) -> dict[str, Any]:
+        seen = state.params, state.seeds
+        return jax.device_get(measure(*(seen if training.mesh is None else local_copy(seen))))
+
+    probe_start = state is None and 0 in probe_steps
+    state = _placed(training, program, state)
+    if probe_start:
+        yield Chunk(state, _no_metrics(program, state), probe(state))
     _check_finite(training, program, state)
     step = int(state.step)
     while step < training.steps:
         following = [probe_step for probe_step in probe_steps if probe_step > step]
         end = min([step - step % training.chunk + training.chunk, training.steps, *following])
-        state, table = program.run(state, jnp.int32(end - step))
+        state, table = program.run(state, np.int32(end - step))
         metrics = jax.tree.map(lambda column, n=end - step: column[:n], jax.device_get(table))
         step = end
-        probes = jax.device_get(probe(state.params, state.seeds)) if step in probe_steps else None
-        yield Chunk(state, metrics, probes)
+        yield Chunk(state, metrics, probe(state) if step in probe_steps else None)
         _check_finite(training, program, state)
 
 
@@ -228,6 +232,7 @@ def _compile(training: Training) -> Program:
         max_norm=training.max_norm,
         chunk=training.chunk,
         vmap=jax.default_backend() != "cpu" if training.vmap is None else training.vmap,
+        sharding=None if mesh is None else NamedSharding(mesh, PartitionSpec()),
     )
 
 
@@ -239,8 +244,16 @@ def _over_seeds(probes: Mapping[str, Probe]) -> Callable[[Params, Array], dict[s
 
 
 def _no_metrics(program: Program, state: State) -> Metrics:
-    table = jax.device_get(program.run(state, jnp.int32(0))[1])
+    table = jax.device_get(program.run(state, np.int32(0))[1])
     return jax.tree.map(lambda column: column[:0], table)
+
+
+def _placed(training: Training, program: Program, state: State | None) -> State:
+    """The state, or the one before the first step, on the devices that train it."""
+    if state is None:
+        state = program.start(jnp.asarray(list(training.seeds), jnp.uint32))
+    _check_state(training, state)
+    return state if training.mesh is None else replicate(training.mesh, state)
 
 
 def _check_state(training: Training, state: State) -> None:

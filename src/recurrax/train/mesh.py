@@ -1,4 +1,4 @@
-"""Splitting the batch over devices: accelerators, or the cores of a CPU counted as devices.
+"""Splitting the batch over devices: accelerators, the cores of a CPU counted as devices, or those of many processes.
 
 XLA walks a recurrence step by step, and on several CPU cores all of them meet at every step. With the batch split, each
 core walks whole sequences of its own rows and they meet once, where weight gradients are summed.
@@ -6,9 +6,11 @@ core walks whole sequences of its own rows and they meet once, where weight grad
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from recurrax.typing import Array, Params
@@ -40,20 +42,25 @@ def use_cpu_devices(count: int) -> None:
 
 
 def batch_mesh(devices: Sequence[Any] | None = None) -> Mesh:
-    """A mesh of one axis, "batch", over `devices`: all of this process's if None."""
-    devices = jax.local_devices() if devices is None else devices
+    """A mesh of one axis, "batch", over `devices`: all devices of all processes if None."""
+    devices = jax.devices() if devices is None else devices
     # JAX's default of explicit axes makes gradients of split batches a type error from 0.12 on.
     return jax.make_mesh((len(devices),), (BATCH,), axis_types=(AxisType.Auto,), devices=devices)
 
 
 def replicate(mesh: Mesh, tree: Any) -> Any:
     """A copy of every leaf on every device of the mesh."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    return _place(NamedSharding(mesh, PartitionSpec()), tree)
 
 
 def split_batch(mesh: Mesh, tree: Any) -> Any:
-    """Every leaf (B, ...) cut into one piece of rows per device."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(BATCH)))
+    """Every leaf (B, ...), of which every process has the whole, cut into one piece of rows per device."""
+    return _place(NamedSharding(mesh, PartitionSpec(BATCH)), tree)
+
+
+def local_copy(tree: Any) -> Any:
+    """This process's own copy of every replicated leaf, on one of its devices."""
+    return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
 
 
 def split_loss(
@@ -67,6 +74,9 @@ def split_loss(
         axes: which axis of each leaf of the batch is B: one int, or a pytree of them like the batch or a prefix of it.
         mean: whether `loss` is a mean over rows rather than a sum.
 
+    Raises:
+        ValueError: when called with a batch of B rows that the devices cannot share equally.
+
     >>> import jax.numpy as jnp
     >>> mesh = batch_mesh(jax.local_devices()[:1])
     >>> float(split_loss(lambda w, x: jnp.mean(w * x), mesh, mean=True)(2.0, jnp.arange(4.0)))
@@ -79,4 +89,31 @@ def split_loss(
         return reduce(loss(params, batch), BATCH)
 
     # A loop whose carry starts from zeros does not type-check as varying over the mesh, though it is.
-    return jax.shard_map(local, mesh=mesh, in_specs=(PartitionSpec(), cut), out_specs=PartitionSpec(), check_vma=False)
+    split = jax.shard_map(local, mesh=mesh, in_specs=(PartitionSpec(), cut), out_specs=PartitionSpec(), check_vma=False)
+
+    def whole(params: Params, batch: Any) -> Array:
+        jax.tree.map(partial(_check_rows, mesh.size), axes, batch)
+        return split(params, batch)
+
+    return whole
+
+
+def _check_rows(devices: int, axis: int, part: Any) -> None:
+    for leaf in jax.tree.leaves(part):
+        rows = leaf.shape[axis]
+        if rows % devices:
+            raise ValueError(f"batch: expected rows that {devices} devices can share equally, got {rows}")
+
+
+def _place(sharding: NamedSharding, tree: Any) -> Any:
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+
+    def place(leaf: Any) -> Array:
+        if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+            return leaf
+        # device_put would gather every leaf from every process to compare them.
+        whole = np.asarray(leaf)
+        return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
+
+    return jax.tree.map(place, tree)

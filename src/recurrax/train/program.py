@@ -5,8 +5,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
+from jax.sharding import Sharding
 
 from recurrax.train.clip import clip_by_global_norm
 from recurrax.train.keys import batch_key, init_key
@@ -57,7 +59,7 @@ class Program(NamedTuple):
     """
 
     start: Callable[[Array], State]
-    run: Callable[[State, Array], tuple[State, Metrics]]
+    run: Callable[[State, np.integer | Array], tuple[State, Metrics]]
     retake: Callable[[State, int], Step]
 
 
@@ -70,11 +72,13 @@ def compile_program(
     max_norm: float,
     chunk: int,
     vmap: bool,
+    sharding: Sharding | None = None,
 ) -> Program:
     """Builds the functions of a training; those that take steps are compiled when first called.
 
     One step of one seed: g = ∂loss/∂θ on the batch of (seed, step), clipped; θ ← θ + optimizer(g). Where the loss, g or
-    the new θ holds an inf or a NaN, the step is not taken, and that seed stays as it is from there on.
+    the new θ holds an inf or a NaN, the step is not taken, and that seed stays as it is from there on. `sharding` is
+    that of all results: with devices of several processes, each has to have what it wants to read.
     """
     optimizer = optax.chain(clip_by_global_norm(max_norm), optimizer)
 
@@ -131,7 +135,9 @@ def compile_program(
         )
         return take(seed, step, params, opt_state)[0]
 
-    return Program(start=start, run=jax.jit(run), retake=jax.jit(retake))
+    return Program(
+        start=start, run=jax.jit(run, out_shardings=sharding), retake=jax.jit(retake, out_shardings=sharding)
+    )
 
 
 def _one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:

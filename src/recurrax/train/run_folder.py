@@ -9,15 +9,19 @@
 | summary.json | what the report says |
 
 All but metrics.jsonl are written aside and renamed, so whatever is there is whole.
+
+Where several processes have joined, every one of them opens the run and calls the same methods in the same order;
+process 0 alone reads and writes, and what it reads, or could not write, all are told.
 """
 
 import contextlib
 import hashlib
+import io
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,8 +32,13 @@ from recurrax.files import append_lines, load_arrays, load_json, plain, save_arr
 from recurrax.train.environment import command_line, environment, resume_command
 from recurrax.train.interrupt import Stop, Stopped, stop_on_signals
 from recurrax.train.lock import LockedError, locked
+from recurrax.train.processes import from_first, is_first_process, on_first
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+Records = Sequence[Mapping[str, Any]]
+Tracker = Callable[[Path], contextlib.AbstractContextManager[Callable[[Records], None]]]
+"""A run's folder to a `with` block in which every line of metrics is also told to somebody else."""
 
 
 @dataclass(frozen=True)
@@ -37,39 +46,46 @@ class RunFolder:
     """A run's folder and what may be done with it.
 
     Fields: `path`; `finished`, whether the run in it had already finished when it was opened; `config_hash`, 8 hex;
-    `stop`, whether a signal has asked the run to stop.
+    `stop`, whether a signal has asked the run to stop; `track`, what is told of every line of metrics.
     """
 
     path: Path
     finished: bool
     config_hash: str
     stop: Stop
+    track: Callable[[Records], None] = lambda records: None
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
         """Appends one line to metrics.jsonl in one write."""
-        append_lines(self.path / "metrics.jsonl", [record])
+
+        def append() -> None:
+            append_lines(self.path / "metrics.jsonl", [record])
+            self.track([record])
+
+        on_first(append)
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl; one that a crash cut short is left out."""
         path = self.path / "metrics.jsonl"
-        lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
+        lines = from_first(lambda: path.read_bytes() if path.exists() else b"").split(b"\n")
         return [json.loads(line) for line in lines[:-1]]
 
     def save_arrays(self, arrays: Mapping[str, Any]) -> None:
         """Writes arrays.npz."""
-        save_arrays(self.path / "arrays.npz", arrays)
+        on_first(lambda: save_arrays(self.path / "arrays.npz", arrays))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What arrays.npz holds."""
-        return load_arrays(self.path / "arrays.npz")
+        path = self.path / "arrays.npz"
+        return load_arrays(path, io.BytesIO(from_first(path.read_bytes)))
 
     def save_summary(self, summary: Mapping[str, Any]) -> None:
         """Writes summary.json."""
-        save_json(self.path / "summary.json", summary)
+        on_first(lambda: save_json(self.path / "summary.json", summary))
 
     def summary(self) -> dict[str, Any]:
         """What summary.json holds."""
-        return load_json(self.path / "summary.json")
+        return json.loads(from_first(lambda: json.dumps(load_json(self.path / "summary.json")).encode()))
 
 
 def config_hash(config: Any) -> str:
@@ -107,7 +123,12 @@ def check_name(argument: str, name: str) -> str:
 
 @contextlib.contextmanager
 def open_run(
-    root: Path | str, experiment: str, slug: str, config: Any, command: Sequence[str] | None = None
+    root: Path | str,
+    experiment: str,
+    slug: str,
+    config: Any,
+    command: Sequence[str] | None = None,
+    track: Tracker | None = None,
 ) -> Iterator[RunFolder]:
     """Opens the folder of a run for the duration of a `with` block, and keeps the status in its run.json.
 
@@ -122,11 +143,13 @@ def open_run(
         slug: a few readable words on this configuration.
         config: a dataclass or mapping; what the results depend on and nothing else, since its hash names the folder.
         command: the command line to record, `sys.argv` if None.
+        track: who else is told of metrics, such as `tensorboard`; nobody if None.
 
     Raises:
         ValueError: a name is no plain name, or the folder holds another configuration.
         OSError: the folder cannot be made or written.
         LockedError: another process has this run open; nothing has been written.
+        ElsewhereError: in the other processes, whatever stopped process 0 here.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as root, open_run(root, "demo", "small", {"steps": 2}) as run:
@@ -135,34 +158,44 @@ def open_run(
     ('small-a0e13e02', [{'step': 0, 'loss': 0.5}])
     """
     path = run_path(root, experiment, slug, config)
+    record = {"experiment": experiment, "command": command_line(sys.argv if command is None else command)}
     with contextlib.ExitStack() as held, stop_on_signals() as stop:
-        _claim(path, config, held)
-        before = load_json(path / "run.json") if (path / "run.json").exists() else {}
+        before = json.loads(from_first(lambda: json.dumps(_begin(path, config, record, held)).encode()))
         run = RunFolder(path, before.get("status") == "finished", config_hash(config), stop)
         if run.finished:
             yield run
             return
-        record = {
-            "experiment": experiment,
-            "status": "running",
-            "command": command_line(sys.argv if command is None else command),
-            "started": before.get("started", _now()),
-            "environment": environment(),
-        }
-        save_json(path / "run.json", record)
+        if track is not None and is_first_process():
+            run = replace(run, track=held.enter_context(track(path)))
         try:
             yield run
         except Stopped as stopped:
-            save_json(path / "run.json", record | {"status": "preempted", "finished": _now()})
-            print(f"stopped by {stopped.signal.name}, all saved; to go on: {resume_command()}", file=sys.stderr)
+            _note(path, {"status": "preempted", "finished": _now()})
+            if is_first_process():
+                print(f"stopped by {stopped.signal.name}, all saved; to go on: {resume_command()}", file=sys.stderr)
             raise
         except BaseException as error:
             # On a full disk this cannot be written either; what matters is the error that came first.
             with contextlib.suppress(OSError):
-                failure = {"status": "failed", "error": type(error).__name__, "finished": _now()}
-                save_json(path / "run.json", record | failure)
+                _note(path, {"status": "failed", "error": type(error).__name__, "finished": _now()})
             raise
-        save_json(path / "run.json", record | {"status": "finished", "finished": _now()})
+        _note(path, {"status": "finished", "finished": _now()})
+
+
+def _begin(path: Path, config: Any, record: dict[str, Any], held: contextlib.ExitStack) -> dict[str, Any]:
+    """Claims the folder and, unless the run in it has finished, notes that it is running; run.json as it was."""
+    _claim(path, config, held)
+    before = load_json(path / "run.json") if (path / "run.json").exists() else {}
+    if before.get("status") != "finished":
+        started = before.get("started", _now())
+        save_json(path / "run.json", record | {"status": "running", "started": started, "environment": environment()})
+    return before
+
+
+def _note(path: Path, changes: dict[str, Any]) -> None:
+    # No process waits for another here: on the way out of an error, only some of them may come this way.
+    if is_first_process():
+        save_json(path / "run.json", load_json(path / "run.json") | changes)
 
 
 def _claim(path: Path, config: Any, held: contextlib.ExitStack) -> None:
@@ -170,11 +203,13 @@ def _claim(path: Path, config: Any, held: contextlib.ExitStack) -> None:
     for folder in (path, path.parent):
         if folder.is_symlink():
             raise ValueError(f"{folder}: expected a folder of its own, got a symbolic link")
-    made = [folder for folder in (path, path.parent, path.parent.parent) if not folder.exists()]
+    made: list[Path] = []
     try:
+        _check_config(path, config)
+        made = [folder for folder in (path, path.parent, path.parent.parent) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True)
         held.enter_context(locked(path))
-        if not (path / "config.json").exists():
+        if not _check_config(path, config):
             save_json(path / "config.json", config)
     except LockedError:
         raise
@@ -184,8 +219,20 @@ def _claim(path: Path, config: Any, held: contextlib.ExitStack) -> None:
                 (folder / ".lock").unlink(missing_ok=True)
                 folder.rmdir()
         raise OSError(f"{path}: the run's folder cannot be written: {error.strerror or error}") from error
-    if load_json(path / "config.json") != plain(config):
-        raise ValueError(f"{path}: expected this run's configuration in config.json, got another one")
+
+
+def _check_config(path: Path, config: Any) -> bool:
+    """Whether the folder holds a configuration, which then is this one."""
+    if not (path / "config.json").exists():
+        return False
+    saved, expected = load_json(path / "config.json"), plain(config)
+    if saved != expected:
+        odd = sorted(saved.keys() ^ expected.keys()) or [key for key in expected if saved[key] != expected[key]]
+        raise ValueError(
+            f"{path}: expected this run's configuration in config.json, got another one, "
+            f"which differs in {', '.join(map(repr, odd[:3]))}"
+        )
+    return True
 
 
 def _now() -> str:

@@ -11,7 +11,9 @@ import numpy as np
 
 from recurrax.files import append_lines
 from recurrax.train import checkpoint
+from recurrax.train.interrupt import Stopped
 from recurrax.train.loop import Chunk, Fitted, Training, chunks, fitted_like, join
+from recurrax.train.processes import is_first_process, on_first
 from recurrax.train.progress import bar
 from recurrax.train.run_folder import RunFolder, check_name
 
@@ -25,6 +27,8 @@ def fit_saved(
     Cut anywhere, the same call goes on from the newest whole checkpoint and returns what the uncut training returns,
     bit for bit on CPU; of a finished training it returns the result without computing. A damaged checkpoint is named
     on standard error and the one before it used.
+
+    Where several processes have joined, all call this; process 0 alone reads and writes, and a signal to one stops all.
 
     Args:
         training: what to do; has to follow from the run's configuration.
@@ -40,40 +44,46 @@ def fit_saved(
         OSError: a checkpoint could not be written; the one before is intact.
     """
     folder = run.path if name is None else run.path / check_name("name", name)
-    folder.mkdir(exist_ok=True)
     metrics, checkpoints = folder / "metrics.jsonl", folder / "checkpoints"
-    like = partial(_like, training)
-    restored = checkpoint.restore(checkpoints, run.config_hash, like) if checkpoints.exists() else None
+    on_first(lambda: _make_folders(folder, checkpoints))
+    restored = checkpoint.restore(checkpoints, run.config_hash, partial(_like, training))
     before: Fitted | None = None
     if restored is not None:
         before = restored.tree._replace(state=jax.tree.map(jax.numpy.asarray, restored.tree.state))
-        for damaged in restored.damaged:
+        for damaged in restored.damaged if is_first_process() else ():
             print(f"{checkpoints / damaged}: damaged; going on from step {restored.header['step']}", file=sys.stderr)
-    _cut(metrics, restored.header["metrics_bytes"] if restored is not None else 0)
+    on_first(lambda: _cut(metrics, restored.header["metrics_bytes"] if restored is not None else 0))
     parts: list[Chunk] = []
-    with bar(training.steps, show=progress) as advance:
+    with bar(training.steps, show=progress and is_first_process()) as advance:
         for number, part in enumerate(chunks(training, before and before.state), start=1):
             parts.append(part)
             step = int(part.state.step)
-            _append(metrics, part, name)
-            if number % save_every == 0 or step == training.steps or run.stop.requested:
+            asked = run.stop.asked()
+            saving = number % save_every == 0 or step == training.steps or asked is not None
+            if saving:
                 before, parts = join(parts, before), []
-                header = {
-                    "config": run.config_hash,
-                    "step": step,
-                    "probed": len(before.probe_steps),
-                    "metrics_bytes": metrics.stat().st_size,
-                }
-                checkpoint.save(checkpoints, step, before, header)
-                if step < training.steps:
-                    run.stop.check()
+            write = partial(_write, run, name, metrics, part, checkpoints, before if saving else None)
+            on_first(write)
+            if asked is not None and step < training.steps:
+                raise Stopped(asked)
             advance(step, np.asarray(part.metrics.loss))
     if before is None:
         raise ValueError("steps: nothing to do, neither a step nor a probe")
     return before
 
 
+def _make_folders(*folders: Path) -> None:
+    for folder in folders:
+        if folder.is_symlink():
+            raise ValueError(f"{folder}: expected a folder of its own, got a symbolic link")
+        folder.mkdir(exist_ok=True)
+
+
 def _like(training: Training, header: dict[str, Any]) -> Fitted:
+    limits = {"step": training.steps, "probed": len(training.probe_steps), "metrics_bytes": 2**62}
+    for name, most in limits.items():
+        if not isinstance(header.get(name), int) or not 0 <= header[name] <= most:
+            raise ValueError(f"{name}: expected 0 to {most} in a checkpoint of this training, got {header.get(name)!r}")
     return fitted_like(training, header["step"], header["probed"])
 
 
@@ -83,12 +93,23 @@ def _cut(path: Path, size: int) -> None:
         os.truncate(path, min(size, path.stat().st_size))
 
 
-def _append(path: Path, part: Chunk, name: str | None) -> None:
+def _write(
+    run: RunFolder, name: str | None, metrics: Path, part: Chunk, checkpoints: Path, fitted: Fitted | None
+) -> None:
+    """Appends the lines of a chunk, and saves a checkpoint of all there is where that is given."""
     first = int(part.state.step) - len(part.metrics.loss)
     label = {} if name is None else {"training": name}
     columns = part.metrics._asdict()
     rows = range(len(part.metrics.loss))
-    append_lines(
-        path,
-        [label | {"step": first + row} | {field: column[row] for field, column in columns.items()} for row in rows],
-    )
+    lines = [label | {"step": first + row} | {field: column[row] for field, column in columns.items()} for row in rows]
+    append_lines(metrics, lines)
+    run.track(lines)
+    if fitted is not None:
+        step = int(fitted.state.step)
+        header = {
+            "config": run.config_hash,
+            "step": step,
+            "probed": len(fitted.probe_steps),
+            "metrics_bytes": metrics.stat().st_size,
+        }
+        checkpoint.save(checkpoints, step, fitted, header)

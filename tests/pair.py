@@ -1,0 +1,48 @@
+"""One of several processes that train together: `python pair.py <root> [stop]`; with "stop", process 1 gets a SIGTERM.
+
+Each process is given a folder of its own for results, of which only that of process 0 may come to be.
+"""
+
+import os
+import signal
+import sys
+
+import jax
+import optax
+
+from recurrax import Elman, tasks, train
+
+STEPS = 12
+
+
+def training(mesh=None):
+    task = tasks.Adding(length=5)
+    model = train.Readout(Elman(4), task.input_size, task.output_size, task.every_step)
+    return train.Training(
+        loss=lambda params, batch: task.loss(model.predict(params, batch.xs), batch),
+        init=model.init,
+        optimizer=optax.adam(1e-2),
+        batch=lambda key: task.batch(key, batch_size=6),
+        seeds=(0, 1),
+        steps=STEPS,
+        chunk=5,
+        probes={"bias": lambda params, key: params.bias},
+        probe_steps=(STEPS,),
+        mesh=mesh,
+        batch_axes=tasks.Batch(xs=1, targets=0),
+    )
+
+
+def main(root, stop=False):
+    jax.config.update("jax_disable_most_optimizations", True)
+    assert train.join_processes()
+    with train.open_run(f"{root}-{jax.process_index()}", "pair", "small", {"steps": STEPS}) as run:
+        if stop and not train.is_first_process():
+            os.kill(os.getpid(), signal.SIGTERM)
+        fitted = train.fit_saved(training(train.batch_mesh()), run, progress=False)
+        run.save_arrays({"loss": fitted.metrics.loss, "bias": fitted.probes["bias"]})
+        print(f"loss {fitted.metrics.loss[-1]}, {len(run.metrics())} lines")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], stop="stop" in sys.argv[2:])
