@@ -15,6 +15,7 @@ from recurrax.train.program import Metrics, State
 from recurrax.train.readout import Readout, ReadoutParams
 from recurrax.train.run_folder import RunFolder, config_hash, open_run, run_path
 from recurrax.train.saved import fit_saved
+from recurrax.train.tracking import tensorboard
 
 __all__ = [
     "Chunk",
@@ -49,5 +50,6 @@ __all__ = [
     "several_processes",
     "split_batch",
     "split_loss",
+    "tensorboard",
     "use_cpu_devices",
 ]
