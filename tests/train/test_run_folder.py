@@ -14,6 +14,13 @@ from recurrax.train.environment import command_line, environment, git_state
 CONFIG = {"cell": "lstm", "steps": 3}
 
 
+def snapshot(folder):
+    """Every file and folder with its time and content."""
+    return {
+        path: (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else None) for path in folder.rglob("*")
+    }
+
+
 def record(run):
     return json.loads((run.path / "run.json").read_text())
 
@@ -52,14 +59,32 @@ def test_a_finished_run_is_opened_as_it_is_and_a_failed_one_anew(tmp_path):
 def test_another_configuration_has_another_folder_and_a_changed_one_is_refused(tmp_path):
     other = train.run_path(tmp_path, "decay", "x", CONFIG | {"steps": 4})
     assert other != train.run_path(tmp_path, "decay", "x", CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            json.dumps(CONFIG | {"unknown": 1}),
+            "configuration in config.json, got another one, which differs in 'unknown'",
+        ),
+        (json.dumps(CONFIG | {"steps": 4}), "configuration in config.json, got another one, which differs in 'steps'"),
+        ('{"cell": "lstm"', "config.json: expected JSON, got a file that cannot be read"),
+        ('["cell", "lstm"]', "config.json: expected a JSON object, got a list"),
+        ("[" * 10**5, "config.json: expected JSON, got a file that cannot be read"),
+        ("\0\udcff", "config.json: expected JSON, got a file that cannot be read"),
+    ],
+)
+def test_a_configuration_that_is_not_this_one_is_refused_and_nothing_is_written(tmp_path, text, said):
     with train.open_run(tmp_path, "decay", "x", CONFIG) as run:
         pass
-    (run.path / "config.json").write_text(json.dumps(CONFIG | {"unknown": 1}))
-    with (
-        pytest.raises(ValueError, match=r"expected this run's configuration in config.json, got another one"),
-        train.open_run(tmp_path, "decay", "x", CONFIG),
-    ):
+    (run.path / "config.json").write_bytes(text.encode(errors="surrogateescape"))
+    (run.path / "run.json").write_text("{}")
+    before = snapshot(tmp_path)
+    with pytest.raises(ValueError, match=said) as caught, train.open_run(tmp_path, "decay", "x", CONFIG):
         pytest.fail("opened")
+    assert "\n" not in str(caught.value)
+    assert snapshot(tmp_path) == before
 
 
 def test_a_line_cut_short_is_left_out(tmp_path):
@@ -106,11 +131,18 @@ def test_a_folder_that_cannot_be_written_is_one_sentence_and_nothing_half_writte
 
 def test_a_symbolic_link_in_the_folder_s_place_is_refused(tmp_path):
     (tmp_path / "elsewhere").mkdir()
-    path = train.run_path(tmp_path, "decay", "x", CONFIG)
-    path.parent.mkdir()
-    path.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(ValueError, match="got a symbolic link"), train.open_run(tmp_path, "decay", "x", CONFIG):
-        pytest.fail("opened")
+    path = train.run_path(tmp_path / "results", "decay", "x", CONFIG)
+    for link in (path, path.parent):
+        link.parent.mkdir(exist_ok=True, parents=True)
+        link.symlink_to(tmp_path / "elsewhere")
+        with (
+            pytest.raises(ValueError, match="expected a folder of its own, got a symbolic link"),
+            train.open_run(tmp_path / "results", "decay", "x", CONFIG),
+        ):
+            pytest.fail("opened")
+        link.unlink()
+        if link == path:
+            path.parent.rmdir()
     assert os.listdir(tmp_path / "elsewhere") == []
 
 

@@ -2,6 +2,8 @@
 
 import contextlib
 import functools
+import hashlib
+import io
 import json
 import os
 import resource
@@ -186,6 +188,68 @@ def test_a_checkpoint_of_something_else_is_refused(halfway, tmp_path):
     checkpoint.save(folder, 99, {"w": np.zeros(3)}, {"config": config})
     with pytest.raises(ValueError, match=r"expected \['w'\] to be float32 \(3,\), got float64 \(3,\)"):
         checkpoint.restore(folder, config, lambda header: {"w": np.zeros(3, np.float32)})
+
+
+def fake(folder, **arrays):
+    """A checkpoint that bears the right hash of whatever it holds."""
+    content = io.BytesIO()
+    np.savez(content, allow_pickle=True, **arrays)
+    name = f"step-000000099-{hashlib.sha256(content.getvalue()).hexdigest()}.npz"
+    (folder / name).write_bytes(content.getvalue())
+
+
+class Harmful:
+    def __reduce__(self):
+        return (os.mkdir, ("harmed",))
+
+
+def header(**changes):
+    content = {"config": train.config_hash({"steps": STEPS}), "step": 10, "probed": 1, "metrics_bytes": 0} | changes
+    return np.frombuffer(json.dumps(content).encode(), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"header": header(), "w": np.array([Harmful()], object)}, "w.npy holds Python objects"),
+        ({"header": np.array([Harmful()], object)}, "header.npy holds Python objects"),
+        ({"w": np.zeros(3)}, "expected a checkpoint with a header, got none"),
+        ({"header": np.frombuffer(b"[1]", np.uint8)}, "expected a checkpoint with a header, got another"),
+        ({"header": np.frombuffer(b"\xff{", np.uint8)}, "expected a checkpoint with a header, got another"),
+        ({"header": header(step=-1)}, "step: expected 0 to 40 in a checkpoint of this training, got -1"),
+        ({"header": header(step="10")}, "step: expected 0 to 40 in a checkpoint of this training, got '10'"),
+        (
+            {"header": header(probed=10**12)},
+            "probed: expected 0 to 3 in a checkpoint of this training, got 1000000000000",
+        ),
+        ({"header": header(metrics_bytes=None)}, "metrics_bytes: expected 0 to .* got None"),
+        (
+            {"header": header(), "../../elsewhere": np.zeros(3)},
+            "expected the tensors of this training, got a difference",
+        ),
+    ],
+)
+def test_a_checkpoint_with_the_right_hash_and_the_wrong_content_is_refused(tmp_path, monkeypatch, arrays, said):
+    monkeypatch.chdir(tmp_path)
+    with opened(tmp_path) as run:
+        (run.path / "checkpoints").mkdir()
+        fake(run.path / "checkpoints", **arrays)
+        before = set(tmp_path.rglob("*"))
+        with pytest.raises(ValueError, match=said) as caught:
+            fit(run)
+    assert "\n" not in str(caught.value)
+    assert set(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("link", ["part", "part/checkpoints"])
+def test_symbolic_links_in_a_run_s_folder_are_not_followed(tmp_path, link):
+    (tmp_path / "elsewhere").mkdir()
+    with opened(tmp_path) as run:
+        (run.path / link).parent.mkdir(exist_ok=True)
+        (run.path / link).symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(ValueError, match="expected a folder of its own, got a symbolic link"):
+            fit(run, name="part")
+    assert os.listdir(tmp_path / "elsewhere") == []
 
 
 def test_every_dtype_comes_back_bit_for_bit(tmp_path):
