@@ -13,6 +13,7 @@ from recurrax.lag.matrix import LagMatrix, lag_matrix
 from recurrax.lag.mean_field import MeanField, mean_field
 from recurrax.lag.memory import MemoryCurve, memory_curve
 from recurrax.lag.parameter import ParameterProfile, parameter_profile
+from recurrax.lag.probe import GradientNorm, On, Probed, probe
 from recurrax.lag.quantiles import quantiles
 
 __all__ = [
@@ -20,13 +21,16 @@ __all__ = [
     "DecayChoice",
     "DecayFit",
     "DecayModel",
+    "GradientNorm",
     "JacobianProfile",
     "LagMatrix",
     "LagProfile",
     "LyapunovSpectrum",
     "MeanField",
     "MemoryCurve",
+    "On",
     "ParameterProfile",
+    "Probed",
     "adjoint_profile",
     "carousel_share",
     "choose_decay",
@@ -39,6 +43,7 @@ __all__ = [
     "mean_field",
     "memory_curve",
     "parameter_profile",
+    "probe",
     "quantiles",
     "vanish_lag",
 ]

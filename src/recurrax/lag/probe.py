@@ -1,0 +1,142 @@
+"""Instruments bundled for a training loop: one pure function of parameters and a key."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+
+from recurrax import norms
+from recurrax.lag.adjoint import LagProfile, adjoint_profile
+from recurrax.lag.carousel import CarouselShare, carousel_share
+from recurrax.lag.jacobian import JacobianProfile, jacobian_profile
+from recurrax.lag.objective import Loss
+from recurrax.lag.parameter import ParameterProfile, parameter_profile
+from recurrax.lag.quantiles import check_levels, quantiles_over_rows
+from recurrax.typing import Array, Carry, Cell, Key, Params
+
+
+class On(NamedTuple):
+    """What instruments are pointed at: their arguments after the cell, see `adjoint_profile`."""
+
+    params: Params
+    xs: Array
+    cotangent: Array | None = None
+    carry: Carry | None = None
+    lengths: Array | None = None
+    loss: Loss | None = None
+
+
+class GradientNorm(NamedTuple):
+    """Ln ‖∂L/∂θ‖ summed over the batch: log_norm, params with () for each leaf; log_norm_joint (), all together."""
+
+    log_norm: Params
+    log_norm_joint: Array
+
+
+class Probed(NamedTuple):
+    """One result per instrument, None where it was not asked for.
+
+    With quantiles, Q of them on the last axis stand in place of the batch axes of every field, and the gradient of a
+    `ParameterProfile` is left out.
+    """
+
+    adjoint: LagProfile | None = None
+    parameter: ParameterProfile | None = None
+    carousel: CarouselShare | None = None
+    jacobian: JacobianProfile | None = None
+    gradient: GradientNorm | None = None
+
+
+def probe(
+    cell: Cell,
+    on: Callable[[Any, Key], On],
+    *,
+    instruments: Sequence[str] = ("adjoint",),
+    lags: Sequence[int] | None = None,
+    levels: Sequence[float] | None = (0.1, 0.5, 0.9),
+) -> Callable[[Any, Key], Probed]:
+    """Makes an entry for `Training.probes`: the instruments, at whatever steps the loop evaluates its probes.
+
+    The result is pure and compiled, so looking changes no number of the training, and no step compiles again. Under
+    tracing nobody can see that a parameter is NaN: what comes out is then NaN too.
+
+    Args:
+        cell: any cell of the contract.
+        on: (params of the training, key) to what is measured: which of the params are the cell's, and on what inputs.
+        instruments: names of fields of `Probed`.
+        lags: K different ints, those of "jacobian".
+        levels: Q numbers in [0, 1], quantiles over the rows of the batch as `quantiles` takes them; None keeps every
+            row.
+
+    Returns:
+        (params, key) to a `Probed`.
+
+    Raises:
+        ValueError: an unknown instrument, "jacobian" without lags, or a level out of range; when called, what the
+            instruments refuse.
+
+    >>> import recurrax
+    >>> cell, xs = recurrax.LSTM(4), jax.random.normal(jax.random.key(1), (30, 8, 2))
+    >>> look = probe(cell, lambda params, key: On(params, xs), instruments=("adjoint", "jacobian"), lags=(0, 10))
+    >>> seen = look(cell.init(jax.random.key(0), input_size=2), jax.random.key(2))
+    >>> seen.adjoint.log_norm.c.shape, seen.jacobian.stable_rank.shape, seen.carousel
+    ((30, 3), (2, 3), None)
+    """
+    unknown = [name for name in instruments if name not in INSTRUMENTS]
+    if unknown or isinstance(instruments, str) or not instruments:
+        raise ValueError(f"instruments: expected names of {', '.join(INSTRUMENTS)}, got {instruments!r}")
+    if "jacobian" in instruments and lags is None:
+        raise ValueError("lags: expected those of the Jacobian profile, got None")
+    if levels is not None:
+        check_levels(levels)
+
+    @jax.jit
+    def look(params: Any, key: Key) -> Probed:
+        at = on(params, key)
+        seen = {name: INSTRUMENTS[name](cell, at, lags) for name in instruments}
+        if levels is not None:
+            batch_ndim = at.xs.ndim - 2
+            seen = {name: _summarised(result, levels, batch_ndim) for name, result in seen.items()}
+        return Probed(**seen)
+
+    return look
+
+
+def _walk(instrument: Callable[..., Any], cell: Cell, on: On, lags: Sequence[int] | None) -> Any:
+    del lags
+    return instrument(cell, on.params, on.xs, on.cotangent, on.carry, lengths=on.lengths, loss=on.loss)
+
+
+def _jacobian(cell: Cell, on: On, lags: Sequence[int] | None) -> JacobianProfile:
+    assert lags is not None
+    return jacobian_profile(cell, on.params, on.xs, on.carry, lags=lags, lengths=on.lengths)
+
+
+def _gradient(cell: Cell, on: On, lags: Sequence[int] | None) -> GradientNorm:
+    gradient = _walk(parameter_profile, cell, on, lags).gradient
+    return GradientNorm(jax.tree.map(norms.log_norm, gradient), norms.log_global_norm(gradient))
+
+
+def _summarised(result: Any, levels: Sequence[float], batch_ndim: int) -> Any:
+    """Quantiles over the rows, on the last axis, of every field with batch axes."""
+    if isinstance(result, GradientNorm):
+        return result
+    if isinstance(result, ParameterProfile):
+        result = result._replace(gradient=None)
+
+    def over_rows(leaf: Array) -> Array:
+        kept = leaf.shape[: leaf.ndim - batch_ndim]
+        return quantiles_over_rows(leaf.reshape(*kept, -1), levels)
+
+    return jax.tree.map(over_rows, result._replace(lag=None))._replace(lag=result.lag)
+
+
+INSTRUMENTS: dict[str, Callable[[Cell, On, Sequence[int] | None], Any]] = {
+    "adjoint": partial(_walk, adjoint_profile),
+    "parameter": partial(_walk, parameter_profile),
+    "carousel": partial(_walk, carousel_share),
+    "jacobian": _jacobian,
+    "gradient": _gradient,
+}
+"""Field of `Probed` to what fills it."""
