@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import _gradient_decay_words as words
 import _profiles as profiles
+import _seeds as seeds
 import numpy as np
 
 from recurrax import lag
-from recurrax.report import Figure, Level, Line, Panel, Report, Table
+from recurrax.report import Figure, KeyFigure, Level, Line, Panel, Report, Table
 
 if TYPE_CHECKING:
     from gradient_decay import Config
@@ -39,7 +40,9 @@ def with_derived(config: "Config", measured: Arrays) -> dict[str, np.ndarray]:
         kind, _, name = key.partition(".")
         if kind == "during":
             arrays[f"after.{name}"] = values[-1]
-            arrays[f"rate.{name}"] = np.array([[_fit(config, curve).rate for curve in step] for step in values]).T
+            arrays[f"rate.{name}"] = np.array(
+                [[lag.fit_decay(curve, _window(config)).rate for curve in step] for step in values]
+            ).T
         if kind == "loss":
             arrays[f"loss_mean.{name}"] = values[:, : blocks * block].reshape(len(values), blocks, block).mean(axis=2)
     return arrays
@@ -48,18 +51,27 @@ def with_derived(config: "Config", measured: Arrays) -> dict[str, np.ndarray]:
 def summarise(config: "Config", arrays: Arrays) -> tuple[dict[str, Any], Report]:
     """Every number the report prints, by inputs, cell and phase, and the report itself."""
     numbers = {
-        name: {arm.name: _numbers(config, arrays, f"{name}.{arm.name}") for arm in words.compared(config)}
+        name: {arm.name: _numbers(config, arrays, name, arm.name) for arm in words.compared(config)}
         for name in config.inputs
     }
+    tables = [_initial_table(config, numbers)]
+    if config.steps:
+        tables += [_training_table(config, numbers), _learning_table(config, numbers)]
     report = Report(
         question="How fast does the gradient of each recurrent cell fade with time lag?",
         answer=words.answer(config, numbers),
         findings=words.findings(config, numbers),
-        tables=(_initial_table(config, numbers), *((_training_table(config, numbers),) if config.steps else ())),
+        tables=tuple(tables),
         figures=_figures(config),
         protocol=words.protocol(config),
+        key_figures=tuple(
+            KeyFigure(
+                f"K on {name}, steps", "; ".join(f"{arm.label} {lag}" for arm, lag in _lags(config, numbers[name]))
+            )
+            for name in config.inputs
+        ),
     )
-    return numbers, report
+    return seeds.saved(numbers), report
 
 
 def _window(config: "Config") -> tuple[int, int]:
@@ -68,107 +80,107 @@ def _window(config: "Config") -> tuple[int, int]:
     return min(5, last // 2), last
 
 
-def _fit(config: "Config", curve: np.ndarray) -> lag.DecayFit:
-    return lag.fit_decay(curve, _window(config))
-
-
 def _reference_lag(config: "Config") -> int:
     return min(100, config.lags)
 
 
-def _numbers(config: "Config", arrays: Arrays, name: str) -> dict[str, Any]:
-    phases = {"initial": arrays[f"initial.{name}"]}
+def _loss_window(config: "Config") -> int:
+    return min(_LAST, config.steps)
+
+
+def _threshold(config: "Config", name: str) -> tuple[str, float]:
+    """What the best of the predictors whose loss is known exactly knows, and its loss."""
+    landmarks = profiles.inputs(name, config.train_length, config.symbols).landmarks
+    return min(landmarks.items(), key=lambda landmark: landmark[1])
+
+
+def _numbers(config: "Config", arrays: Arrays, name: str, arm: str) -> dict[str, Any]:
+    phases = {"initial": arrays[f"initial.{name}.{arm}"]}
     if config.steps:
-        phases |= {"before": arrays[f"during.{name}"][0], "after": arrays[f"during.{name}"][-1]}
-    numbers: dict[str, Any] = {phase: _decay(config, curves) for phase, curves in phases.items()}
+        phases |= {"before": arrays[f"during.{name}.{arm}"][0], "after": arrays[f"during.{name}.{arm}"][-1]}
+    window, reference = _window(config), _reference_lag(config)
+    numbers: dict[str, Any] = {phase: seeds.decay(curves, window, reference) for phase, curves in phases.items()}
     if config.steps:
-        numbers["loss"] = [float(x) for x in arrays[f"loss.{name}"][:, -_LAST:].mean(axis=1)]
-        numbers["failed_at_step"] = [int(step) for step in arrays[f"failed.{name}"]]
+        threshold = _threshold(config, name)[1]
+        numbers["learned"] = seeds.learned(arrays[f"loss.{name}.{arm}"], threshold, _loss_window(config))
+        numbers["failed_at_step"] = [int(step) for step in arrays[f"failed.{name}.{arm}"]]
     return numbers
 
 
-def _decay(config: "Config", curves: np.ndarray) -> dict[str, Any]:
-    """What curves (S, T) of one cell come to; a lag that is never reached is None."""
-    fit = _fit(config, curves.T)
-    lags = [lag.vanish_lag(curve, profiles.EPSILON) for curve in curves]
-    return {
-        "vanish_lag": [None if math.isinf(k) else int(k) for k in lags],
-        "log_norm_at_reference_lag": [float(x) for x in curves[:, _reference_lag(config)]],
-        "rate": fit.rate,
-        "rate_standard_error": None if math.isnan(fit.standard_error) else fit.standard_error,
-    }
+def _lags(config: "Config", of_inputs: dict[str, Any]) -> list[tuple[profiles.Arm, str]]:
+    return [
+        (arm, seeds.steps(of_inputs[arm.name]["initial"].vanish_lag, config.lags)) for arm in words.compared(config)
+    ]
 
 
-def _initial_table(config: "Config", numbers: dict[str, Any]) -> Table:
+def _initial_table(config: "Config", numbers: words.Numbers) -> Table:
     reference = _reference_lag(config)
-    heads = [f"{head} {name}" for name in config.inputs for head in ("K", f"A({reference})", "half-life")]
-    rows = []
-    for arm in words.compared(config):
-        row = [arm.family, arm.initialisation]
-        for name in config.inputs:
-            decay = numbers[name][arm.name]["initial"]
-            levels = np.array(decay["log_norm_at_reference_lag"])
-            row += [words.lags(decay, config), profiles.power(profiles.middle(levels)), _half_life(decay)]
-        rows.append(tuple(row))
-    return Table(
-        title=f"At initialisation, {config.hidden_size} units",
-        caption=f"K: first lag at which the norm is below 1e-6 of that at lag 0, in steps, median (min–max) over "
-        f"{config.seeds} networks. A({reference}): median norm at lag {reference} relative to lag 0. "
-        + _HALF_LIFE.format(*_window(config)),
-        columns=("cell", "initialisation", *heads),
-        rows=tuple(rows),
-    )
-
-
-_HALF_LIFE = "Half-life: ln 2 over the rate of decay fitted at lags {}–{}, in steps."
-
-
-def _training_table(config: "Config", numbers: dict[str, Any]) -> Table:
     rows = []
     for name in config.inputs:
         for arm in words.compared(config):
-            of_arm = numbers[name][arm.name]
-            before, after = of_arm["before"], of_arm["after"]
-            rows.append(
-                (
-                    name,
-                    arm.family,
-                    arm.initialisation,
-                    words.lags(before, config),
-                    words.lags(after, config),
-                    _rate(after),
-                    _half_life(before),
-                    _half_life(after),
-                    f"{profiles.middle(np.array(of_arm['loss'])):.3f}",
-                )
-            )
+            decay = numbers[name][arm.name]["initial"]
+            lags, level = seeds.steps(decay.vanish_lag, config.lags), seeds.power(decay.log_norm)
+            rate, half_life = seeds.signed(decay.rate), seeds.half_life(decay.rate)
+            rows.append((name, arm.family, arm.initialisation, lags, level, rate, half_life))
     return Table(
-        title=f"Before and after {config.steps} Adam steps, {config.train_hidden_size} units",
-        caption=f"K: median (min–max) over {len(config.training_seeds)} networks. Rate: nats per step ± standard error "
-        f"over networks. {_HALF_LIFE.format(*_window(config))} Loss: median of the mean over the last {_LAST} steps; "
-        "squared error (adding), nats per character (characters).",
+        title=f"Gradients at initialisation, {config.hidden_size} units",
+        caption="K: first lag at which the norm is below 1e-6 of that at lag 0. "
+        f"A({reference}): norm at lag {reference} relative to lag 0. "
+        f"Both are medians over {config.seeds} networks, {seeds.IN_BRACKETS}. "
+        f"{_RATE.format(*_window(config))} Half-life: ln 2 over that rate.",
         columns=(
             "inputs",
             "cell",
             "initialisation",
-            "K before",
-            "K after",
-            "rate after",
-            "half-life before",
-            "half-life after",
-            "loss",
+            "K, steps",
+            f"A({reference})",
+            "rate, nats/step",
+            "half-life, steps",
         ),
         rows=tuple(rows),
     )
 
 
-def _rate(decay: dict[str, Any]) -> str:
-    error = decay["rate_standard_error"]
-    return f"{decay['rate']:+.3f}" + ("" if error is None else f" ± {error:.3f}")
+_RATE = "Rate: slope of ln A(k) at lags {}–{}, the interquartile mean over networks with its interval."
 
 
-def _half_life(decay: dict[str, Any]) -> str:
-    return f"{math.log(2) / -decay['rate']:.1f}" if decay["rate"] < 0 else "grows"
+def _training_table(config: "Config", numbers: words.Numbers) -> Table:
+    rows = []
+    for name in config.inputs:
+        for arm in words.compared(config):
+            phases = [numbers[name][arm.name][phase] for phase in ("before", "after")]
+            lags = (seeds.steps(decay.vanish_lag, config.lags) for decay in phases)
+            rates = (seeds.signed(decay.rate) for decay in phases)
+            rows.append((name, arm.family, arm.initialisation, *lags, *rates))
+    return Table(
+        title=f"Gradients before and after {config.steps} Adam steps, {config.train_hidden_size} units",
+        caption=f"K and rate as above, over the {len(config.training_seeds)} networks that were trained.",
+        columns=(
+            "inputs",
+            "cell",
+            "initialisation",
+            "K before, steps",
+            "K after",
+            "rate before, nats/step",
+            "rate after",
+        ),
+        rows=tuple(rows),
+    )
+
+
+def _learning_table(config: "Config", numbers: words.Numbers) -> Table:
+    thresholds = [(name, *_threshold(config, name)) for name in config.inputs]
+    return seeds.learning_table(
+        title=f"What was learned in {config.steps} Adam steps",
+        rows={
+            (name, arm.family, arm.initialisation): numbers[name][arm.name]["learned"]
+            for name in config.inputs
+            for arm in words.compared(config)
+        },
+        window=_loss_window(config),
+        thresholds=", ".join(f"{loss:.4f} on {name} ({knows})" for name, knows, loss in thresholds),
+        steps_taken=config.steps,
+    )
 
 
 def _figures(config: "Config") -> tuple[Figure, ...]:

@@ -19,14 +19,18 @@ from typing import Any, Literal
 
 import _command
 import _profiles as profiles
+import _seeds as seeds
 import numpy as np
 from _command import Job, Measured
 from _profiles import Arm
 
-from recurrax import GRU, LSTM, Elman, lag
-from recurrax.report import Figure, Level, Line, Panel, Report, Table
+from recurrax import GRU, LSTM, Elman
+from recurrax.report import Figure, KeyFigure, Level, Line, Panel, Report, Table
 
 SMOKE = {"seeds": 2, "hidden_size": 8, "lags": 16, "rows": 2}
+
+Numbers = dict[str, dict[str, seeds.Decay]]
+"""Inputs and cell, then the scale of the inputs, to what was measured."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,12 @@ class Config(_command.Common):
     @property
     def reference_lag(self) -> int:
         return min(100, self.lags)
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Lags the rate in summary.json is fitted in."""
+        last = min(49, self.lags)
+        return min(5, last // 2), last
 
     @property
     def reference_scale(self) -> float:
@@ -110,13 +120,15 @@ def plan(config: Config) -> dict[str, Job]:
 def finish(config: Config, arrays: Mapping[str, np.ndarray]) -> _command.Finished:
     """The arrays measured and those drawn from them, and what they say."""
     arrays = {**arrays, "lag": np.arange(config.lags + 1), "scale": np.array(config.scales)}
-    numbers: dict[str, dict[str, Any]] = {}
+    numbers: Numbers = {}
     for name in config.inputs:
         for arm in arms(config):
             curves = {f"{scale:g}": arrays[f"curve.{name}.{arm.name}.{scale:g}"] for scale in config.scales}
             levels = [curve[:, config.reference_lag] for curve in curves.values()]
             arrays[f"level.{name}.{arm.name}"] = np.stack(levels, axis=1)
-            numbers[f"{name}.{arm.name}"] = {scale: _decay(config, curve) for scale, curve in curves.items()}
+            numbers[f"{name}.{arm.name}"] = {
+                scale: seeds.decay(curve, config.window, config.reference_lag) for scale, curve in curves.items()
+            }
     report = Report(
         question="Which initialisation lets gradients reach how far back, and what is the inputs' part in it?",
         answer=_answer(config, numbers),
@@ -124,27 +136,27 @@ def finish(config: Config, arrays: Mapping[str, np.ndarray]) -> _command.Finishe
         tables=tuple(_table(config, numbers, scale) for scale in config.scales),
         figures=tuple(_figure(config, family) for family in ("Elman", "GRU", "LSTM")),
         protocol=_protocol(config),
+        key_figures=tuple(
+            KeyFigure(
+                f"K on {name}, steps",
+                "; ".join(f"{arm.label} {_lags(config, numbers, name, arm)}" for arm in arms(config)),
+            )
+            for name in config.inputs
+        ),
     )
-    return _command.Finished(arrays, numbers, report)
+    return _command.Finished(arrays, seeds.saved(numbers), report)
 
 
-def _decay(config: Config, curve: np.ndarray) -> dict[str, Any]:
-    lags = [lag.vanish_lag(seed, profiles.EPSILON) for seed in curve]
-    return {
-        "vanish_lag": [None if math.isinf(k) else int(k) for k in lags],
-        "log_norm_at_reference_lag": [float(seed[config.reference_lag]) for seed in curve],
-    }
+def _lags(config: Config, numbers: Numbers, name: str, arm: Arm) -> str:
+    """K in words, inputs at the scale whose curves are drawn."""
+    return seeds.steps(numbers[f"{name}.{arm.name}"][f"{config.reference_scale:g}"].vanish_lag, config.lags)
 
 
-def _lags(decay: dict[str, Any]) -> np.ndarray:
-    return np.array([math.inf if k is None else k for k in decay["vanish_lag"]])
-
-
-def _answer(config: Config, numbers: dict[str, dict[str, Any]]) -> str:
+def _answer(config: Config, numbers: Numbers) -> str:
     scale, sentences = f"{config.reference_scale:g}", []
     for name in config.inputs:
-        lags = {arm.label: profiles.middle(_lags(numbers[f"{name}.{arm.name}"][scale])) for arm in arms(config)}
-        within = [f"{label} {k:.0f}" for label, k in sorted(lags.items(), key=lambda item: item[1]) if k < math.inf]
+        lags = {arm.label: numbers[f"{name}.{arm.name}"][scale].vanish_lag.estimate for arm in arms(config)}
+        within = [f"{label} {k:g}" for label, k in sorted(lags.items(), key=lambda item: item[1]) if k < math.inf]
         beyond = [label for label, k in lags.items() if k == math.inf]
         parts = [", ".join(within)] if within else []
         parts += [f"more than {config.lags} for {profiles.listed(beyond)}"] if beyond else []
@@ -155,31 +167,27 @@ def _answer(config: Config, numbers: dict[str, dict[str, Any]]) -> str:
     )
 
 
-def _scale_finding(config: Config, numbers: dict[str, dict[str, Any]], name: str) -> str:
+def _scale_finding(config: Config, numbers: Numbers, name: str) -> str:
     told = [
-        profiles.spread(_lags(numbers[f"{name}.elman_flax"][f"{scale:g}"]), config.lags)
+        seeds.steps(numbers[f"{name}.elman_flax"][f"{scale:g}"].vanish_lag, config.lags)
         + f" with inputs times {scale:g}"
         for scale in config.scales
     ]
     return f"On {name} the lag at which Flax's Elman network vanishes goes with the inputs: {profiles.listed(told)}."
 
 
-def _table(config: Config, numbers: dict[str, dict[str, Any]], scale: float) -> Table:
+def _table(config: Config, numbers: Numbers, scale: float) -> Table:
     rows = []
     for arm in arms(config):
         decays = [numbers[f"{name}.{arm.name}"][f"{scale:g}"] for name in config.inputs]
-        levels = [np.array(decay["log_norm_at_reference_lag"]) for decay in decays]
-        entries = [
-            (profiles.spread(_lags(decay), config.lags), profiles.power(profiles.middle(level)))
-            for decay, level in zip(decays, levels, strict=True)
-        ]
+        entries = [(seeds.steps(decay.vanish_lag, config.lags), seeds.power(decay.log_norm)) for decay in decays]
         rows.append((arm.family, arm.initialisation, *(entry for pair in entries for entry in pair)))
     heads = [f"{head} {name}" for name in config.inputs for head in ("K", f"A({config.reference_lag})")]
     return Table(
         title=f"Inputs times {scale:g}",
-        caption=f"K: first lag at which the norm is below 1e-6 of that at lag 0, in steps, median (min–max) over "
-        f"{config.seeds} networks of {config.hidden_size} units. A({config.reference_lag}): median norm at that lag "
-        "relative to lag 0.",
+        caption="K: first lag at which the norm is below 1e-6 of that at lag 0, in steps. "
+        f"A({config.reference_lag}): norm at that lag relative to lag 0. Medians over {config.seeds} networks of "
+        f"{config.hidden_size} units, {seeds.IN_BRACKETS}.",
         columns=("cell", "initialisation", *heads),
         rows=tuple(rows),
     )
@@ -229,7 +237,7 @@ def _protocol(config: Config) -> tuple[str, ...]:
         "A(k) is the Euclidean norm of ∂L/∂s at k steps before the last, s being all that is carried: h, or (h, c) for "
         "an LSTM, and L = ⟨g, h_T⟩ with a random unit vector g for each sequence.",
         f"Each network is measured on {config.rows} sequences of {config.lags + 1} steps; its curve is the median over "
-        "them. Bands and ranges are over networks, none left out.",
+        "them. Bands and intervals are over networks, none left out.",
         "PyTorch: every parameter uniform in ±1/√H, one bias here for its two. Flax: lecun input kernels, recurrent "
         "kernels orthogonal gate by gate, biases 0. Keras: glorot input kernels gate by gate, recurrent kernels as "
         f"Flax, forget bias 1. Chrono: forget biases ln U(1, {config.t_max - 1}), input biases minus these, the rest "

@@ -18,6 +18,7 @@ from typing import Any
 
 import _command
 import _profiles as profiles
+import _seeds as seeds
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,10 +27,13 @@ from _profiles import Arm
 
 from recurrax import LSTM, Cell, lag, train
 from recurrax.cells import ElmanCarry, LSTMCarry
-from recurrax.report import Figure, Level, Line, Panel, Report, Table
+from recurrax.report import Figure, KeyFigure, Level, Line, Panel, Report, Table
+from recurrax.train import statistics
 
 SMOKE = {"seeds": 2, "hidden_size": 8, "length": 60, "steps": 2, "train_length": 8}
 PHASES = ("drawn", "trained")
+_LAST = 20
+"""Training steps whose mean is called the loss at the end."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ class HiddenOnly(Cell):
 
 
 def measure(config: Config, arm: Arm) -> Measured:
-    """Spectra (S, N) before and after training, and the leading exponent (S,) of an LSTM's h block."""
+    """Losses (S, steps), spectra (S, N) before and after training, the leading exponent (S, 1) of an LSTM's h block."""
     task = profiles.inputs("characters", config.train_length, config.symbols)
     seeds = range(config.seeds)
     trained = train.fit(
@@ -101,7 +105,7 @@ def measure(config: Config, arm: Arm) -> Measured:
         progress=False,
     )
     text = profiles.inputs("characters", config.length, config.symbols).batch(jax.random.key(0), 1).xs[:, 0]
-    arrays: dict[str, list[np.ndarray]] = {}
+    arrays: dict[str, list[np.ndarray]] = {f"loss.{arm.name}": list(np.asarray(trained.metrics.loss).T)}
     # float64 for the tail of a spectrum; the setting holds for this thread alone.
     with jax.enable_x64(True):
         xs = jnp.asarray(np.asarray(text, np.float64))
@@ -148,39 +152,47 @@ def finish(config: Config, arrays: Mapping[str, np.ndarray]) -> _command.Finishe
     arms = profiles.arms(config.hidden_size, config.t_max)
     sizes = {arrays[f"drawn.{arm.name}"].shape[1] for arm in arms}
     arrays = {**arrays, **{f"rank.{size}": (np.arange(size) + 0.5) / size for size in sizes}}
-    numbers = {
-        arm.name: {
-            phase: {
-                "leading": arrays[f"{phase}.{arm.name}"][:, 0],
-                "lost": np.isneginf(arrays[f"{phase}.{arm.name}"]).sum(axis=1),
-                "hidden_only": arrays[f"hidden.{phase}.{arm.name}"][:, 0] if arm.family == "LSTM" else None,
-            }
-            for phase in PHASES
-        }
-        for arm in arms
+    task = profiles.inputs("characters", config.train_length, config.symbols)
+    knows, threshold = min(task.landmarks.items(), key=lambda landmark: landmark[1])
+    window = min(_LAST, config.steps)
+    numbers: dict[str, dict[str, Any]] = {
+        arm.name: {phase: _leading(arrays, phase, arm) for phase in PHASES} for arm in arms
     }
+    learned = {arm.name: seeds.learned(arrays[f"loss.{arm.name}"], threshold, window) for arm in arms}
     rows = tuple(
         (
             arm.family,
             arm.initialisation,
-            *(_range(numbers[arm.name][phase]["leading"]) for phase in PHASES),
-            *(_range(numbers[arm.name][phase]["hidden_only"]) for phase in PHASES),
+            *(
+                "-" if (found := numbers[arm.name][phase][kind]) is None else seeds.signed(found)
+                for kind in ("leading", "hidden_only")
+                for phase in PHASES
+            ),
         )
         for arm in arms
     )
-    joint, block = (profiles.middle(numbers["lstm_chrono"]["drawn"][kind]) for kind in ("leading", "hidden_only"))
+    joint, block = (numbers["lstm_chrono"]["drawn"][kind] for kind in ("leading", "hidden_only"))
     report = Report(
         question="What are the Lyapunov exponents of recurrent cells, and what if an LSTM's memory is left out?",
-        answer=f"The leading exponent of a freshly drawn LSTM with chrono initialisation is {joint:+.4f} nats per "
-        f"step, the block ∂h_t/∂h_tm1 alone gives {block:+.4f}: without c it is another system that is measured.",
+        answer="The leading exponent of a freshly drawn LSTM with chrono initialisation is "
+        f"{seeds.signed(joint, 4)} nats per step, the block ∂h_t/∂h_tm1 alone gives {seeds.signed(block, 4)}: without "
+        "c it is another system that is measured.",
         findings=(),
         tables=(
             Table(
                 title="Leading exponent, nats per step",
-                caption=f"Median (min, max) over {config.seeds} networks of {config.hidden_size} units, drawn and "
-                f"after {config.steps} Adam steps. h only: the block ∂h_t/∂h_tm1 of an LSTM, c held fixed.",
+                caption=f"Interquartile mean over {config.seeds} networks of {config.hidden_size} units, drawn and "
+                f"after {config.steps} Adam steps, {seeds.IN_BRACKETS}. h only: the block ∂h_t/∂h_tm1 of an LSTM, c "
+                "held fixed.",
                 columns=("cell", "initialisation", "drawn", "trained", "drawn, h only", "trained, h only"),
                 rows=rows,
+            ),
+            seeds.learning_table(
+                title=f"What was learned in {config.steps} Adam steps",
+                rows={("characters", arm.family, arm.initialisation): learned[arm.name] for arm in arms},
+                window=window,
+                thresholds=f"{threshold:.4f} ({knows})",
+                steps_taken=config.steps,
             ),
         ),
         figures=(_figure(arms, arrays),),
@@ -189,14 +201,24 @@ def finish(config: Config, arrays: Mapping[str, np.ndarray]) -> _command.Finishe
             "QR at every step, float64, conditional on the text. The carry of an LSTM is (h, c), that of the others h.",
             profiles.input_scale("characters", config.length, config.symbols),
         ),
+        key_figures=tuple(
+            KeyFigure(f"leading exponent, {arm.label}, nats/step", f"drawn {row[2]}, trained {row[3]}")
+            for arm, row in zip(arms, rows, strict=True)
+        ),
     )
-    return _command.Finished(arrays, numbers, report)
+    numbers = {name: {**of, "learned": learned[name]} for name, of in numbers.items()}
+    return _command.Finished(arrays, seeds.saved(numbers), report)
 
 
-def _range(values: np.ndarray | None) -> str:
-    if values is None:
-        return "-"
-    return f"{profiles.middle(values):+.3f} ({values.min():+.3f}, {values.max():+.3f})"
+def _leading(arrays: Mapping[str, np.ndarray], phase: str, arm: Arm) -> dict[str, Any]:
+    """The leading exponent over networks, of an LSTM's h block too, and how many exponents of each network are -inf."""
+    spectra, hidden = arrays[f"{phase}.{arm.name}"], arrays.get(f"hidden.{phase}.{arm.name}")
+    return {
+        "leading": statistics.interquartile_mean(spectra[:, 0]),
+        "hidden_only": None if hidden is None else statistics.interquartile_mean(hidden[:, 0]),
+        "per_network": spectra[:, 0].tolist(),
+        "lost": np.isneginf(spectra).sum(axis=1).tolist(),
+    }
 
 
 def _figure(arms: tuple[Arm, ...], arrays: Mapping[str, np.ndarray]) -> Figure:

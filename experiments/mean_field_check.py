@@ -5,7 +5,7 @@ Command: `python experiments/mean_field_check.py`, about a minute on two CPU cor
 Measured: the slope of ln A(k), the log norm of the gradient k steps back, in Elman networks with Gaussian weights of
 gain σ_w driven by noise of variance σ_v², against ½ ln χ₁ from `recurrax.lag.mean_field`.
 
-Expected: agreement to 0.015 nats per step at 512 units, the measured slope below the prediction by about 1/(2H).
+Expected: agreement to 0.02 nats per step at 512 units, the measured slope below the prediction by about 1/(2H).
 """
 
 import sys
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import _command
+import _seeds as seeds
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +22,9 @@ from _command import Job, Measured
 
 from recurrax import Elman, lag, train
 from recurrax.cells import ElmanParams
-from recurrax.report import Figure, Line, Panel, Report, Table
+from recurrax.report import Figure, KeyFigure, Line, Panel, Report, Table
+from recurrax.train import statistics
+from recurrax.train.statistics import Interval
 
 SMOKE = {"seeds": 2, "hidden_size": 16, "lags": 24, "rows": 2}
 PAIRS = ((0.5, 0.1), (0.9, 0.3), (1.0, 0.3), (1.0, 1.0), (1.5, 0.5), (2.0, 0.5))
@@ -80,9 +83,9 @@ def finish(config: Config, arrays: Mapping[str, np.ndarray]) -> _command.Finishe
     """The arrays measured and those drawn from them, and what they say."""
     predicted = np.array([lag.mean_field(w, v).slope for w, v in PAIRS])
     curves = [arrays[f"curve.{index}"] for index in range(len(PAIRS))]
-    fits = [lag.fit_decay(curve.T, config.window) for curve in curves]
     per_seed = np.array([[lag.fit_decay(seed, config.window).rate for seed in curve] for curve in curves])
-    error = np.array([fit.rate for fit in fits]) - predicted
+    measured = [statistics.interquartile_mean(rates) for rates in per_seed]
+    error = [Interval(*(value - p for value in of)) for of, p in zip(measured, predicted.tolist(), strict=True)]
     order = predicted.argsort()
     arrays = {
         **arrays,
@@ -92,25 +95,28 @@ def finish(config: Config, arrays: Mapping[str, np.ndarray]) -> _command.Finishe
         **{f"theory.{index}": slope * np.arange(config.lags + 1) for index, slope in enumerate(predicted)},
     }
     numbers = {
-        f"sigma_w={w:g} sigma_v={v:g}": {"predicted": p, "measured": f.rate, "standard_error": f.standard_error}
-        for (w, v), p, f in zip(PAIRS, predicted.tolist(), fits, strict=True)
+        f"sigma_w={w:g} sigma_v={v:g}": {"predicted": p, "measured": of, "per_network": rates}
+        for (w, v), p, of, rates in zip(PAIRS, predicted.tolist(), measured, per_seed.tolist(), strict=True)
     }
     rows = tuple(
-        (f"{w:g}", f"{v:g}", f"{p:+.4f}", f"{f.rate:+.4f} ± {f.standard_error:.4f}", f"{e:+.4f}")
-        for (w, v), p, f, e in zip(PAIRS, predicted, fits, error, strict=True)
+        (f"{w:g}", f"{v:g}", f"{p:+.4f}", seeds.signed(of, 4), seeds.signed(off, 4))
+        for (w, v), p, of, off in zip(PAIRS, predicted, measured, error, strict=True)
     )
     first, last = config.window
-    worst = float(np.abs(error).max())
+    off = np.array([of.estimate for of in error])
+    worst = float(np.abs(off).max())
     report = Report(
         question="Does mean-field theory predict how fast gradients fade in a tanh network of finite width?",
         answer=f"With {config.hidden_size} units the measured slope is within {worst:.4f} nats per step of ½ ln χ₁ "
-        f"in all {len(PAIRS)} cases, {error.mean():+.4f} off on average. A bias of -1/(2H), here "
+        f"in all {len(PAIRS)} cases, {off.mean():+.4f} off on average. A bias of -1/(2H), here "
         f"{-0.5 / config.hidden_size:+.4f}, is expected of a mean of logarithms.",
         findings=(),
         tables=(
             Table(
                 title="Slope of ln A(k), nats per step",
-                caption=f"Fitted at lags {first}–{last}; ± is the standard error over {config.seeds} networks.",
+                caption=f"Fitted at lags {first}–{last}; σ_w: gain of the recurrent kernel, σ_v: standard deviation of "
+                f"the drive, predicted: ½ ln χ₁. Measured: interquartile mean over {config.seeds} networks, "
+                f"{seeds.IN_BRACKETS}; difference: from the prediction.",
                 columns=("σ_w", "σ_v", "predicted", "measured", "difference"),
                 rows=rows,
             ),
@@ -122,8 +128,12 @@ def finish(config: Config, arrays: Mapping[str, np.ndarray]) -> _command.Finishe
             f"{config.rows} sequences per network, {config.burn_in} steps before the first one measured; log norms "
             "averaged over sequences.",
         ),
+        key_figures=tuple(
+            KeyFigure(f"measured - ½ ln χ₁ at σ_w = {w}, σ_v = {v}, nats/step", difference)
+            for w, v, _, _, difference in rows
+        ),
     )
-    return _command.Finished(arrays, numbers, report)
+    return _command.Finished(arrays, seeds.saved(numbers), report)
 
 
 def _figure() -> Figure:

@@ -33,10 +33,11 @@ def list_all(experiments: Path = Path("experiments")) -> int:
         experiments: Folder of the experiments' scripts, as in a clone of the project.
     """
     from recurrax import cells, tasks
+    from recurrax.cells import initializers
 
     console = terminal()
     _show_classes(console, "Cells", cells.ALL)
-    _show_initialisations(console, cells.initializers)
+    _show_initialisations(console, initializers)
     _show_classes(console, "Tasks", tasks.ALL)
     found = read_experiments(experiments) if experiments.is_dir() else []
     if not found:
@@ -87,7 +88,8 @@ def _choices(hint: Any) -> list[str]:
         return [str(choice) for choice in get_args(hint)]
     if get_args(hint):
         return [choice for part in get_args(hint) for choice in _choices(part)]
-    return [{"int": "a whole number", "float": "a number", "bool": "True, False"}.get(hint.__name__, hint.__name__)]
+    name = str(hint.__name__)
+    return [{"int": "a whole number", "float": "a number", "bool": "True, False"}.get(name, name)]
 
 
 def _show_initialisations(console: Console, initializers: ModuleType) -> None:
@@ -102,7 +104,8 @@ def _show_initialisations(console: Console, initializers: ModuleType) -> None:
 def read_initialisations(initializers: ModuleType) -> list[tuple[str, str]]:
     """Every kernel initialisation with what it draws, as the docstring of `initializers.kernel` has them."""
     described = " ".join((inspect.getdoc(initializers.kernel) or "").partition("\n\n")[2].split())
-    return [(name, what) for name, _, what in (entry.partition(": ") for entry in described.rstrip(".").split("; "))]
+    entries = (entry.partition(": ") for entry in described.rstrip(".").split("; "))
+    return [(name, what) for name, _, what in entries]
 
 
 def _table(title: str, columns: tuple[str, ...]) -> Table:
