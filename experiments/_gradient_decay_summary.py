@@ -127,7 +127,7 @@ def _initial_table(config: "Config", numbers: words.Numbers) -> Table:
         caption="K: first lag at which the norm is below 1e-6 of that at lag 0. "
         f"A({reference}): norm at lag {reference} relative to lag 0. "
         f"Both are medians over {config.seeds} networks, {seeds.IN_BRACKETS}. "
-        f"{_RATE.format(*_window(config))} Half-life: ln 2 over that rate.",
+        f"{_RATE.format(*_window(config))} Half-life: ln 2 over that rate. b_f: forget bias.",
         columns=(
             "inputs",
             "cell",

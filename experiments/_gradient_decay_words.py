@@ -21,7 +21,7 @@ def compared(config: "Config") -> tuple[profiles.Arm, ...]:
 
 
 def answer(config: "Config", numbers: Numbers) -> str:
-    """One paragraph: when gradients vanish at initialisation, and what training changes."""
+    """When gradients vanish at initialisation, then in a paragraph each what training on some inputs changes."""
     reached = [f"On {name} {_reached(config, numbers[name])}." for name in config.inputs]
     sentences = [
         "How many steps back is the gradient below a millionth of its norm at the last one, in freshly drawn networks "
@@ -38,7 +38,7 @@ def answer(config: "Config", numbers: Numbers) -> str:
         if same := len(changes) - len(slowed) - len(quickened):
             told.append(f"change that of {same} so little that the intervals before and after overlap")
         sentences.append(f"{config.steps} Adam steps on {name} {profiles.listed(told)}.")
-    return " ".join(sentences)
+    return "\n".join(sentences)
 
 
 def _most(verb: str, gains: dict[str, float], changes: dict[str, dict[str, Any]]) -> str:

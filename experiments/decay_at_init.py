@@ -1,6 +1,6 @@
 """Which initialisation lets gradients reach how far back, and how much of that is the scale of the inputs?
 
-Command: `python experiments/decay_at_init.py`.
+Command: `python experiments/decay_at_init.py`, about three minutes on two CPU cores.
 
 Measured: A(k), the norm of the gradient of L = ⟨g, h_T⟩ with respect to the state k steps before the end, of freshly
 drawn Elman, GRU and LSTM networks as Flax, PyTorch and Keras start them, with larger forget biases and with chrono

@@ -1,6 +1,6 @@
 """What are the Lyapunov exponents of recurrent cells, and what goes wrong when an LSTM's memory is left out?
 
-Command: `python experiments/lyapunov_of_cells.py`.
+Command: `python experiments/lyapunov_of_cells.py`, about a minute on two CPU cores.
 
 Measured: the spectrum of the whole carry, (h, c) for an LSTM, of Elman, GRU and LSTM networks that read real text, at
 initialisation and after training; beside it the leading exponent of the block ∂h_t/∂h_tm1 with c held fixed, which some

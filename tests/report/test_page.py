@@ -91,7 +91,7 @@ def test_the_page_says_it_all(folder):
         "12 (10–>20)",
         "One probe.",
         "python demo.py",
-        "environment.jax",
+        "jax",
         "0.10.2",
     ):
         assert said in words

@@ -43,7 +43,10 @@ def render(folder: str | Path) -> Path:
 
 def _html(saved: Saved, drawn: list[dict[str, str]]) -> bytes:
     markup = extras.require("markupsafe", "experiments").Markup
-    facts = [("Configuration", list(flat(saved.config))), ("Environment", list(flat(saved.run)))]
+    facts = [
+        ("Configuration", list(flat(saved.config))),
+        ("Environment", [(name.removeprefix("environment."), value) for name, value in flat(saved.run)]),
+    ]
     content = {
         "report": saved.report,
         "figures": drawn,

@@ -105,7 +105,7 @@ def _read(root: Path, folder: Path, settings: dict[str, str]) -> Run:
         raise
     except Exception as error:  # files that somebody damaged or made up can fail in any part of what reads or draws
         status, problem = "damaged", f"{type(error).__name__}: {error}"
-    when = str(record.get("finished", record.get("started", "")))
+    when = str(record.get("finished", record.get("started", "")))[:16].replace("T", " ")
     experiment = str(record.get("experiment", folder.parent.name))
     return Run(place, experiment, status, when, str(record.get("command", "")), settings, report, problem)
 
@@ -151,4 +151,4 @@ def _plain(text: str) -> str:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="minutes")
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
