@@ -51,7 +51,14 @@ class Finished(NamedTuple):
     report: report.Report
 
 
-Job = Callable[[], Measured]
+@dataclass(frozen=True)
+class Resumable:
+    """A job that keeps what it has done in the run's folder, and stops early when a signal asks the run to."""
+
+    measure: Callable[[train.RunFolder], Measured]
+
+
+Job = Callable[[], Measured] | Resumable
 
 
 def main(
@@ -167,7 +174,7 @@ def _measure(run: train.RunFolder, jobs: Mapping[str, Job], side_by_side: int) -
         ThreadPoolExecutor(side_by_side) as pool,
     ):
         task = progress.add_task("measuring", total=len(jobs), completed=len(done & jobs.keys()))
-        titles = {pool.submit(job): title for title, job in jobs.items() if title not in done}
+        titles = {pool.submit(_do, job, run): title for title, job in jobs.items() if title not in done}
         try:
             for future in as_completed(titles):
                 measured = future.result()
@@ -182,6 +189,11 @@ def _measure(run: train.RunFolder, jobs: Mapping[str, Job], side_by_side: int) -
             raise
     # In an order of their own: which job ends first is chance, and the same run should save the same bytes.
     return dict(sorted(arrays.items()))
+
+
+def _do(job: Job, run: train.RunFolder) -> Measured:
+    run.stop.check()
+    return job.measure(run) if isinstance(job, Resumable) else job()
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """What the experiments on gradient decay share: their cells, how they are probed, and how lags are put into words."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -93,14 +93,24 @@ def log_norms(arm: Arm, params: Any, on: Probed) -> jax.Array:
     return lag.adjoint_profile(arm.cell, params, on.xs, on.unit).log_norm_joint
 
 
-def at_initialisation(arm: Arm, task: Any, seeds: Sequence[int], rows: int, scale: float = 1.0) -> np.ndarray:
+def at_initialisation(
+    arm: Arm,
+    task: Any,
+    seeds: Sequence[int],
+    rows: int,
+    scale: float = 1.0,
+    before_each: Callable[[], object] = lambda: None,
+) -> np.ndarray:
     """`log_norms` (S, T, rows) of freshly drawn networks, inputs multiplied by `scale`.
+
+    `before_each` network it is asked whether to go on: what it raises ends the measurement.
 
     One network after the other: under vmap the products of a step become batched ones, far slower on CPU. And not
     under jit, so that draws are small programs which all arms share.
     """
     measured = []
     for seed in seeds:
+        before_each()
         params = arm.cell.init(train.init_key(seed), task.input_size)
         on = probed(arm, task, train.probe_key(seed), rows)
         measured.append(np.asarray(log_norms(arm, params, on._replace(xs=scale * on.xs))))

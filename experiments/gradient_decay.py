@@ -22,7 +22,7 @@ import _gradient_decay_summary as summary
 import _profiles as profiles
 import jax
 import numpy as np
-from _command import Job, Measured
+from _command import Job, Measured, Resumable
 from _profiles import Arm
 
 from recurrax import train
@@ -94,14 +94,14 @@ class Config(_command.Common):
         return train.log_spaced(self.steps, self.probes)
 
 
-def measure_initialisation(config: Config, name: str, arm: Arm) -> Measured:
+def measure_initialisation(config: Config, name: str, arm: Arm, run: train.RunFolder) -> Measured:
     """Curves (S, T) of freshly drawn networks."""
     task = profiles.inputs(name, config.lags + 1, config.symbols)
-    measured = profiles.at_initialisation(arm, task, range(config.seeds), config.rows)
+    measured = profiles.at_initialisation(arm, task, range(config.seeds), config.rows, before_each=run.stop.check)
     return Measured({f"initial.{name}.{arm.name}": profiles.median_curves(measured)})
 
 
-def measure_training(config: Config, name: str, arm: Arm) -> Measured:
+def measure_training(config: Config, name: str, arm: Arm, run: train.RunFolder) -> Measured:
     """Losses (S, steps), curves (P, S, T) at the probe steps, and for each seed the step it failed at, or -1."""
     task = profiles.inputs(name, config.train_length, config.symbols)
     longer = profiles.inputs(name, config.lags + 1, config.symbols)
@@ -120,7 +120,7 @@ def measure_training(config: Config, name: str, arm: Arm) -> Measured:
         probes={"log_norm": probe},
         probe_steps=config.probe_steps,
     )
-    fitted = train.fit(training, progress=False)
+    fitted = train.fit_saved(training, run, f"{name}-{arm.name}", progress=False)
     curves = np.stack([profiles.median_curves(at_step) for at_step in fitted.probes["log_norm"]])
     loss, log_norm = np.asarray(fitted.metrics.loss), np.asarray(fitted.metrics.log_gradient_norm)
     arrays = {
@@ -143,9 +143,9 @@ def plan(config: Config) -> dict[str, Job]:
     trained = profiles.arms(config.train_hidden_size, config.t_max)
     for name in config.inputs:
         for arm in profiles.interleaved(initial):
-            jobs[f"{name}, {arm.label}, drawn"] = partial(measure_initialisation, config, name, arm)
+            jobs[f"{name}, {arm.label}, drawn"] = Resumable(partial(measure_initialisation, config, name, arm))
         for arm in profiles.interleaved(trained) if config.steps else ():
-            jobs[f"{name}, {arm.label}, trained"] = partial(measure_training, config, name, arm)
+            jobs[f"{name}, {arm.label}, trained"] = Resumable(partial(measure_training, config, name, arm))
     return jobs
 
 

@@ -2,8 +2,12 @@
 
 import contextlib
 import doctest
+import hashlib
 import io
+import itertools
 import json
+import os
+import signal
 
 import _command
 import _profiles as profiles
@@ -14,28 +18,42 @@ import pytest
 from _text import FoldedCharacters
 
 from recurrax import report, tasks
+from recurrax.train import checkpoint
+
+
+class CrashError(Exception):
+    pass
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A smoke run on one kind of input: its folder and what it printed."""
     out, printed = tmp_path_factory.mktemp("results"), io.StringIO()
-    arguments = ["--smoke", "--inputs", "adding", "--out", str(out)]
-    # As the fixture `quick_compile`, which a fixture of the module cannot use: nearly all of this run is compiling.
+    with _command.shared_compilations():  # for the other runs of this module too
+        with contextlib.redirect_stdout(printed):
+            assert run(out) == 0
+        yield only_folder(out), printed.getvalue()
+
+
+def run(out):
+    # As the fixture `quick_compile`, which a fixture of the module cannot use: nearly all of a run is compiling.
     jax.config.update("jax_disable_most_optimizations", True)
-    with contextlib.redirect_stdout(printed):
-        status = _command.main(
+    try:
+        return _command.main(
             "gradient_decay",
             gradient_decay.Config,
             gradient_decay.SMOKE,
             gradient_decay.plan,
             gradient_decay.finish,
-            arguments,
+            ["--smoke", "--inputs", "adding", "--out", str(out)],
         )
-    jax.config.update("jax_disable_most_optimizations", False)
-    assert status == 0
+    finally:
+        jax.config.update("jax_disable_most_optimizations", False)
+
+
+def only_folder(out):
     (folder,) = (out / "gradient_decay").iterdir()
-    return folder, printed.getvalue()
+    return folder
 
 
 def config(**changes):
@@ -49,6 +67,53 @@ def test_a_smoke_run_leaves_every_file(finished):
     assert figures | texts <= {path.name for path in folder.iterdir()}
     assert str(folder / "report.html") in printed
     assert "chrono" in printed
+
+
+def by_hash(folder):
+    """The arrays by their SHA-256, and the last state of every training by the one in its checkpoint's name."""
+    arrays = hashlib.sha256((folder / "arrays.npz").read_bytes()).hexdigest()
+    return arrays, {path.parent.parent.name: path.name for path in sorted(folder.glob("*/checkpoints/step-*"))}
+
+
+def test_stopped_and_killed_inside_a_training_it_goes_on_there(finished, tmp_path, monkeypatch, capfd):
+    save, restore = checkpoint.save, checkpoint.restore
+    saved, restored = itertools.count(1), []
+
+    def end_at(number, end):
+        def save_and_end(*arguments, **options):
+            path = save(*arguments, **options)
+            if next(saved) == number:
+                end()
+            return path
+
+        monkeypatch.setattr(checkpoint, "save", save_and_end)
+
+    def crash():
+        monkeypatch.setattr(checkpoint, "save", lambda *arguments, **options: pytest.fail("saved after the crash"))
+        raise CrashError
+
+    def spy(*arguments):
+        found = restore(*arguments)
+        restored.append(found and found.header["step"])
+        return found
+
+    end_at(2, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(SystemExit) as stopped:
+        run(tmp_path)
+    assert stopped.value.code == 143
+    assert "all saved; to go on: " in capfd.readouterr().err
+    folder = only_folder(tmp_path)
+    assert json.loads((folder / "run.json").read_text())["status"] == "preempted"
+    assert {name.split("-")[1] for name in by_hash(folder)[1].values()} <= {"000000000", "000000001", "000000004"}
+
+    monkeypatch.setattr(checkpoint, "restore", spy)
+    end_at(next(saved) + 3, crash)
+    with pytest.raises(CrashError):
+        run(tmp_path)
+    monkeypatch.setattr(checkpoint, "save", save)
+    assert run(tmp_path) == 0
+    assert {0, 1} & set(restored), "no training went on from inside"
+    assert by_hash(folder) == by_hash(finished[0])
 
 
 def test_every_number_follows_from_the_saved_arrays(finished):
@@ -118,7 +183,6 @@ def test_norms_a_hundred_steps_back_at_initialisation(arm, least, most, inputs, 
 
 def test_the_words_for_lags_and_norms():
     assert doctest.testmod(profiles).failed == 0
-    assert profiles.spread(np.array([np.inf, np.inf]), beyond=200) == ">200"
     assert profiles.power(np.log(9.7e-7)) == "1e-06"
     assert profiles.listed(["a", "b", "c"]) == "a, b and c"
 
