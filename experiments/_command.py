@@ -4,11 +4,11 @@ import contextlib
 import dataclasses
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -33,7 +33,9 @@ class Common:
     replot: Path | None = None
     """Draw figures and report of this finished run again, from its saved files alone."""
     jobs: int = 2
-    """Measurements that run side by side."""
+    """Measurements that run side by side; one at a time under `recurrax launch`."""
+    track: Literal["tensorboard"] | None = None
+    """Write metrics as event files for TensorBoard too, into the run's folder."""
 
 
 class Measured(NamedTuple):
@@ -83,13 +85,18 @@ def main(
         The exit status: 0, or 1 with one sentence on standard error. Flags that cannot be read or meant exit with 2.
     """
     try:
+        train.join_processes()
         config = _read_flags(name, config_type, smoke, arguments)
+        if (config.replot or config.dry_run) and not train.is_first_process():
+            return 0
         if config.replot is not None:
             _replot(config.replot)
         elif config.dry_run:
             _announce(config, plan(config))
         else:
             _run(name, config, plan, finish)
+    except train.ElsewhereError:
+        return 1  # process 0 has said why
     except (RefusedError, ModuleNotFoundError, FloatingPointError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 1
@@ -138,18 +145,22 @@ def _run(
 ) -> None:
     for package in ("matplotlib", "jinja2"):
         report.require(package, "experiments")
+    if config.track:
+        report.require("tensorboardX", "track")
     with contextlib.ExitStack() as stack:
         try:
             slug = "smoke" if config.smoke else "run"
-            run = stack.enter_context(train.open_run(config.out, name, slug, _settings(config)))
+            track = train.tensorboard if config.track else None
+            run = stack.enter_context(train.open_run(config.out, name, slug, _settings(config), track=track))
         except ValueError as error:
             raise RefusedError(str(error)) from error
         if not run.finished:
             finished = finish(config, _measure(run, plan(config), config.jobs))
             run.save_arrays(finished.arrays)
             run.save_summary({"numbers": finished.numbers, "report": finished.report.to_json()})
-    report.render(run.path)
-    report.show(report.load(run.path))
+    if train.is_first_process():
+        report.render(run.path)
+        report.show(report.load(run.path))
 
 
 def _settings(config: Common) -> dict[str, Any]:
@@ -166,29 +177,44 @@ def _measure(run: train.RunFolder, jobs: Mapping[str, Job], side_by_side: int) -
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
+    shown = console.is_terminal and train.is_first_process()
     done = {line["measured"] for line in run.metrics() if "measured" in line}
     arrays = run.arrays() if done else {}
+    missing = {title: job for title, job in jobs.items() if title not in done}
     with (
-        Progress(*columns, console=console, disable=not console.is_terminal) as progress,
+        Progress(*columns, console=console, disable=not shown) as progress,
         shared_compilations(),
-        ThreadPoolExecutor(side_by_side) as pool,
+        contextlib.closing(_results(run, missing, side_by_side)) as results,
     ):
         task = progress.add_task("measuring", total=len(jobs), completed=len(done & jobs.keys()))
-        titles = {pool.submit(_do, job, run): title for title, job in jobs.items() if title not in done}
+        for title, measured in results:
+            arrays |= measured.arrays
+            run.save_arrays(arrays)
+            for line in (*measured.metrics, {"measured": title}):
+                run.append_metrics(line)
+            progress.update(task, advance=1, description=title)
+            run.stop.check()
+    # In an order of their own: which job ends first is chance, and the same run should save the same bytes.
+    return dict(sorted(arrays.items()))
+
+
+def _results(
+    run: train.RunFolder, jobs: Mapping[str, Job], side_by_side: int
+) -> Generator[tuple[str, Measured], None, None]:
+    """What jobs give, by title, as they end."""
+    if train.several_processes():
+        # All processes have to meet in the same order.
+        for title, job in jobs.items():
+            yield title, _do(job, run)
+        return
+    with ThreadPoolExecutor(side_by_side) as pool:
+        titles = {pool.submit(_do, job, run): title for title, job in jobs.items()}
         try:
             for future in as_completed(titles):
-                measured = future.result()
-                arrays |= measured.arrays
-                run.save_arrays(arrays)
-                for line in (*measured.metrics, {"measured": titles[future]}):
-                    run.append_metrics(line)
-                progress.update(task, advance=1, description=titles[future])
-                run.stop.check()
+                yield titles[future], future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    # In an order of their own: which job ends first is chance, and the same run should save the same bytes.
-    return dict(sorted(arrays.items()))
 
 
 def _do(job: Job, run: train.RunFolder) -> Measured:

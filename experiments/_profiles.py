@@ -129,8 +129,12 @@ def training(
     probes: Mapping[str, Any] | None = None,
     probe_steps: Sequence[int] = (),
 ) -> train.Training:
-    """Adam on a task with a linear readout; a seed sees the same batches whatever the arm."""
+    """Adam on a task with a linear readout; a seed sees the same batches whatever the arm.
+
+    Where several processes have joined, batches are shared among their devices.
+    """
     model = train.Readout(arm.cell, task.input_size, task.output_size, task.every_step)
+    axes: dict[str, Any] = {"xs": 1, "targets": 1 if task.every_step else 0}
     return train.Training(
         loss=lambda params, batch: task.loss(model.predict(params, batch.xs), batch),
         init=model.init,
@@ -142,6 +146,8 @@ def training(
         probes=probes or {},
         probe_steps=probe_steps,
         continue_others=True,
+        mesh=train.batch_mesh() if train.several_processes() else None,
+        batch_axes=tasks.Batch(**axes),
     )
 
 

@@ -25,8 +25,8 @@ class Config(_command.Common):
 class Demo:
     """An experiment that counts what it computes; `broken` is the title of a job that fails."""
 
-    def __init__(self, broken=None):
-        self.computed, self.broken = [], broken
+    def __init__(self, broken=None, lines=()):
+        self.computed, self.broken, self.lines = [], broken, lines
 
     def plan(self, config):
         return {f"job {i}": lambda i=i: self.job(i) for i in range(config.count)}
@@ -35,7 +35,7 @@ class Demo:
         if f"job {i}" == self.broken:
             raise FloatingPointError(f"job {i} met a NaN")
         self.computed.append(i)
-        return _command.Measured({f"y{i}": np.arange(4.0) * 2 * i}, [{"i": i, "y": 2 * i}])
+        return _command.Measured({f"y{i}": np.arange(4.0) * 2 * i}, [{"i": i, "y": 2 * i}, *self.lines])
 
     def finish(self, config, arrays):
         lines = tuple(Line(name, "x", name, slot) for slot, name in enumerate(sorted(arrays)))
@@ -110,6 +110,40 @@ def test_how_many_run_side_by_side_changes_nothing(tmp_path):
     assert contents(only_folder(tmp_path / "1")) == contents(only_folder(tmp_path / "3"))
 
 
+def test_where_several_processes_work_jobs_come_in_order_one_at_a_time(tmp_path, monkeypatch):
+    Demo()("--out", str(tmp_path / "alone"))
+    monkeypatch.setattr(_command.train, "several_processes", lambda: True)
+    demo = Demo()
+    assert demo("--out", str(tmp_path / "together"), "--jobs", "3") == 0
+    assert demo.computed == [0, 1, 2]
+    assert contents(only_folder(tmp_path / "together")) == contents(only_folder(tmp_path / "alone"))
+
+
+def test_only_the_first_process_speaks(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(_command.train, "is_first_process", lambda: False)
+    assert Demo()("--out", str(tmp_path)) == 0
+    assert Demo()("--dry-run", "--out", str(tmp_path)) == 0
+    assert capsys.readouterr() == ("", "")
+    assert not (only_folder(tmp_path) / "report.html").exists()
+
+
+def test_what_stops_the_first_process_stops_the_others_without_a_word(tmp_path, monkeypatch, capsys):
+    def elsewhere(*arguments, **options):
+        raise _command.train.ElsewhereError("process 0: no space left")
+
+    monkeypatch.setattr(_command.train, "open_run", elsewhere)
+    assert Demo()("--out", str(tmp_path)) == 1
+    assert capsys.readouterr() == ("", "")
+
+
+def test_metrics_are_tracked_where_that_is_asked_for(tmp_path):
+    Demo()("--out", str(tmp_path / "not"))
+    assert not list(tmp_path.rglob("*tfevents*"))
+    Demo(lines=[{"cell": "lstm", "step": 0, "loss": 1.0}])("--out", str(tmp_path), "--track", "tensorboard")
+    (events,) = only_folder(tmp_path).rglob("*tfevents*")
+    assert events.parent == only_folder(tmp_path) / "tensorboard" / "lstm"
+
+
 def test_drawing_again_needs_the_saved_files_alone(tmp_path, capsys):
     Demo()("--out", str(tmp_path))
     folder = only_folder(tmp_path)
@@ -165,7 +199,7 @@ def test_help_names_every_flag(capsys):
         Demo()("--help")
     assert stopped.value.code == 0
     shown = capsys.readouterr().out
-    for flag in ("--out", "--smoke", "--dry-run", "--replot", "--jobs", "--count"):
+    for flag in ("--out", "--smoke", "--dry-run", "--replot", "--jobs", "--track", "--count"):
         assert flag in shown
 
 
@@ -178,13 +212,14 @@ def test_an_output_folder_that_cannot_be_made(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize("package", ["tyro", "matplotlib", "jinja2"])
+@pytest.mark.parametrize("package", ["tyro", "matplotlib", "jinja2", "tensorboardX"])
 def test_a_missing_extra_is_named_before_anything_is_done(package, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, package, None)
     demo = Demo()
-    assert demo("--out", str(tmp_path / "results")) == 1
+    assert demo("--out", str(tmp_path / "results"), "--track", "tensorboard") == 1
+    extra = "track" if package == "tensorboardX" else "experiments"
     assert one_sentence(capsys) == (
-        f'demo: {package} is not installed; it comes with: pip install "recurrax[experiments]"\n'
+        f'demo: {package} is not installed; it comes with: pip install "recurrax[{extra}]"\n'
     )
     assert demo.computed == []
     assert list(tmp_path.iterdir()) == []
