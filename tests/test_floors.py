@@ -22,6 +22,7 @@ FLOORS = {
     "convert": 3,
     "train": 4,
     "report": 5,
+    "plot": 6,
     "cli": 6,
     "__main__": 7,
 }

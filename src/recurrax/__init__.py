@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from recurrax import cells, lag, linen, nnx, tasks, train
+    from recurrax import cells, lag, linen, nnx, plot, tasks, train
     from recurrax.cells import GRU, LSTM, Elman
     from recurrax.kernels import ScanResult, check_cell, scan
     from recurrax.typing import Cell
@@ -20,13 +20,14 @@ __all__ = [
     "lag",
     "linen",
     "nnx",
+    "plot",
     "scan",
     "tasks",
     "train",
 ]
 __version__ = "0.1.0"
 
-_ROOMS = {"cells", "lag", "linen", "nnx", "tasks", "train"}
+_ROOMS = {"cells", "lag", "linen", "nnx", "plot", "tasks", "train"}
 _NAMES = {
     "GRU": "cells",
     "LSTM": "cells",

@@ -15,7 +15,7 @@ from recurrax.lag.quantiles import quantiles_over_rows
 from recurrax.train.loop import join
 
 SEEDS, PROBE_STEPS, ROWS, LAGS = (3, 8), (0, 2, 5), 4, (0, 2, 7)
-CELL = recurrax.LSTM(H)
+CELL = recurrax.Elman(H)
 MODEL = train.Readout(CELL, input_size=2, output_size=1, every_step=True)
 
 
@@ -88,7 +88,7 @@ def by_hand(params, seed):
 
 def test_gives_what_the_instruments_give_by_hand(ran, quick_compile):
     whole, summary = ran.fitted.probes["all"], ran.fitted.probes["quantiles"]
-    assert whole.adjoint.log_norm.c.shape == (len(PROBE_STEPS), len(SEEDS), T, ROWS)
+    assert whole.adjoint.log_norm.h.shape == (len(PROBE_STEPS), len(SEEDS), T, ROWS)
     for index, seed in ((0, 1), (2, 0)):
         of_seed = jax.tree.map(lambda leaf, seed=seed: leaf[seed], ran.params[index])
         expected = by_hand(of_seed, SEEDS[seed])
@@ -102,7 +102,7 @@ def test_gives_what_the_instruments_give_by_hand(ran, quick_compile):
             float(norms.log_norm(gradient.bias)), abs=1e-5
         )
         for got, want in (
-            (summary.adjoint.log_norm.c, expected[0].log_norm.c),
+            (summary.adjoint.log_norm.h, expected[0].log_norm.h),
             (summary.parameter.log_norm.kernel, expected[1].log_norm.kernel),
         ):
             np.testing.assert_allclose(got[index, seed], lag.quantiles(want).T, rtol=0, atol=2e-5)

@@ -17,7 +17,7 @@ PANEL = Panel("norms", "lag (steps)", "norm", (Line("cell", "lag", "norms", 0),)
 
 def drawn(panel, arrays=ARRAYS):
     axes = Canvas().subplots()
-    figures._draw_panel(axes, panel, arrays)
+    figures.draw_panel(axes, panel, arrays)
     return axes
 
 

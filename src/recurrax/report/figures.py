@@ -45,7 +45,7 @@ def draw(figure: Figure, arrays: Mapping[str, np.ndarray], folder: Path) -> tupl
         canvas = pyplot.Figure(figsize=(width * figure.columns, height * rows + 0.45), layout="constrained")
         grid = canvas.subplots(rows, figure.columns, squeeze=False)
         for axes, panel in zip(grid.flat, figure.panels, strict=False):
-            _draw_panel(axes, panel, arrays)
+            draw_panel(axes, panel, arrays)
         for axes in grid.flat[len(figure.panels) :]:
             axes.set_visible(False)
         _add_legend(canvas, grid.flat)
@@ -56,7 +56,8 @@ def draw(figure: Figure, arrays: Mapping[str, np.ndarray], folder: Path) -> tupl
     return paths
 
 
-def _draw_panel(axes: Any, panel: Panel, arrays: Mapping[str, np.ndarray]) -> None:
+def draw_panel(axes: Any, panel: Panel, arrays: Mapping[str, np.ndarray]) -> None:
+    """Titles, labels, scales, lines, levels and marks of a panel on matplotlib axes; see `draw`."""
     axes.set_title(panel.title)
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
