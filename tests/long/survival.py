@@ -1,26 +1,38 @@
-"""Kills, doubles and damages a saving run, many times: `python tests/long/survival.py`.
+"""Kills, doubles, damages and starves runs, many times: `python tests/long/survival.py --out docs/survival.json`.
 
 | trial | times | expected |
 |---|---|---|
-| kill -9 at a random moment, then the same command again until it finishes | 40 | equal by hash, none unreadable |
-| SIGTERM at a random moment, then the same command | 10 | exit 143, equal by hash |
-| two runs started on one folder at once | 20 | one finishes, one stops and names it, no mixed file |
 | a flipped bit, a zeroed block, a truncation of the newest checkpoint | 100 each | all noticed |
+| the disk full at a random moment (RLIMIT_FSIZE), then the same command with room again | 10 | every checkpoint whole |
+| kill -9 at a random moment, then the same command again until it finishes | 40 | none unreadable |
+| SIGTERM at a random moment, then the same command | 10 | exit 143 |
+| two runs started on one folder at once | 20 | one finishes, one stops and names it, no mixed file |
+| kill -9 of experiments/gradient_decay.py inside its trainings, then the same command | 3 | same arrays and states |
+| kill -9 of a sweep's workers | 4 | every setting finishes |
 
-Prints one line per kind of trial and exits with 1 if any fell short. Other numbers of kills, SIGTERMs, doubles and
-damages can be given in this order. The suite tries each kind once or a few times.
+Every run that was cut has lost at most the steps between two checkpoints, and ends with the parameters and measurements
+of the one that was not, by SHA-256. Prints one line per kind of trial, records them with `--out`, and exits with 1 if
+any fell short. `--counts` takes other numbers, in this order. The suite tries each kind once or a few times.
 """
 
+import argparse
+import csv
+import hashlib
 import json
+import os
 import random
+import resource
 import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
+from recurrax.files import save_json
 from recurrax.train import checkpoint, config_hash, loop
+from recurrax.train.environment import environment
 
 TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))
@@ -28,6 +40,20 @@ sys.path.insert(0, str(TESTS))
 import survivor  # noqa: E402  (beside the tests' other helpers)
 
 STEPS = 300
+COUNTS = {
+    "damages noticed (flips, zeroed blocks, truncations)": 100,
+    "disk full": 10,
+    "kill -9": 40,
+    "SIGTERM": 10,
+    "two at once": 20,
+    "kill -9 inside gradient_decay": 3,
+    "kill -9 of a sweep's worker": 4,
+}
+LIMIT = 1800
+"""Seconds that one process may take on a busy machine."""
+EXPERIMENT = [str(TESTS.parent / "experiments" / "gradient_decay.py"), "--inputs", "adding"]
+EXPERIMENT += [f"--{name}=2" for name in ("seeds", "rows")] + ["--train-seeds=1", "--lags=16", "--steps=200"]
+EXPERIMENT += ["--hidden-size=8", "--train-hidden-size=8", "--train-length=10", "--batch-size=4", "--probes=3"]
 
 
 def start(root):
@@ -40,7 +66,7 @@ def start(root):
 def finish(root):
     """Runs the command to its end; what it prints last."""
     process, first = start(root)
-    rest, errors = process.communicate(timeout=300)
+    rest, errors = process.communicate(timeout=LIMIT)
     if process.returncode:
         raise RuntimeError(errors)
     return (first + rest).splitlines()[-1]
@@ -50,13 +76,31 @@ def folder(root):
     return next((root / "survival").iterdir())
 
 
+def saved(path):
+    """Checkpoints of one training, by step."""
+    return {int(file.name.split("-")[1]): file for file in path.glob("checkpoints/step-*")}
+
+
+def whole(file):
+    return file.name.endswith(f"-{hashlib.sha256(file.read_bytes()).hexdigest()}.npz")
+
+
 def wait_for_step(process, root, step):
     """Waits until the run has saved that step, so that random steps are random moments of saving."""
     while process.poll() is None:
-        saved = folder(root).glob("checkpoints/step-*")
-        if step == 0 or any(int(path.name.split("-")[1]) >= step for path in saved):
+        if step == 0 or any(number >= step for number in saved(folder(root))):
             return
         time.sleep(0.002)
+
+
+def goes_on(root, expected):
+    """Whether the cut run lost at most what one chunk did, and the same command ends as the uncut run did."""
+    metrics, steps = folder(root) / "metrics.jsonl", saved(folder(root))
+    done = metrics.read_bytes().count(b"\n") if metrics.exists() else 0
+    lost = done - max(steps, default=0)
+    again = finish(root)
+    lines = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
+    return 0 <= lost <= survivor.training(STEPS).chunk and lines == list(range(STEPS)) and again == expected
 
 
 def killed(root, expected, generator, number):
@@ -65,32 +109,39 @@ def killed(root, expected, generator, number):
     wait_for_step(process, root, generator.randrange(STEPS - 100))
     time.sleep(generator.uniform(0, 0.02))
     process.send_signal(number)
-    _, errors = process.communicate(timeout=300)
-    status = {SIGKILL: -9, SIGTERM: 143}[number]
+    _, errors = process.communicate(timeout=LIMIT)
     told = number == SIGKILL or "to go on: " in errors
-    metrics, saved = folder(root) / "metrics.jsonl", folder(root).glob("checkpoints/step-*")
-    done = metrics.read_bytes().count(b"\n") if metrics.exists() else 0
-    lost = done - max((int(path.name.split("-")[1]) for path in saved), default=0)
-    again = finish(root)
-    steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
-    kept = 0 <= lost <= survivor.training(STEPS).chunk and steps == list(range(STEPS))
-    return process.returncode == status and told and kept and again == expected
+    return process.returncode == {SIGKILL: -9, SIGTERM: 143}[number] and told and goes_on(root, expected)
+
+
+def filled(root, expected, generator):
+    """One run that from a random moment on can make no file as large as its newest checkpoint."""
+    process, _ = start(root)
+    wait_for_step(process, root, generator.randrange(1, STEPS - 100))
+    newest = max(saved(folder(root)).items())[1]
+    size = newest.stat().st_size if newest.exists() else 8000
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, size))
+    _, errors = process.communicate(timeout=LIMIT)
+    left = list((folder(root) / "checkpoints").iterdir())
+    intact = len(left) > 0 and all(whole(file) for file in left)
+    return process.returncode == 1 and "OSError" in errors and intact and goes_on(root, expected)
 
 
 def doubled(root, expected):
     """Two runs at once: one finishes as if alone, the other names it or, coming late, prints its result."""
     both = [start(root)[0] for _ in range(2)]
-    ended = [(process.communicate(timeout=300), process.returncode) for process in both]
+    ended = [(process.communicate(timeout=LIMIT), process.returncode) for process in both]
     refused = [errors for (_, errors), status in ended if status]
     finished = [status for _, status in ended if status == 0]
     named = all("already under way in" in errors for errors in refused)
-    return len(finished) >= 1 and named and finish(root) == expected
+    steps = [json.loads(line)["step"] for line in (folder(root) / "metrics.jsonl").read_text().splitlines()]
+    return len(finished) >= 1 and named and steps == list(range(STEPS)) and finish(root) == expected
 
 
 def damaged(root, generator, times):
     """How many of `times` flips, zeroed blocks and truncations of the newest checkpoint were noticed."""
     path = max((folder(root) / "checkpoints").iterdir())
-    whole, noticed, config = path.read_bytes(), 0, config_hash({"steps": STEPS})
+    content, noticed, config = path.read_bytes(), 0, config_hash({"steps": STEPS})
     training = survivor.training(STEPS)
 
     def restored():
@@ -99,45 +150,110 @@ def damaged(root, generator, times):
         )
 
     for _ in range(times):
-        place = generator.randrange(len(whole) - 64)
-        flipped = bytearray(whole)
+        place = generator.randrange(len(content) - 64)
+        flipped = bytearray(content)
         flipped[place] ^= 1 << generator.randrange(8)
-        zeroed = bytearray(whole)
-        while bytes(zeroed) == whole:
-            place = generator.randrange(len(whole) - 64)
+        zeroed = bytearray(content)
+        while bytes(zeroed) == content:
+            place = generator.randrange(len(content) - 64)
             zeroed[place : place + 64] = bytes(64)
-        for content in (bytes(flipped), bytes(zeroed), whole[: generator.randrange(len(whole))]):
-            path.write_bytes(content)
+        for wrong in (bytes(flipped), bytes(zeroed), content[: generator.randrange(len(content))]):
+            path.write_bytes(wrong)
             found = restored()
             noticed += found is not None and found.damaged == (path.name,)
-    path.write_bytes(whole)
+    path.write_bytes(content)
     return noticed
 
 
-def survive(kills, terminations, doubles, damages, seed=0):
-    """Runs all trials, saying for each kind how many went as expected; whether all did."""
-    generator = random.Random(seed)
+def measure(root):
+    """Starts the small experiment in a folder of its own."""
+    command = [sys.executable, *EXPERIMENT, f"--out={root}"]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def measured(root):
+    """Hashes of the experiment's arrays and of every training's last checkpoint."""
+    if measure(root).wait(LIMIT):
+        raise RuntimeError("the experiment failed")
+    (run,) = (root / "gradient_decay").iterdir()
+    names = [(path.parent.name, max(saved(path.parent).items())[1].name) for path in run.glob("*/checkpoints")]
+    return hashlib.sha256((run / "arrays.npz").read_bytes()).hexdigest(), sorted(names)
+
+
+def killed_inside(root, expected, generator):
+    """The experiment killed at a random moment of its trainings and gone on with."""
+    process, target = measure(root), generator.randrange(1, 6 * 200)
+    end = time.monotonic() + LIMIT
+    while process.poll() is None and time.monotonic() < end:
+        trainings = [saved(path) for path in root.glob("gradient_decay/*/*/")]
+        if sum(max(steps, default=0) for steps in trainings) >= target:
+            break
+        time.sleep(0.01)
+    process.kill()
+    return process.wait(LIMIT) == -SIGKILL and measured(root) == expected
+
+
+def swept(root, kills):
+    """How many settings finished of those whose worker was killed under them."""
+    steps = ",".join(str(number) for number in range(1, kills + 1))
+    command = [sys.executable, "-m", "recurrax", "sweep", str(TESTS / "swept.py"), f"--out={root}"]
+    status = subprocess.run([*command, "--grid", "mode=kills", f"steps={steps}"], capture_output=True, timeout=LIMIT)
+    (table,) = (root / "sweeps").glob("*/table.csv")
+    with open(table, newline="") as file:
+        ended = [table.parent / row["folder"] for row in csv.DictReader(file) if row["status"] == "finished"]
+    return sum((run / "killed").exists() for run in ended) if status.returncode == 0 else 0
+
+
+def trials(place, counts, generator):
+    """For each kind of trial how many there are, and a function that counts those that went as expected."""
+    roots = (place / str(number) for number in range(10**6))
+    uncut = next(roots)
+    expected = finish(uncut)
+
+    def times(count, trial):
+        return count, lambda: sum(trial(next(roots)) for _ in range(count))
+
+    damages, full, kills, terminations, doubles, experiments, workers = counts
+    yield 3 * damages, lambda: damaged(uncut, generator, damages)
+    yield times(full, lambda root: filled(root, expected, generator))
+    yield times(kills, lambda root: killed(root, expected, generator, SIGKILL))
+    yield times(terminations, lambda root: killed(root, expected, generator, SIGTERM))
+    yield times(doubles, lambda root: doubled(root, expected))
+    alone = measured(next(roots)) if experiments else None
+    yield times(experiments, lambda root: killed_inside(root, alone, generator))
+    yield workers, lambda: swept(next(roots), workers) if workers else 0
+
+
+def survive(counts, out=None, seed=0):
+    """Runs all trials, saying for each kind how many went as expected, and records them; whether all did."""
+    surroundings = environment()
+    record = {
+        "command": "python tests/long/survival.py",
+        "date": datetime.now(UTC).date().isoformat(),
+        "environment": {name: surroundings[name] for name in ("python", "packages", "system", "devices")},
+        "seed": seed,
+        "trials": {},
+    }
+    generator, begun = random.Random(seed), time.monotonic()
     with tempfile.TemporaryDirectory() as place:
-        roots = (Path(place) / str(number) for number in range(10**6))
-        whole = next(roots)
-        expected = finish(whole)
-        kinds = {
-            "damages noticed": (3 * damages, lambda: damaged(whole, generator, damages)),
-            "kill -9": (kills, lambda: sum(killed(next(roots), expected, generator, SIGKILL) for _ in range(kills))),
-            "SIGTERM": (
-                terminations,
-                lambda: sum(killed(next(roots), expected, generator, SIGTERM) for _ in range(terminations)),
-            ),
-            "two at once": (doubles, lambda: sum(doubled(next(roots), expected) for _ in range(doubles))),
+        # Each process would otherwise compile the same programs: most of its time.
+        os.environ |= {
+            "JAX_COMPILATION_CACHE_DIR": str(Path(place) / "compiled"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }
-        short = 0
-        for kind, (tried, count) in kinds.items():
+        for kind, (tried, count) in zip(COUNTS, trials(Path(place), counts, generator), strict=True):
             good = count()
             print(f"{kind}: {good} of {tried} as expected", flush=True)
-            short += tried - good
-    return short == 0
+            record["trials"][kind] = {"tried": tried, "as expected": good}
+            record["minutes"] = round((time.monotonic() - begun) / 60, 1)
+            if out is not None:
+                save_json(out, record)
+    return all(of["tried"] == of["as expected"] for of in record["trials"].values())
 
 
 if __name__ == "__main__":
-    counts = [int(count) for count in sys.argv[1:]] or [40, 10, 20, 100]
-    sys.exit(0 if survive(*counts) else 1)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--counts", type=int, nargs=len(COUNTS), default=list(COUNTS.values()))
+    parser.add_argument("--out", type=Path, help="file of the record")
+    flags = parser.parse_args()
+    sys.exit(0 if survive(flags.counts, flags.out) else 1)
