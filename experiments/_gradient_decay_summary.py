@@ -66,7 +66,8 @@ def summarise(config: "Config", arrays: Arrays) -> tuple[dict[str, Any], Report]
         protocol=words.protocol(config),
         key_figures=tuple(
             KeyFigure(
-                f"K on {name}, steps", "; ".join(f"{arm.label} {lag}" for arm, lag in _lags(config, numbers[name]))
+                f"steps back at which the gradient is below a millionth, on {name}",
+                "; ".join(f"{arm.label} {lag}" for arm, lag in _lags(config, numbers[name])),
             )
             for name in config.inputs
         ),

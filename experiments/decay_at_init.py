@@ -138,7 +138,7 @@ def finish(config: Config, arrays: Mapping[str, np.ndarray]) -> _command.Finishe
         protocol=_protocol(config),
         key_figures=tuple(
             KeyFigure(
-                f"K on {name}, steps",
+                f"steps back at which the gradient is below a millionth, on {name}",
                 "; ".join(f"{arm.label} {_lags(config, numbers, name, arm)}" for arm in arms(config)),
             )
             for name in config.inputs
@@ -187,7 +187,7 @@ def _table(config: Config, numbers: Numbers, scale: float) -> Table:
         title=f"Inputs times {scale:g}",
         caption="K: first lag at which the norm is below 1e-6 of that at lag 0, in steps. "
         f"A({config.reference_lag}): norm at that lag relative to lag 0. Medians over {config.seeds} networks of "
-        f"{config.hidden_size} units, {seeds.IN_BRACKETS}.",
+        f"{config.hidden_size} units, {seeds.IN_BRACKETS}. b_f: forget bias.",
         columns=("cell", "initialisation", *heads),
         rows=tuple(rows),
     )

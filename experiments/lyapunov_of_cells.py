@@ -175,7 +175,7 @@ def finish(config: Config, arrays: Mapping[str, np.ndarray]) -> _command.Finishe
     report = Report(
         question="What are the Lyapunov exponents of recurrent cells, and what if an LSTM's memory is left out?",
         answer="The leading exponent of a freshly drawn LSTM with chrono initialisation is "
-        f"{seeds.signed(joint, 4)} nats per step, the block ∂h_t/∂h_tm1 alone gives {seeds.signed(block, 4)}: without "
+        f"{seeds.signed(joint)} nats per step, the block ∂h_t/∂h_tm1 alone gives {seeds.signed(block)}: without "
         "c it is another system that is measured.",
         findings=(),
         tables=(
@@ -183,7 +183,7 @@ def finish(config: Config, arrays: Mapping[str, np.ndarray]) -> _command.Finishe
                 title="Leading exponent, nats per step",
                 caption=f"Interquartile mean over {config.seeds} networks of {config.hidden_size} units, drawn and "
                 f"after {config.steps} Adam steps, {seeds.IN_BRACKETS}. h only: the block ∂h_t/∂h_tm1 of an LSTM, c "
-                "held fixed.",
+                "held fixed. b_f: forget bias.",
                 columns=("cell", "initialisation", "drawn", "trained", "drawn, h only", "trained, h only"),
                 rows=rows,
             ),

@@ -116,8 +116,8 @@ def finish(config: Config, arrays: Mapping[str, np.ndarray]) -> _command.Finishe
             Table(
                 title=f"At initialisation, {config.hidden_size} units",
                 caption="Forgotten: first lag with R² below 1/2. Capacity: sum of R² over lags. K: first lag with a "
-                f"norm below 1e-6 of that at lag 0. Medians, of the capacity the interquartile mean, over "
-                f"{config.seeds} networks, {seeds.IN_BRACKETS}.",
+                "norm below 1e-6 of that at lag 0. Medians, of the capacity the interquartile mean, over "
+                f"{config.seeds} networks, {seeds.IN_BRACKETS}. b_f: forget bias.",
                 columns=("cell", "initialisation", "forgotten, steps", "capacity, inputs", "K, steps"),
                 rows=tuple(rows),
             ),

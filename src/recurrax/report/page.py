@@ -50,13 +50,21 @@ def _html(saved: Saved, drawn: list[dict[str, str]]) -> bytes:
     content = {
         "report": saved.report,
         "figures": drawn,
-        "heading": "recurrax "
-        + " · ".join(str(saved.run[key]) for key in ("experiment", "finished") if key in saved.run),
+        "heading": " · ".join(["recurrax", str(saved.run.get("experiment", "")), minute(saved.run.get("finished"))]),
         "command": saved.run.get("command", ""),
         "facts": facts,
         "number_class": lambda table, column: markup(' class="number"') if is_number(table, column) else "",
     }
     return templates.fill("page.html.jinja", content)
+
+
+def minute(time: Any) -> str:
+    """A time as run.json has it, to the minute.
+
+    >>> minute("2026-11-22T09:05:22+00:00")
+    '2026-11-22 09:05 UTC'
+    """
+    return f"{str(time)[:16].replace('T', ' ')} UTC" if time else ""
 
 
 def is_number(table: Table, column: int) -> bool:

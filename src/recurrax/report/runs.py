@@ -11,7 +11,7 @@ from urllib.parse import quote
 from recurrax.files import load_json, write_whole
 from recurrax.report import templates
 from recurrax.report.description import Report
-from recurrax.report.page import flat, render
+from recurrax.report.page import flat, minute, render
 from recurrax.report.saved import load
 
 STATUSES = ("finished", "running", "preempted", "failed", "damaged")
@@ -104,8 +104,8 @@ def _read(root: Path, folder: Path, settings: dict[str, str]) -> Run:
     except ModuleNotFoundError:
         raise
     except Exception as error:  # files that somebody damaged or made up can fail in any part of what reads or draws
-        status, problem = "damaged", f"{type(error).__name__}: {error}"
-    when = str(record.get("finished", record.get("started", "")))[:16].replace("T", " ")
+        status, problem = "damaged", f"{type(error).__name__}: {error}".replace(f"{folder}{os.sep}", "")
+    when = minute(record.get("finished", record.get("started", "")))
     experiment = str(record.get("experiment", folder.parent.name))
     return Run(place, experiment, status, when, str(record.get("command", "")), settings, report, problem)
 
