@@ -1,6 +1,7 @@
 """`recurrax doctor`: what it finds is so, and a scan that fails is its exit status."""
 
 import importlib.metadata
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,8 +18,8 @@ def test_it_says_what_there_is(quick_scan, capsys):
     assert main(["doctor"]) == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert f"jax {importlib.metadata.version('jax')}" in lines
-    assert "forward 1.00 ms, 1.28 ms; 10.0 µs per time step" in lines
-    assert "training 2.00 ms, 2.56 ms; 20.0 µs per time step" in lines
+    assert "forward pass 1.00 ms at best, 1.28 ms in the median, 10.0 µs per time step" in lines
+    assert "training step 2.00 ms at best, 2.56 ms in the median, 20.0 µs per time step" in lines
     assert "experiments complete" in lines
     assert any(line.startswith("memory available") and line.endswith("GiB") for line in lines)
 
@@ -39,6 +40,28 @@ def test_a_scan_that_fails_is_the_exit_status(monkeypatch, capsys):
     printed = capsys.readouterr()
     assert "the fused scan failed: RuntimeError: no such instruction" in printed.err
     assert "Extras" in printed.out
+
+
+def stand_in(gpus, cpus):
+    """What JAX says of its devices on a machine with GPUs of 40 GiB."""
+    gpu = SimpleNamespace(platform="gpu", device_kind="X1", memory_stats=lambda: {"bytes_limit": 40 * 2**30})
+    cpu = SimpleNamespace(platform="cpu", device_kind="cpu", memory_stats=lambda: None)
+
+    def local_devices(backend=None):
+        if backend == "cpu" and not cpus:
+            raise RuntimeError("Unknown backend cpu")
+        return [cpu] * cpus if backend == "cpu" or not gpus else [gpu] * gpus
+
+    return SimpleNamespace(local_devices=local_devices)
+
+
+def test_devices_with_their_memory(monkeypatch):
+    monkeypatch.setattr("recurrax.train.mesh.cpu_cores", lambda: 4)
+    gpus = doctor.devices(stand_in(gpus=2, cpus=1))
+    assert gpus["JAX computes on"] == "2 x gpu, X1, 40.0 GiB for JAX"
+    assert doctor.devices(stand_in(gpus=1, cpus=0))["CPU cores"] == "4, counted by JAX as 0 devices"
+    assert doctor.devices(stand_in(gpus=0, cpus=4))["CPU cores"] == "4, counted by JAX as 4 devices"
+    assert "recurrax.train.use_cpu_devices(4)" in doctor.devices(stand_in(gpus=0, cpus=1))["CPU cores"]
 
 
 REQUIREMENTS = {

@@ -34,16 +34,21 @@ class Scan(NamedTuple):
 def examine() -> int:
     """Versions, devices, memory, one timed scan, extras that are missing and what adds them, settings that would pay.
 
-    Exits with 1 if the scan fails.
+    Exits with 1 if there is no device to compute on or the scan fails.
     """
     import jax
 
     console = terminal()
     _show(console, "Versions", versions())
-    _show(console, "Devices", devices(jax))
-    status = _show_scan(console)
+    status = 0
+    try:
+        _show(console, "Devices", devices(jax))
+        _show(console, "Fused scan", _timings(time_scan()))
+    except Exception as error:  # whatever a broken backend raises is what was to be found out
+        status = 1
+        print(f"recurrax: the fused scan failed: {type(error).__name__}: {error}", file=sys.stderr)
     _show(console, "Extras", {extra: _advice(extra, gone) for extra, gone in missing_extras().items()})
-    if huge_pages_would_pay(os.environ, jax.default_backend()):
+    if not status and huge_pages_would_pay(os.environ, jax.default_backend()):
         console.print(
             Text(
                 "Advice: huge pages take away most page faults of programs with large temporaries; try\n"
@@ -70,12 +75,15 @@ def devices(jax: Any) -> dict[str, str]:
         limit = (device.memory_stats() or {}).get("bytes_limit")
         name += "" if limit is None else f", {limit / _GIB:.1f} GiB for JAX"
         kinds[name] = kinds.get(name, 0) + 1
-    cores, counted = cpu_cores(), len(jax.local_devices(backend="cpu"))
+    try:
+        cores, counted = cpu_cores(), len(jax.local_devices(backend="cpu"))
+    except RuntimeError:  # JAX was told to leave the CPU alone
+        cores, counted = cpu_cores(), 0
     found = {"JAX computes on": "; ".join(f"{count} x {name}" for name, count in kinds.items())}
     free = available_memory()
     found["memory available"] = "unknown" if free is None else f"{free / _GIB:.1f} GiB"
-    found["CPU cores"] = f"{cores}, counted by JAX as {counted} device{'s' if counted > 1 else ''}"
-    if counted < cores:
+    found["CPU cores"] = f"{cores}, counted by JAX as {counted} device{'' if counted == 1 else 's'}"
+    if 0 < counted < cores:
         found["CPU cores"] += f"; recurrax.train.use_cpu_devices({cores}) before anything else lets a batch be split"
     return found
 
@@ -148,18 +156,14 @@ def huge_pages_would_pay(environment: Mapping[str, str], backend: str) -> bool:
     return on_request and "glibc.malloc.hugetlb" not in environment.get("GLIBC_TUNABLES", "")
 
 
-def _show_scan(console: Console) -> int:
-    try:
-        scan = time_scan()
-    except Exception as error:  # whatever a broken backend raises is what was to be found out
-        print(f"recurrax: the fused scan failed: {type(error).__name__}: {error}", file=sys.stderr)
-        return 1
-    size = f"LSTM, {_STEPS} steps, batch {_BATCH}, {_INPUTS} inputs, {_HIDDEN} units, float32"
-    times = {"what": size + f"; least and median of {_ROUNDS} runs"}
-    for name, (least, middle) in scan._asdict().items():
-        times[name] = f"{1e3 * least:.2f} ms, {1e3 * middle:.2f} ms; {1e6 * middle / _STEPS:.1f} µs per time step"
-    _show(console, "Fused scan", times)
-    return 0
+def _timings(scan: Scan) -> dict[str, str]:
+    size = f"LSTM, {_STEPS} steps, batch {_BATCH}, {_INPUTS} inputs, {_HIDDEN} units, float32; {_ROUNDS} runs"
+    return {"size": size, "forward pass": _in_units(*scan.forward), "training step": _in_units(*scan.training)}
+
+
+def _in_units(least: float, middle: float) -> str:
+    step = 1e6 * middle / _STEPS
+    return f"{1e3 * least:.2f} ms at best, {1e3 * middle:.2f} ms in the median, {step:.1f} µs per time step"
 
 
 def _timed(run: Callable[[Any], Any], params: Any) -> tuple[float, float]:
