@@ -1,4 +1,4 @@
-"""What the experiments on gradient decay share: their cells, how they are probed, and how lags are put into words."""
+"""What the experiments on gradient decay share: their cells, how they are probed, and how norms are put into words."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -154,36 +154,6 @@ def training(
 def median_curves(profiles: np.ndarray) -> np.ndarray:
     """(S, T): for each seed the median over sequences of ln A(k) - ln A(0), from profiles (S, T, rows)."""
     return np.median(profiles - profiles[:, :1], axis=2)
-
-
-def vanish_lags(profiles: np.ndarray) -> np.ndarray:
-    """K_ε (S,) of each seed, inf where the norm stays above ε at every lag measured."""
-    return np.array([lag.vanish_lag(profile, EPSILON) for profile in profiles])
-
-
-def half_lives(profiles: np.ndarray) -> np.ndarray:
-    """Half-life (S,) in steps of each seed, inf where it is longer than the lags measured."""
-    return np.array([lag.half_life(profile) for profile in profiles])
-
-
-def middle(values: np.ndarray) -> float:
-    """The median, of an even number the upper of the two in the middle: a censored half must not be averaged."""
-    return float(np.sort(values)[len(values) // 2])
-
-
-def spread(values: np.ndarray, beyond: int, digits: int = 0) -> str:
-    """Median and range over seeds: "63 (51–71)"; what is longer than the `beyond` steps measured is ">200".
-
-    >>> spread(np.array([51.0, 63.0, np.inf]), beyond=200)
-    '63 (51–>200)'
-    """
-    low, centre, high = (steps(value, beyond, digits) for value in (values.min(), middle(values), values.max()))
-    return centre if low == high else f"{centre} ({low}–{high})"
-
-
-def steps(value: float, beyond: int, digits: int = 0) -> str:
-    """A number of steps, or that it is beyond those measured."""
-    return f">{beyond}" if math.isinf(value) else f"{value:.{digits}f}"
 
 
 def power(natural_log: float) -> str:
