@@ -1,5 +1,6 @@
 """A report is made from the saved files alone, and needs nothing but itself."""
 
+import dataclasses
 import io
 import json
 import shutil
@@ -115,6 +116,20 @@ def test_the_console_shows_tables_answer_and_path(folder):
     shown = written.getvalue()
     for said in ("Lags", "LSTM", "12 (10–>20)", "After 12 steps.", str(folder / "report.html")):
         assert said in shown
+
+
+def test_a_narrow_terminal_shows_a_table_in_parts_and_cuts_nothing(folder):
+    rows = tuple((name, *(f"{i}.123 [{i}.001, {i}.999]" for i in range(3))) for name in ("LSTM", "GRU"))
+    wide = dataclasses.replace(REPORT, tables=(Table("Wide", "In steps.", ("cell", "a", "b", "c"), rows),))
+    save_json(folder / "summary.json", {"report": wide.to_json()})
+    shown = {}
+    for width in (50, 120):
+        written = io.StringIO()
+        report.show(report.load(folder), Console(width=width, file=written))
+        shown[width] = written.getvalue()
+        for row in rows:
+            assert all(entry in shown[width] for entry in row)
+    assert (shown[50].count("LSTM"), shown[120].count("LSTM")) == (2, 1)
 
 
 @pytest.mark.parametrize("name", ["config.json", "run.json", "summary.json", "arrays.npz"])

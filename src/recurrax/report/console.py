@@ -1,13 +1,17 @@
 """The tables of a report on a terminal."""
 
+import rich.table
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from recurrax.report.description import Table
 from recurrax.report.page import is_number
 from recurrax.report.saved import Saved
 
 _WIDTH = 140
+_GAP = 2
 
 
 def show(saved: Saved, console: Console | None = None) -> None:
@@ -19,16 +23,36 @@ def show(saved: Saved, console: Console | None = None) -> None:
     """
     console = terminal() if console is None else console
     for table in saved.report.tables:
-        shown = Table(
-            title=Text(table.title), caption=Text(table.caption), title_justify="left", caption_justify="left"
-        )
-        for column, head in enumerate(table.columns):
-            shown.add_column(Text(head), justify="right" if is_number(table, column) else "left")
-        for row in table.rows:
-            shown.add_row(*map(Text, row))
-        console.print(shown)
-    console.print(Text(saved.report.answer))
+        console.print(Text(f"\n{table.title}", style="bold"))
+        for columns in _parts(table, console.width):
+            console.print(_drawn(table, columns))
+        console.print(Text(table.caption, style="dim"))
+    console.print(Text(f"\n{saved.report.answer}"))
     console.print(Text(f"Report: {saved.folder / 'report.html'}"), soft_wrap=True)
+
+
+def _parts(table: Table, width: int) -> list[list[int]]:
+    """Columns to be shown together: all, or where they are too wide, a few of numbers at a time beside the names."""
+    widths = [max(map(cell_len, column)) + _GAP for column in zip(table.columns, *table.rows, strict=True)]
+    numbers = [column for column in range(len(widths)) if is_number(table, column)]
+    names = [column for column in range(len(widths)) if column not in numbers]
+    if sum(widths) <= width + _GAP or not numbers:
+        return [list(range(len(widths)))]
+    parts: list[list[int]] = [[*names]]
+    for column in numbers:
+        if len(parts[-1]) > len(names) and sum(widths[shown] for shown in (*parts[-1], column)) > width + _GAP:
+            parts.append([*names])
+        parts[-1].append(column)
+    return parts
+
+
+def _drawn(table: Table, columns: list[int]) -> rich.table.Table:
+    drawn = rich.table.Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+    for column in columns:
+        drawn.add_column(Text(table.columns[column]), justify="right" if is_number(table, column) else "left")
+    for row in table.rows:
+        drawn.add_row(*(Text(row[column]) for column in columns))
+    return drawn
 
 
 def terminal() -> Console:
