@@ -12,7 +12,7 @@ from recurrax.cli.launch import launch
 from recurrax.cli.list import list_all
 from recurrax.cli.report import report_all
 from recurrax.cli.sweep import sweep
-from recurrax.report.extras import require
+from recurrax.extras import require
 
 COMMANDS = {
     "doctor": examine,
