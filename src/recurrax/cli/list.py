@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -71,7 +72,7 @@ def read_experiments(folder: Path) -> list[Experiment]:
 
 
 def _show_classes(console: Console, title: str, classes: Iterable[type]) -> None:
-    table = _table(title, ("name", "field", "default", "one of"))
+    table = _table(title, ("name", "field", "default", "values"))
     for shown in classes:
         hints = get_type_hints(shown)
         for index, field in enumerate(dataclasses.fields(shown)):
@@ -109,7 +110,8 @@ def read_initialisations(initializers: ModuleType) -> list[tuple[str, str]]:
 
 
 def _table(title: str, columns: tuple[str, ...]) -> Table:
-    table = Table(title=title, title_justify="left")
+    heading = Text(f"\n{title}", style="bold")
+    table = Table(title=heading, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
