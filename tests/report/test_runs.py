@@ -103,6 +103,17 @@ def test_plots_and_reports_are_drawn_again(results):
         assert not (results / "fade" / "run-cc" / name).exists()
 
 
+def test_a_run_that_describes_no_report_shows_the_numbers_of_its_summary(results):
+    save_json(results / "fade" / "run-bb" / "summary.json", {"loss": 0.25, "curve": [1, 2]})
+    (results / "fade" / "run-bb" / "arrays.npz").unlink()
+    runs = {run.folder.name: run for run in report.overview(results)}
+    assert (runs["run-bb"].status, runs["run-bb"].key_figures) == ("finished", (KeyFigure("loss", "0.25"),))
+    for name in ("index.html", "RESULTS.md"):
+        text = (results / name).read_text()
+        assert "loss: 0.25" in text
+        assert "run-bb/report.html" not in text
+
+
 def test_settings_that_differ_are_named_and_others_are_not(results):
     runs = {run.folder.name: run.settings for run in report.overview(results)}
     assert runs["run-aa"] == {"seeds": "2"}
@@ -119,6 +130,7 @@ def hostile(field, value):
 DAMAGE = {
     "arrays cut short": lambda folder: os.truncate(folder / "arrays.npz", 100),
     "arrays gone": lambda folder: (folder / "arrays.npz").unlink(),
+    "summary gone": lambda folder: (folder / "summary.json").unlink(),
     "summary of noise": lambda folder: (folder / "summary.json").write_bytes(b"\x00\xff"),
     "run.json gone": lambda folder: (folder / "run.json").unlink(),
     "an unknown status": lambda folder: save_json(folder / "run.json", {"status": "excellent"}),

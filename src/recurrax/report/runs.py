@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from recurrax.files import load_json, write_whole
 from recurrax.report import templates
-from recurrax.report.description import Report
+from recurrax.report.description import KeyFigure, Report
 from recurrax.report.page import flat, minute, render
 from recurrax.report.saved import load
 
@@ -26,7 +26,8 @@ class Run(NamedTuple):
     """What the overview says of one run.
 
     folder: relative to the folder of all runs. settings: those in which runs of one experiment differ. report: what it
-    found, None unless finished. problem: one sentence, None where there is none.
+    found, None unless it finished and described one. key_figures: its report's, or else the numbers of its summary.
+    problem: one sentence, None where there is none.
     """
 
     folder: Path
@@ -36,6 +37,7 @@ class Run(NamedTuple):
     command: str
     settings: dict[str, str]
     report: Report | None
+    key_figures: tuple[KeyFigure, ...]
     problem: str | None
 
     @property
@@ -90,15 +92,14 @@ def counted(runs: Sequence[Run]) -> str:
 
 
 def _read(root: Path, folder: Path, settings: dict[str, str]) -> Run:
-    place, record, report, problem = folder.relative_to(root), {}, None, None
+    place, record, report, key_figures, problem = folder.relative_to(root), {}, None, (), None
     try:
         record = load_json(folder / "run.json")
         status = record.get("status")
         if status not in STATUSES:
             raise ValueError(f"{folder / 'run.json'}: expected a status of {', '.join(STATUSES[:-1])}, got {status!r}")
         if status == "finished":
-            render(folder)
-            report = load(folder).report
+            report, key_figures = _found(folder)
         elif status == "failed":
             problem = f"it ended with {record.get('error', 'an error')}"
     except ModuleNotFoundError:
@@ -107,7 +108,18 @@ def _read(root: Path, folder: Path, settings: dict[str, str]) -> Run:
         status, problem = "damaged", f"{type(error).__name__}: {error}".replace(f"{folder}{os.sep}", "")
     when = minute(record.get("finished", record.get("started", "")))
     experiment = str(record.get("experiment", folder.parent.name))
-    return Run(place, experiment, status, when, str(record.get("command", "")), settings, report, problem)
+    return Run(place, experiment, status, when, str(record.get("command", "")), settings, report, key_figures, problem)
+
+
+def _found(folder: Path) -> tuple[Report | None, tuple[KeyFigure, ...]]:
+    """A finished run's report, drawn anew, and its key figures; without a report, the numbers of its summary."""
+    summary = load_json(folder / "summary.json")
+    if "report" in summary:
+        render(folder)
+        report = load(folder).report
+        return report, report.key_figures
+    numbers = {name: value for name, value in summary.items() if isinstance(value, int | float)}
+    return None, tuple(KeyFigure(name, f"{value:.6g}") for name, value in numbers.items())
 
 
 def _config(folder: Path) -> dict[str, str]:
@@ -134,9 +146,9 @@ def _markdown(runs: Sequence[Run]) -> Iterator[str]:
     for run in runs:
         name = _plain(run.folder.name)
         settings = ", ".join(f"{key} = {value}" for key, value in run.settings.items())
-        keys = "; ".join(f"{key.name}: {key.value}" for key in run.report.key_figures) if run.report else run.problem
+        keys = run.problem or "; ".join(f"{key.name}: {key.value}" for key in run.key_figures)
         linked = f"[{name}]({run.link})" if run.report else name
-        yield f"| {_plain(run.experiment)} | {linked} | {run.status} | {_plain(settings)} | {_plain(keys or '')} |"
+        yield f"| {_plain(run.experiment)} | {linked} | {run.status} | {_plain(settings)} | {_plain(keys)} |"
     for run in runs:
         if run.report:
             yield f"\n## {_plain(run.experiment)}: {_plain(run.folder.name)}\n"
