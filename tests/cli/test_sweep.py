@@ -43,6 +43,14 @@ def sweep(out, *grid):
     return process.returncode, printed, errors
 
 
+@contextlib.contextmanager
+def cluster():
+    """The address of a scheduler with one worker, both in this process: seconds less than starting some."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(1, processes=False, protocol="tcp", dashboard_address=None) as running:
+        yield running.scheduler_address
+
+
 def rows(out):
     (path,) = (out / "sweeps").glob("*/table.csv")
     with open(path, newline="") as file:
@@ -69,7 +77,9 @@ def test_a_killed_worker_and_a_failing_setting_do_not_stop_a_sweep_and_the_same_
 
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*plain*/swept/*/run.json")}
     assert before
-    assert sweep(tmp_path, "steps=1,2", "mode=plain")[0] == 0
+    with cluster() as address:
+        flags = ["--grid", "steps=1,2", "mode=plain", f"--out={tmp_path}", f"--scheduler={address}"]
+        assert cli.main(["sweep", SCRIPT, *flags]) == 0
     again, _ = rows(tmp_path)
     assert list(again) == [("1", "plain"), ("2", "plain"), ("1", "kills"), ("1", "fails")]
     assert {setting: again[setting] for setting in found} == found
@@ -95,6 +105,16 @@ def test_a_signal_ends_the_programs_and_keeps_finished_rows(tmp_path):
     assert [row["status"] for row in rows(tmp_path)[0].values()] == ["finished"]
 
 
+def test_a_scheduler_that_is_running_and_one_that_is_not(tmp_path, capsys):
+    flags = ["sweep", SCRIPT, "--grid", "steps=3", "mode=plain,fails", f"--out={tmp_path}", "--scheduler"]
+    with cluster() as address:
+        assert cli.main([*flags, address]) == 1
+        assert [row["status"] for row in rows(tmp_path)[0].values()] == ["finished", "failed"]
+    capsys.readouterr()
+    assert cli.main([*flags, address]) == 1
+    assert f"recurrax: scheduler: nothing answers as a Dask scheduler at {address}\n" == capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
@@ -105,7 +125,7 @@ def test_a_signal_ends_the_programs_and_keeps_finished_rows(tmp_path):
         (["--grid", "steps=1,1"], "expected distinct values"),
         (["--grid", "steps=1", "--grid", "steps=2"], "expected each flag once, got steps again"),
         (["--grid", *(f"{name}={','.join('123456789')}" for name in "abcde")], "expected at most 10000 settings"),
-        (["--grid", "steps=1", "--workers", "0"], "workers: expected at least 1, got 0"),
+        (["--grid", "steps=1", "--workers", "0"], "workers: expected 1 to 1024, got 0"),
         (["--grid", "steps=1", "--scheduler", "elsewhere"], "scheduler: expected tcp://host:port, got 'elsewhere'"),
     ],
 )
@@ -159,6 +179,15 @@ def test_figures_are_the_numbers_of_the_summary(tmp_path):
     (tmp_path / "summary.json").write_text('{"deep": {"x": {"y": 1.5}}, "ok": true, "loss": 2, "seeds": [1], "s": "t"}')
     assert table.figures(tmp_path) == {"loss": "2", "deep.x.y": "1.5"}
     assert table.figures(tmp_path / "elsewhere") == {}
+
+
+def test_a_table_survives_what_is_in_it_and_nothing_else_is_taken_for_one(tmp_path):
+    kept = {"a": {"setting": "a", "--x": "1,2", "status": "failed", "error": 'said "no",\nand left'}}
+    table.save(tmp_path / "table.csv", kept)
+    assert table.load(tmp_path / "table.csv") == kept
+    (tmp_path / "table.csv").write_text("other,columns\n1,2\n")
+    with pytest.raises(ValueError, match="expected a sweep's table"):
+        table.load(tmp_path / "table.csv")
 
 
 def test_why_a_program_failed_is_told_from_what_it_printed(tmp_path):

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from recurrax.cli import grid as grids
 from recurrax.cli import table
 from recurrax.cli.worker import Ended, run_setting
-from recurrax.report.extras import require
+from recurrax.extras import require
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
@@ -35,6 +35,7 @@ else:
 
 _LOSSES = 3
 """How many times a setting may lose its worker and be given to another."""
+_MOST_WORKERS = 1024
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def sweep(
     Args:
         script: an experiment: takes --out and leaves a run folder in it, as those in experiments/ do.
         grid: name=value,value for each flag of the script, or name alone for one that takes no value.
-        workers: settings that run side by side.
+        workers: settings that run side by side; 1 where they would share one accelerator.
         scheduler: tcp://host:port of a running Dask scheduler whose workers share this file system and environment;
             workers on this machine alone, where none is given.
         out: folder of all results.
@@ -77,8 +78,8 @@ def sweep(
         settings = grids.settings([text for texts in grid for text in texts])
         if not script.is_file():
             raise ValueError(f"script: expected a file, got {str(script)!r}")
-        if workers < 1:
-            raise ValueError(f"workers: expected at least 1, got {workers}")
+        if not 1 <= workers <= _MOST_WORKERS:
+            raise ValueError(f"workers: expected 1 to {_MOST_WORKERS}, got {workers}")
         if scheduler is not None and not re.fullmatch(r"(tcp|tls)://[^/\s]+:\d{1,5}", scheduler):
             raise ValueError(f"scheduler: expected tcp://host:port, got {scheduler!r}")
     except ValueError as error:
