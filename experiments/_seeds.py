@@ -41,7 +41,7 @@ class Learned(NamedTuple):
 
     loss: interquartile mean of the loss at the end, inf for one that is not finite. successes of `networks` got at
     least as low as the threshold; rate: the fraction with Wilson's interval. steps: median time to it, networks that
-    never got there counted as later.
+    never got there counted as later; inf throughout where none did.
     """
 
     loss: Interval
@@ -62,6 +62,8 @@ def decay(curves: np.ndarray, window: tuple[int, int], reference_lag: int) -> De
 
 def learned(losses: np.ndarray, threshold: float, window: int) -> Learned:
     """What losses (S, steps) come to; the loss at the end, and any other held against the threshold, is a mean."""
+    times = statistics.time_to_threshold(losses.T, threshold, window)
+    time = statistics.median_time(times) if times.reached.any() else Interval(math.inf, math.inf, math.inf)
     last = losses[:, -window:].mean(axis=1)
     last = np.where(np.isfinite(last), last, np.inf)
     successes = int((last <= threshold).sum())
@@ -70,7 +72,7 @@ def learned(losses: np.ndarray, threshold: float, window: int) -> Learned:
         successes,
         len(last),
         statistics.success_rate(successes, len(last)),
-        statistics.median_time(statistics.time_to_threshold(losses.T, threshold, window)),
+        time,
     )
 
 
@@ -148,7 +150,7 @@ def learning_table(
                 said(of.loss, lambda value: f"{value:.3f}"),
                 f"{of.successes} of {of.networks}",
                 said(of.rate, lambda value: f"{value:.2f}"),
-                f">{steps_taken}" if of.steps.low == steps_taken else steps(of.steps, steps_taken),
+                steps(of.steps, steps_taken),
             )
             for names, of in rows.items()
         ),
