@@ -192,8 +192,12 @@ def test_a_table_survives_what_is_in_it_and_nothing_else_is_taken_for_one(tmp_pa
 
 def test_why_a_program_failed_is_told_from_what_it_printed(tmp_path):
     output = tmp_path / "output.txt"
-    boxed = "╭─ Unrecognized ─╮\n│ Unrecognized options: --x   │\n│ For help: a --help │\n╰────╯\n"
-    output.write_text("Traceback\n" + boxed)
+    output.write_text("Traceback\n\nValueError: lags: expected more\n\n")
+    assert table.complaint(1, output) == "ValueError: lags: expected more (exit status 1)"
+    boxed = (
+        "╭─ Parsing error ─╮\n│ Unrecognized    │\n│ options: --x    │\n│ ─────────────── │\n│ See a --help │\n╰───╯\n"
+    )
+    output.write_text("Some warning\n" + boxed)
     assert table.complaint(2, output) == "Unrecognized options: --x (exit status 2)"
     assert table.complaint(137, output) == "ended by SIGKILL"
     assert "left no finished run" in table.complaint(0, output)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import math
 import signal
 from collections.abc import Mapping
@@ -77,7 +78,7 @@ def figures(run: Path) -> Row:
 
 
 def complaint(status: int, output: Path) -> str:
-    """Why a program failed, in one sentence: the last line that it printed, or its exit status."""
+    """Why a program failed, in one sentence: the last that it printed, or its exit status."""
     if status == 0:
         return "ended well, but left no finished run under its --out folder"
     if status > 128:
@@ -88,7 +89,13 @@ def complaint(status: int, output: Path) -> str:
     with open(output, "rb") as file:
         file.seek(max(0, output.stat().st_size - 20_000))
         text = file.read().decode(errors="replace")
-    # A usage error ends in a pointer to --help, and stands in a box where tyro drew it.
-    lines = (line.strip(" │┃|\t") for line in text.splitlines())
-    telling = [line for line in lines if any(map(str.isalnum, line)) and "--help" not in line]
-    return f"{telling[-1][:300]} (exit status {status})" if telling else f"exit status {status}"
+    if text.rstrip().endswith("╯"):  # a box that tyro drew: its head, what is wrong, a rule, and what to do about it
+        box = text[text.rfind("╭") :].splitlines()[1:]
+        told = " ".join(itertools.takewhile(_telling, (line.strip(" │\t") for line in box)))
+    else:
+        told = next(filter(_telling, reversed(text.splitlines())), "").strip()
+    return f"{told[:300]} (exit status {status})" if told else f"exit status {status}"
+
+
+def _telling(line: str) -> bool:
+    return any(map(str.isalnum, line))
