@@ -17,6 +17,7 @@ from recurrax.cells import LSTMCarry
 DOCS = Path(__file__).parents[2] / "docs"
 EXPERIMENTS = {
     "decay_at_init": ["--inputs", "adding", "--scales", "1", "2"],
+    "instrument_cost": [],
     "mean_field_check": [],
     "memory_versus_gradient": [],
 }

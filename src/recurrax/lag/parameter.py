@@ -89,10 +89,15 @@ def _profile(
         value = adjoint.value
         if at_t.valid is not None:
             value = leaving_carry(at_t.valid, value, jax.tree.map(jnp.zeros_like, value))
-        by_row = Scaled(_row_gradients(cell, params, at_t, value, adjoint.exponent.ndim), adjoint.exponent)
-        by_row = scaled.rescale(*by_row)
-        plain = scaled.times_power(by_row.value, by_row.exponent)
-        total = jax.tree.map(lambda g, g_t: g + g_t.sum(axis=tuple(range(g_t.ndim - g.ndim))), total, plain)
+        rows = at_t.x, at_t.entering
+        # Two gradients of the same step: summed over rows it is one product, and row by row nothing but norms is asked
+        # of it, so that no row's gradient is ever in memory.
+        together = _gradient(cell, params, *rows, scaled.times_power(value, adjoint.exponent))
+        total = jax.tree.map(jnp.add, total, together)
+        by_row = partial(_gradient, cell, params)
+        for _ in range(adjoint.exponent.ndim):
+            by_row = jax.vmap(by_row)
+        by_row = scaled.rescale(by_row(*rows, value), adjoint.exponent)
         return total, (scaled.log_norms(by_row), scaled.log_norm_joint(by_row))
 
     with jax.default_matmul_precision("highest"):
@@ -115,19 +120,14 @@ def effective_horizon(log_norm: Array) -> Array:
     return jnp.tensordot(lag, weight, axes=1)
 
 
-def _row_gradients(cell: Cell, params: Params, at_t: Trajectory, adjoint: Carry, batch_ndim: int) -> Params:
-    """(∂s_t/∂θ)ᵀ δs_t of each row by itself, leaves (*batch, ...) in at least float32."""
+def _gradient(cell: Cell, params: Params, x: Array, entering: Carry, adjoint: Carry) -> Params:
+    """(∂s_t/∂θ)ᵀ δs_t summed over the rows there are, in at least float32."""
 
-    def one_row(x: Array, entering: Carry, adjoint: Carry) -> Params:
-        def step(params: Params) -> Carry:
-            return leaving_carry(None, cell.step(params, entering, x)[0], entering)
+    def step(params: Params) -> Carry:
+        return leaving_carry(None, cell.step(params, entering, x)[0], entering)
 
-        _, pull = jax.vjp(step, params)
-        return jax.tree.map(lambda g: g.astype(_dtype(g)), pull(adjoint)[0])
-
-    for _ in range(batch_ndim):
-        one_row = jax.vmap(one_row)
-    return one_row(at_t.x, at_t.entering, adjoint)
+    _, pull = jax.vjp(step, params)
+    return jax.tree.map(lambda g: g.astype(_dtype(g)), pull(adjoint)[0])
 
 
 def _dtype(leaf: Any) -> Any:
