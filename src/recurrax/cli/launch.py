@@ -23,7 +23,7 @@ _SETTLE_SECONDS = 2.0
 
 
 def launch(
-    command: tuple[str, ...],
+    command: Annotated[tuple[str, ...], arg(metavar="COMMAND ...")],
     /,
     processes: Annotated[int, arg(aliases=("-n",))] = 2,
     grace: float = 30.0,
