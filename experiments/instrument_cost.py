@@ -90,7 +90,8 @@ def compilations(call: Callable[[], Any]) -> int:
     """How many programs are compiled during a call."""
     counted = [0]
 
-    def count(event: str, _: float, **__: Any) -> None:
+    def count(event: str, duration_secs: float, **kwargs: str | int) -> None:
+        del duration_secs, kwargs
         counted[0] += event == "/jax/core/compile/backend_compile_duration"
 
     jax.monitoring.register_event_duration_secs_listener(count)

@@ -55,7 +55,7 @@ class TwoSpeeds(recurrax.Cell):
 T, H = 12, 3
 
 
-def test_goes_through_every_instrument(x64):
+def test_goes_through_every_instrument(x64, quick_compile):
     cell = TwoSpeeds(H)
     params, xs, _ = drawn(cell, batch=(), steps=T)
     adjoint = lag.adjoint_profile(cell, params, xs)
@@ -86,6 +86,9 @@ def test_goes_through_every_instrument(x64):
     _, noise, _ = drawn(cell, batch=(), steps=400)
     curve = lag.memory_curve(cell, params, noise, lags=range(6))
     assert 0 < float(curve.capacity) < 2 * H
+
+    look = lag.probe(cell, lambda params, key: lag.On(params, xs), levels=None)
+    np.testing.assert_allclose(look(params, None).adjoint.log_norm.fast, adjoint.log_norm.fast, rtol=1e-12)
 
     log_norm = lag.adjoint_profile(cell, params, noise).log_norm_joint
     assert lag.vanish_lag(log_norm) > lag.half_life(log_norm) > 0

@@ -1,0 +1,40 @@
+"""The code of every page in docs/ runs, block after block, as a reader would run it."""
+
+import re
+import runpy
+from pathlib import Path
+
+import matplotlib
+import pytest
+from matplotlib import pyplot
+
+from recurrax import lag
+
+matplotlib.use("agg")
+DOCS = Path(__file__).parent.parent / "docs"
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PAGES = [page for page in sorted(DOCS.glob("*.md")) if BLOCK.search(page.read_text())]
+
+
+def run(page, tmp_path):
+    """What the page's blocks define, run as one script."""
+    script = tmp_path / f"{page.stem}.py"
+    script.write_text("\n".join(BLOCK.findall(page.read_text())))
+    defined = runpy.run_path(str(script))
+    pyplot.close("all")
+    return defined
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_code_runs(page, tmp_path, quick_compile):
+    defined = run(page, tmp_path)
+    if page.stem == "instruments":
+        shown = {type(value) for value in defined.values()}
+        results = {getattr(lag, name) for name in lag.__all__ if name[0].isupper()}
+        assert results - shown == {lag.DecayModel, lag.GradientNorm, lag.On}
+
+
+def test_every_instrument_has_a_place_on_the_page():
+    page = (DOCS / "instruments.md").read_text()
+    functions = (name for name in lag.__all__ if name[0].islower())
+    assert not [name for name in functions if f"lag.{name}" not in page]
