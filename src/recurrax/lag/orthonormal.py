@@ -1,8 +1,8 @@
 """Householder's QR in matrix products, for small matrices in long loops.
 
-LAPACK's QR of 256 columns is as fast while the machine is idle. On a busy one its threads wait for each other and for
-those of XLA inside every step of the loop: 200 steps of the spectrum of an LSTM with 128 units took 108 s instead of
-1 s on two cores with four other processes (jaxlib 0.10.2). What XLA itself runs does not.
+On an idle machine LAPACK's QR would do. On a busy one its threads wait for each other and for those of XLA inside every
+step of the loop: 200 steps of the spectrum of an LSTM with 128 units took 108 s instead of 1 s on two cores with four
+other processes (jaxlib 0.10.2). What XLA itself runs shares the cores with less harm.
 """
 
 import math
