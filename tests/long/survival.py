@@ -228,7 +228,7 @@ def survive(counts, out=None, seed=0):
     """Runs all trials, saying for each kind how many went as expected, and records them; whether all did."""
     surroundings = environment()
     record = {
-        "command": "python tests/long/survival.py",
+        "command": "python tests/long/survival.py --out docs/survival.json",
         "date": datetime.now(UTC).date().isoformat(),
         "environment": {name: surroundings[name] for name in ("python", "packages", "system", "devices")},
         "seed": seed,
