@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from recurrax import report, train
+from recurrax.train.progress import REFRESHES
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ def _measure(run: train.RunFolder, jobs: Mapping[str, Job], side_by_side: int) -
     arrays = run.arrays() if done else {}
     missing = {title: job for title, job in jobs.items() if title not in done}
     with (
-        Progress(*columns, console=console, disable=not shown) as progress,
+        Progress(*columns, console=console, refresh_per_second=REFRESHES, disable=not shown) as progress,
         shared_compilations(),
         contextlib.closing(_results(run, missing, side_by_side)) as results,
     ):
