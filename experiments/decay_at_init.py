@@ -163,7 +163,7 @@ def _answer(config: Config, numbers: Numbers) -> str:
         sentences.append(f"On {name}: {'; '.join(parts)}.")
     return (
         f"Steps until the gradient is below a millionth of its norm at lag 0, {config.hidden_size} units, inputs times "
-        f"{scale}. {' '.join(sentences)}"
+        f"{scale}:\n" + "\n".join(sentences)
     )
 
 
