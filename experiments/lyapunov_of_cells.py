@@ -236,7 +236,10 @@ def _figure(arms: tuple[Arm, ...], arrays: Mapping[str, np.ndarray]) -> Figure:
         )
         for phase in PHASES
     )
-    caption = "Spectra of the whole carry. Median over networks and band from the 10th to the 90th percentile."
+    caption = (
+        "Spectra of the whole carry; what is below -3 lies outside the panel. Median over networks and band from the "
+        "10th to the 90th percentile."
+    )
     return Figure("lyapunov_spectra", "Lyapunov spectra", caption, panels)
 
 

@@ -65,7 +65,7 @@ def ran():
     look, kept, parts = Look(), {}, []
     probes = {
         "all": lag.probe(CELL, look, instruments=lag.Probed._fields, lags=LAGS, levels=None),
-        "quantiles": lag.probe(CELL, look, instruments=("adjoint", "parameter")),
+        "quantiles": lag.probe(CELL, look),
     }
     # As the fixture `quick_compile`, which a fixture of the module cannot use: nearly all of this is compiling.
     jax.config.update("jax_disable_most_optimizations", True)
@@ -101,15 +101,22 @@ def test_gives_what_the_instruments_give_by_hand(ran, quick_compile):
         assert whole.gradient.log_norm.bias[index, seed] == pytest.approx(
             float(norms.log_norm(gradient.bias)), abs=1e-5
         )
-        for got, want in (
-            (summary.adjoint.log_norm.h, expected[0].log_norm.h),
-            (summary.parameter.log_norm.kernel, expected[1].log_norm.kernel),
-        ):
-            np.testing.assert_allclose(got[index, seed], lag.quantiles(want).T, rtol=0, atol=2e-5)
+        quantiles = lag.quantiles(expected[0].log_norm.h).T
+        np.testing.assert_allclose(summary.adjoint.log_norm.h[index, seed], quantiles, rtol=0, atol=2e-5)
         assert summary.adjoint.lag[index, seed].tolist() == list(range(T))
     assert summary.carousel is None
-    assert summary.parameter.gradient is None
     assert np.abs(whole.adjoint.log_norm_joint[2] - whole.adjoint.log_norm_joint[0]).max() > 0
+
+
+def test_quantiles_stand_in_place_of_the_batch_axes():
+    params, xs, _ = drawn(CELL, "float32", batch=(2, 3))
+    look = lag.probe(CELL, lambda params, key: lag.On(params, xs), instruments=lag.Probed._fields, lags=LAGS)
+    seen = jax.eval_shape(look, params, jax.random.key(0))
+    assert seen.parameter.log_norm.kernel.shape == seen.carousel.cosine.shape == (T, 3)
+    assert seen.parameter.horizon.shape == (3,)
+    assert seen.parameter.gradient is None
+    assert seen.jacobian.log_block.h.h.shape == (len(LAGS), 3)
+    assert seen.gradient.log_norm.kernel.shape == ()
 
 
 def test_compiles_once_for_all_steps(ran):
