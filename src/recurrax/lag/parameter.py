@@ -90,15 +90,15 @@ def _profile(
         if at_t.valid is not None:
             value = leaving_carry(at_t.valid, value, jax.tree.map(jnp.zeros_like, value))
         rows = at_t.x, at_t.entering
-        # Two gradients of the same step: summed over rows it is one product, and row by row nothing but norms is asked
-        # of it, so that no row's gradient is ever in memory.
+        # Two gradients of the same step: the sum over rows is one product, and of each row's own only norms are asked.
         together = _gradient(cell, params, *rows, scaled.times_power(value, adjoint.exponent))
         total = jax.tree.map(jnp.add, total, together)
         by_row = partial(_gradient, cell, params)
         for _ in range(adjoint.exponent.ndim):
             by_row = jax.vmap(by_row)
-        by_row = scaled.rescale(by_row(*rows, value), adjoint.exponent)
-        return total, (scaled.log_norms(by_row), scaled.log_norm_joint(by_row))
+        log_norm = scaled.log_norms(Scaled(by_row(*rows, value), adjoint.exponent))
+        joint = 0.5 * jax.nn.logsumexp(2 * jnp.stack(jax.tree.leaves(log_norm)), axis=0)
+        return total, (log_norm, joint)
 
     with jax.default_matmul_precision("highest"):
         walked, last = trajectory.record(cell, params, xs, carry, valid)
