@@ -1,6 +1,7 @@
 """Derivatives of the fused scan: first, second (`tests/oracles/test_torch.py` has more), and no forward mode."""
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,7 +11,6 @@ from walks import draw, loss, pull, value
 
 import recurrax
 from recurrax import GRU, LSTM, Elman, cells
-from recurrax.kernels import chunks
 
 REFUSAL = "forward mode.*implementation='reference'"
 
@@ -29,6 +29,16 @@ def test_float64_gradients_are_those_of_the_reference(size, x64, quick_compile):
     assert_close(pull(cell, drawn), pull(cell, drawn, implementation="reference"), "float64")
 
 
+@pytest.mark.parametrize(
+    ("cell", "reverse"), [(LSTM(2), False), (LSTM(2), True), (GRU(2), True), (Elman(2), False)], ids=str
+)
+def test_gradients_where_all_rows_are_alike(cell, reverse, x64, quick_compile):
+    """Without masks and resets the outputs themselves are what the backward walk reads the states from."""
+    drawn = draw(cell, 5, (3,), 2, dtype=np.float64)
+    fused = pull(cell, drawn, implementation="fused", reverse=reverse)
+    assert_close(fused, pull(cell, drawn, implementation="reference", reverse=reverse), "float64")
+
+
 def test_gradients_stop_at_a_reset_and_reach_a_learned_start(quick_compile):
     cell = user_cells.LearnedStart(4)
     resets = np.array([[False, False], [True, False], [False, True], [False, False]])
@@ -41,17 +51,6 @@ def test_gradients_stop_at_a_reset_and_reach_a_learned_start(quick_compile):
     seen = pull(cell, drawn._replace(cotangents=only_last))
     np.testing.assert_array_equal(np.any(seen.xs != 0, axis=-1), [[0, 0], [1, 0], [1, 1], [1, 1]])
     np.testing.assert_array_equal(seen.carry.h, 0)
-
-
-@pytest.mark.parametrize("reverse", [False, True])
-def test_time_walked_in_chunks_with_a_tail(reverse, x64, quick_compile, monkeypatch):
-    """19 steps in chunks of 8: what is long enough to be chunked by size takes too long here."""
-    monkeypatch.setattr(chunks, "_CHUNK_BYTES", 1)
-    cell = LSTM(2)
-    drawn = draw(cell, 19, (3,), 2, dtype=np.float64)._replace(lengths=np.array([19, 9, 0]))
-    assert chunks._chunk_length(19, 1) == 8
-    fused = pull(cell, drawn, reverse=reverse)
-    assert_close(fused, pull(cell, drawn, implementation="reference", reverse=reverse), "float64")
 
 
 @pytest.mark.parametrize("cell", [cell(3) for cell in cells.ALL], ids=repr)

@@ -7,7 +7,8 @@ import pytest
 import user_cells
 from walks import dots_in_loops, draw, pull, value
 
-from recurrax import GRU, cells
+import recurrax
+from recurrax import GRU, LSTM, cells
 
 ONE_OF_EACH = [cell(3) for cell in cells.ALL]
 
@@ -37,3 +38,20 @@ def test_forward_and_gradient_lower_for_every_platform(cell, implementation):
         exported = jax.export.export(program, platforms=("cpu", "cuda", "tpu"))(given)
         assert exported.platforms == ("cpu", "cuda", "tpu")
         assert exported.out_tree == jax.tree.structure(jax.eval_shape(program, given))
+
+
+@pytest.mark.parametrize("cell", [cell(32) for cell in cells.ALL], ids=repr)
+def test_a_training_step_holds_few_time_sized_arrays(cell):
+    """At most two for every gate and every field of the carry; for an LSTM 1.5 times 6 T B H."""
+    steps, batch, size = 256, 16, cell.hidden_size
+    params = cell.init(jax.random.key(0), 2)
+    xs = jnp.zeros((steps, batch, 2))
+    u, carry = jax.eval_shape(lambda: (cell.project(params, xs), cell.initial_carry(params, (batch,), xs.dtype)))
+
+    def loss(params):
+        return jnp.sum(recurrax.scan(cell, params, xs, implementation="fused").outputs ** 2)
+
+    temporaries = jax.jit(jax.grad(loss)).lower(params).compile().memory_analysis().temp_size_in_bytes
+    arrays = round(temporaries / (xs.dtype.itemsize * steps * batch * size))
+    assert arrays <= 2 * len(jax.tree.leaves((u, carry)))
+    assert not isinstance(cell, LSTM) or arrays <= 9

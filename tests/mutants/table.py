@@ -198,9 +198,9 @@ MUTANTS = (
     Mutant(
         "fused: h_t for h_tm1 in the weight gradient",
         "kernels/fused.py",
-        "entering = jax.tree.unflatten(jax.tree.structure(carry), kept.entering)",
-        "entering = jax.tree.unflatten(jax.tree.structure(carry), [jnp.roll(s, -1, 0) for s in kept.entering])",
-        WEIGHT_GRADIENT,
+        "entering.insert(step.output_leaf, _one_later(kept.ys, first, walk.reverse))",
+        "entering.insert(step.output_leaf, kept.ys)",
+        f"{GRADIENTS}::test_gradients_where_all_rows_are_alike",
     ),
     Mutant(
         "fused: the backward walks forward",
@@ -245,11 +245,11 @@ MUTANTS = (
         WEIGHT_GRADIENT,
     ),
     Mutant(
-        "chunks: the tail forgotten",
-        "kernels/chunks.py",
-        "if not reverse and tail:",
-        "if False:",
-        f"{GRADIENTS}::test_time_walked_in_chunks_with_a_tail",
+        "in place: a step reads what the step before it wrote",
+        "kernels/in_place.py",
+        "t - 1 if reverse else t + 1",
+        "t",
+        WEIGHT_GRADIENT,
     ),
 )
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from recurrax.kernels import arguments, forward_mode, fused, reference, remat
+from recurrax.kernels import arguments, forward_mode, fused, reference, stretches
 from recurrax.kernels.rows import Rows
 from recurrax.typing import Array, Carry, Cell, Params
 
@@ -118,5 +118,6 @@ def _walk(
     if chunk is None or chunk >= xs.shape[0]:
         ys, last = run(xs, carry, rows)
     else:
-        ys, last = remat.in_stretches(run, xs, carry, rows, chunk, reverse)
+        # prevent_cse guards against a merge that cannot happen across the iterations of a loop.
+        ys, last = stretches.walk(jax.checkpoint(run, prevent_cse=False), xs, carry, rows, chunk, reverse)
     return ScanResult(outputs=ys, carry=last)

@@ -5,11 +5,12 @@ traced step to find where each value which that derivative needs comes from:
 
 - `entering`: a leaf of the carry entering the step, which is stored anyway;
 - `u`: a leaf of the projection;
+- `output`: the step's output, where all rows are walked alike and the outputs are therefore what the steps gave;
 - `fixed`: a function of the parameters alone, laid out once, outside the loop;
+- `again`: what follows from the others without a matrix product, computed again;
 - `saved`: anything else, written once per step however often it is needed.
 
-Of `pointwise`, the results of transcendental functions are saved and the cheap rest is recomputed. For an LSTM that
-leaves five arrays: the four activated gates and tanh c.
+For an LSTM four arrays are saved, the activated gates; for an Elman network none, because its state is its output.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
+from recurrax.kernels.recompute import function_of, without_following
 from recurrax.kernels.rows import leaving_carry
 from recurrax.typing import Array, Carry, Cell, Params
 
@@ -26,37 +28,23 @@ Leaves = list[Array]
 Cotangents = Sequence[Array | None]
 """Leaf by leaf; None where nothing can flow."""
 
-_COSTLY = frozenset(
-    [
-        "tanh",
-        "logistic",
-        "exp",
-        "exp2",
-        "expm1",
-        "log",
-        "log1p",
-        "erf",
-        "erfc",
-        "erf_inv",
-        "sin",
-        "cos",
-        "tan",
-        "atan2",
-        "pow",
-        "sqrt",
-        "rsqrt",
-        "cbrt",
-        "dot_general",
-    ]
-)
-"""Primitives whose results cost more to compute again than to write and read."""
-
 
 class Forward(NamedTuple):
     """What one step leaves: the carry's leaves, the output, and what its derivative needs beside its arguments."""
 
     carry: Leaves
     y: Array
+    fixed: Leaves
+    saved: Leaves
+
+
+class Known(NamedTuple):
+    """What is at hand when a step's derivative is wanted, by where it comes from."""
+
+    params: Leaves
+    entering: Leaves
+    u: Leaves
+    output: Leaves
     fixed: Leaves
     saved: Leaves
 
@@ -78,11 +66,17 @@ class CutStep:
         params: its parameters.
         carry: a carry (*batch, ...).
         u: the projection of one step, leaves (*batch, ...).
+        alike: whether all rows are walked alike, none padded and none reset.
+
+    Attributes:
+        needs_u: whether the derivative reads the projection itself.
+        output_leaf: which leaf of the stepped carry is the output itself, so that the outputs hold what the next steps
+            enter with; None if there is none or rows differ.
     """
 
     _pullbacks: Any
 
-    def __init__(self, cell: Cell, params: Params, carry: Carry, u: Any):
+    def __init__(self, cell: Cell, params: Params, carry: Carry, u: Any, alike: bool):
         def pointwise(params: Params, carry: Carry, u: Any, v: Any) -> Carry:
             return leaving_carry(None, cell.pointwise(params, carry, u, v), carry)
 
@@ -95,8 +89,7 @@ class CutStep:
 
         def step(params: Params, carry: Carry, u: Any) -> tuple[Leaves, Array, Leaves]:
             v, pull_recur = _vjp(cell.recur, self.recur_uses, params, carry, u)
-            saving = jax.checkpoint(pointwise, policy=_is_costly, prevent_cse=False)
-            stepped, pull_pointwise = _vjp(saving, self.pointwise_uses, params, carry, u, v)
+            stepped, pull_pointwise = _vjp(pointwise, self.pointwise_uses, params, carry, u, v)
             y, pull_output = jax.vjp(cell.output, stepped)
             needed, self._pullbacks = jax.tree.flatten((pull_output, pull_pointwise, pull_recur))
             return jax.tree.leaves(stepped), y, needed
@@ -104,7 +97,11 @@ class CutStep:
         traced = jax.make_jaxpr(step)(params, carry, u)
         self._step = core.jaxpr_as_fun(traced)
         self._v_tree, self._carry_tree = jax.tree.structure(v), jax.tree.structure(carry)
-        self._sources = _sources(traced.jaxpr, len(params_uses), self._carry_tree.num_leaves)
+        n_params, n_carry = len(params_uses), self._carry_tree.num_leaves
+        *stepped, y = traced.jaxpr.outvars[: n_carry + 1]
+        self.output_leaf = stepped.index(y) if alike and y in stepped else None
+        given = _given(traced.jaxpr, n_params, n_carry, alike)
+        self._sources, self._again = _sources(traced, given, n_carry + 1)
         self.needs_u = any(kind == "u" for kind, _ in self._sources)
 
     def forward(self, params: Leaves, entering: Leaves, u: Leaves) -> Forward:
@@ -112,25 +109,19 @@ class CutStep:
         results = self._step(*params, *entering, *u)
         y_at = len(entering)
         found = dict(zip(self._sources, results[y_at + 1 :], strict=True))
-        kept = {kind: [value for (where, _), value in found.items() if where == kind] for kind in ("fixed", "saved")}
+        kept = {kind: [found[place] for place in sorted(found) if place[0] == kind] for kind in ("fixed", "saved")}
         return Forward(carry=results[:y_at], y=results[y_at], **kept)
 
-    def backward(
-        self, entering: Leaves, u: Leaves, fixed: Leaves, saved: Leaves, ct_carry: Leaves, ct_y: Array
-    ) -> Backward:
+    def backward(self, known: Known, ct_carry: Leaves, ct_y: Array) -> Backward:
         """Pulls the cotangents of the stepped carry and of the output back through the step."""
-        known = {"entering": entering, "u": u, "fixed": fixed, "saved": saved}
-        needed = [known[kind][index] for kind, index in self._sources]
+        again = self._again(known)
+        needed = [again[index] if kind == "again" else getattr(known, kind)[index] for kind, index in self._sources]
         pull_output, pull_pointwise, pull_recur = jax.tree.unflatten(self._pullbacks, needed)
         (ct_output,) = pull_output(ct_y)
         ct_stepped = jax.tree.map(jnp.add, jax.tree.unflatten(self._carry_tree, ct_carry), ct_output)
         ct_params, ct_entering, ct_u, ct_v = _spread(pull_pointwise(ct_stepped), self.pointwise_uses)
         _, also_entering, also_u = _spread(pull_recur(jax.tree.unflatten(self._v_tree, ct_v)), self.recur_uses)
         return Backward(ct_params, _add(ct_entering, also_entering), _add(ct_u, also_u), ct_v)
-
-
-def _is_costly(primitive: Any, *_: Any, **__: Any) -> bool:
-    return primitive.name in _COSTLY
 
 
 def _uses(f: Callable[..., Any], *args: Any) -> tuple[list[bool], ...]:
@@ -165,21 +156,38 @@ def _add(left: Cotangents, right: Cotangents) -> Cotangents:
     return [b if a is None else a if b is None else a + b for a, b in zip(left, right, strict=True)]
 
 
-def _sources(jaxpr: Any, n_params: int, n_carry: int) -> list[tuple[str, int]]:
-    """For every needed value, its kind and its place among the distinct values of that kind."""
-    arguments = [id(var) for var in jaxpr.invars]
-    varying = set(arguments[n_params:])
+def _given(jaxpr: Any, n_params: int, n_carry: int, alike: bool) -> dict[str, list[Any]]:
+    """The variables of a traced step that need not be saved, by where their values come from."""
+    params, carry = jaxpr.invars[:n_params], jaxpr.invars[n_params : n_params + n_carry]
+    u, y = jaxpr.invars[n_params + n_carry :], jaxpr.outvars[n_carry]
+    varying = {id(var) for var in (*carry, *u)}
     for eqn in jaxpr.eqns:
         if any(id(var) in varying for var in eqn.invars):
             varying.update(id(var) for var in eqn.outvars)
-    place = {var: ("entering", i) for i, var in enumerate(arguments[n_params : n_params + n_carry])}
-    place |= {var: ("u", i) for i, var in enumerate(arguments[n_params + n_carry :])}
-    count = {"fixed": 0, "saved": 0}
-    sources = []
-    for var in jaxpr.outvars[n_carry + 1 :]:
-        if id(var) not in place:
-            kind = "saved" if id(var) in varying else "fixed"
-            place[id(var)] = (kind, count[kind])
-            count[kind] += 1
-        sources.append(place[id(var)])
-    return sources
+    needed = {id(var): var for var in jaxpr.outvars[n_carry + 1 :]}
+    fixed = [var for place, var in needed.items() if place not in varying and var not in params]
+    output = [y] if alike and y not in jaxpr.invars else []
+    return {"params": params, "entering": carry, "u": u, "output": output, "fixed": fixed}
+
+
+def _sources(
+    traced: Any, given: dict[str, list[Any]], first: int
+) -> tuple[list[tuple[str, int]], Callable[[Known], Leaves]]:
+    """For every needed value its kind and its place in that kind, and the function that computes those of `again`."""
+    needed = {id(var): var for var in traced.jaxpr.outvars[first:]}
+    stored = [var for kind, group in given.items() if kind != "u" for var in group]
+    beside = [var for var in needed.values() if var not in stored and var not in given["u"]]
+    saved = without_following(traced.jaxpr, stored, beside)
+    again = [var for var in beside if var not in saved]
+    places = {
+        id(var): (kind, i)
+        for kind, group in {**given, "saved": saved, "again": again}.items()
+        for i, var in enumerate(group)
+    }
+    compute = function_of(traced, [*stored, *saved], again)
+
+    def compute_again(known: Known) -> Leaves:
+        known = known._replace(output=known.output if given["output"] else [])
+        return compute(*known.params, *known.entering, *known.output, *known.fixed, *known.saved)
+
+    return [places[id(var)] for var in traced.jaxpr.outvars[first:]], compute_again

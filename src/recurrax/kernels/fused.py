@@ -23,15 +23,21 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import zero_from_primal
 
-from recurrax.kernels import chunks, reference
-from recurrax.kernels.cut import Cotangents, CutStep, Leaves
+from recurrax.kernels import in_place, reference, stretches
+from recurrax.kernels.cut import Cotangents, CutStep, Known, Leaves
 from recurrax.kernels.forward_mode import reverse_mode_only
 from recurrax.kernels.rows import Rows, entering_carry, leaving_carry, leaving_output, where_rows
 from recurrax.typing import Array, Carry, Cell, Params
 
 Operands: TypeAlias = tuple[Params, Array, Carry, Carry]
 """params, xs, carry, initial: all that is differentiated."""
+
+
+_PROJECTED_BYTES = 1 << 19
+_LEAST_STEPS = 4
+"""How much of the projection is made ahead when nothing is kept for a derivative."""
 
 
 class Walk(NamedTuple):
@@ -43,11 +49,15 @@ class Walk(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What the forward walk leaves for the backward one: flat leaves (T, *batch, ...)."""
+    """What the forward walk leaves for the backward one: flat leaves (T, *batch, ...).
+
+    `entering` lacks the leaf that the outputs hold, if there is one.
+    """
 
     saved: Leaves
     entering: Leaves
     u: Leaves
+    ys: Array
 
 
 def scan(
@@ -70,9 +80,13 @@ def _scan(walk: Walk, params: Params, xs: Array, carry: Carry, initial: Carry, r
         y = leaving_output(rows_t.valid, cell.output(stepped))
         return leaving_carry(rows_t.valid, stepped, entering), y
 
-    u = cell.project(params, xs)
-    carry, ys = jax.lax.scan(body, carry, (u, rows), reverse=walk.reverse, unroll=walk.unroll)
-    return ys, carry
+    def run(xs: Array, carry: Carry, rows: Rows) -> tuple[Array, Carry]:
+        u = cell.project(params, xs)
+        carry, ys = jax.lax.scan(body, carry, (u, rows), reverse=walk.reverse, unroll=walk.unroll)
+        return ys, carry
+
+    steps = _steps_in_cache(jax.eval_shape(cell.project, params, xs))
+    return stretches.walk(run, xs, carry, rows, steps, walk.reverse)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -80,7 +94,7 @@ def _forward(walk: Walk, operands: Operands, rows: Rows) -> tuple[Array, Carry, 
     """`_scan`, keeping what the backward walk needs."""
     params, xs, carry, initial = operands
     u = walk.cell.project(params, xs)
-    step = CutStep(walk.cell, params, carry, _one_step(u))
+    step = CutStep(walk.cell, params, carry, _one_step(u), _alike(rows))
     theta, start, u = jax.tree.leaves(params), jax.tree.leaves(initial), jax.tree.leaves(u)
 
     def body(carry: Leaves, u_t: Leaves, at_t: tuple[Leaves, Rows]) -> tuple[Leaves, Leaves]:
@@ -88,17 +102,18 @@ def _forward(walk: Walk, operands: Operands, rows: Rows) -> tuple[Array, Carry, 
         entering = entering_carry(rows_t.reset, start, carry)
         stepped = step.forward(theta, entering, u_t or read_only_t)
         y = leaving_output(rows_t.valid, stepped.y)
-        return leaving_carry(rows_t.valid, stepped.carry, entering), [*stepped.saved, *entering, y]
+        to_keep = [leaf for i, leaf in enumerate(entering) if i != step.output_leaf]
+        return leaving_carry(rows_t.valid, stepped.carry, entering), [*stepped.saved, *to_keep, y]
 
     # What is saved overwrites u, unless the derivative reads u itself.
     over, read_only = ([], u) if step.needs_u else (u, [])
     leaves, tree = jax.tree.flatten(carry)
-    last, results = chunks.walk(
+    last, results = in_place.walk(
         body, leaves, over, (read_only, rows), steps=xs.shape[0], reverse=walk.reverse, unroll=walk.unroll
     )
     *kept, ys = results
-    cut = len(kept) - len(leaves)
-    return ys, jax.tree.unflatten(tree, last), Kept(saved=kept[:cut], entering=kept[cut:], u=read_only)
+    cut = len(kept) - len(leaves) + (step.output_leaf is not None)
+    return ys, jax.tree.unflatten(tree, last), Kept(saved=kept[:cut], entering=kept[cut:], u=read_only, ys=ys)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -107,16 +122,21 @@ def _backward(walk: Walk, operands: Operands, rows: Rows, kept: Kept, cotangents
     params, xs, carry, initial = operands
     ct_ys, ct_last = cotangents
     u, pull_project = jax.vjp(walk.cell.project, params, xs)
-    step = CutStep(walk.cell, params, carry, _one_step(u))
+    step = CutStep(walk.cell, params, carry, _one_step(u), _alike(rows))
     theta, tree = jax.tree.flatten(params)
-    fixed = step.forward(theta, *_zeros([_one_step(kept.entering), jax.tree.leaves(_one_step(u))])).fixed
+    fixed = step.forward(theta, *_zeros([jax.tree.leaves(carry), jax.tree.leaves(_one_step(u))])).fixed
+    entering = list(kept.entering)
+    if step.output_leaf is not None:
+        first = jax.tree.leaves(carry)[step.output_leaf]
+        entering.insert(step.output_leaf, _one_later(kept.ys, first, walk.reverse))
     places: list[Any] = []
 
-    def body(carried: Any, saved_t: Leaves, at_t: tuple[Array, Leaves, Leaves, Rows]) -> tuple[Any, Leaves]:
+    def body(carried: Any, saved_t: Leaves, at_t: tuple[Array, Array, Leaves, Leaves, Rows]) -> tuple[Any, Leaves]:
         ct_carry, ct_initial, ct_theta = carried
-        ct_y, entering_t, u_t, rows_t = at_t
+        ct_y, y, entering_t, u_t, rows_t = at_t
         ct_y, ct_carry, passed = _through_padding(rows_t.valid, ct_y, ct_carry)
-        pulled = step.backward(entering_t, u_t, fixed, saved_t, ct_carry, ct_y)
+        known = Known(theta, entering_t, u_t, [y], fixed, saved_t)
+        pulled = step.backward(known, ct_carry, ct_y)
         ct_entering = [
             ct if through is None else ct + through for through, ct in zip(pulled.entering, passed, strict=True)
         ]
@@ -131,19 +151,19 @@ def _backward(walk: Walk, operands: Operands, rows: Rows, kept: Kept, cotangents
 
     in_pointwise = step.pointwise_uses[0]
     trained = [leaf for leaf, used in zip(theta, in_pointwise, strict=True) if used]
-    (ct_carry, ct_initial, ct_theta), moved = chunks.walk(
+    (ct_carry, ct_initial, ct_theta), moved = in_place.walk(
         body,
         (jax.tree.leaves(ct_last), _zeros(jax.tree.leaves(initial)), _zeros(trained)),
         kept.saved,
-        (ct_ys, kept.entering, kept.u, rows),
+        (ct_ys, kept.ys, entering, kept.u, rows),
         steps=xs.shape[0],
         reverse=not walk.reverse,
         unroll=walk.unroll,
     )
     ct_u = [_zeros(leaf) if i is None else moved[i] for leaf, i in zip(jax.tree.leaves(u), places[0], strict=True)]
     ct_project, ct_xs = pull_project(jax.tree.unflatten(jax.tree.structure(u), ct_u))
-    entering = jax.tree.unflatten(jax.tree.structure(carry), kept.entering)
-    v, pull_recur = jax.vjp(lambda params: walk.cell.recur(params, entering, u), params)
+    entered = jax.tree.unflatten(jax.tree.structure(carry), entering)
+    v, pull_recur = jax.vjp(lambda params: walk.cell.recur(params, entered, u), params)
     (ct_recur,) = pull_recur(jax.tree.unflatten(jax.tree.structure(v), [moved[i] for i in places[1]]))
     summed = iter(ct_theta)
     ct_pointwise = [next(summed) if used else None for used in in_pointwise]
@@ -197,7 +217,7 @@ def _forward_jvp(walk, primals, tangents):
     ct_ys, ct_last = jax.jvp(_reference(walk, rows), operands, tangents[0])[1]
     # What is kept is a function of the operands, and `_backward` is differentiated with respect to those: no tangent
     # travels through `kept`.
-    return out, (ct_ys, ct_last, _zeros(out[2]))
+    return out, (ct_ys, ct_last, jax.tree.map(zero_from_primal, out[2]))
 
 
 @_backward.defjvp
@@ -209,6 +229,26 @@ def _backward_jvp(walk, primals, tangents):
 
     out = _backward(walk, operands, rows, kept, cotangents)
     return out, jax.jvp(gradients, (operands, cotangents), (tangents[0], tangents[3]))[1]
+
+
+def _steps_in_cache(u: Any) -> int:
+    """Of a projection (T, ...), the steps that stay in the cache until they are read; a divisor of T if one is near."""
+    leaves = jax.tree.leaves(u)
+    steps = leaves[0].shape[0]
+    bytes_per_step = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves) // max(1, steps)
+    most = max(1, min(steps, max(_LEAST_STEPS, _PROJECTED_BYTES // max(1, bytes_per_step))))
+    return next((length for length in range(most, most // 2, -1) if steps % length == 0), most)
+
+
+def _alike(rows: Rows) -> bool:
+    """Whether all rows are walked alike."""
+    return rows.valid is None and rows.reset is None
+
+
+def _one_later(left: Array, first: Array, reverse: bool) -> Array:
+    """What the steps enter with, (T, ...), from what they leave with and what the first of them enters with."""
+    first = first[None]
+    return jnp.concatenate([left[1:], first] if reverse else [first, left[:-1]])
 
 
 def _one_step(sequence: Any) -> Any:

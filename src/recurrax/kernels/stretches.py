@@ -1,7 +1,8 @@
-"""Memory for time: carries kept at the ends of stretches of K steps, everything between computed again backwards.
+"""Time walked in stretches of K steps, one compiled loop over stretches around one over steps.
 
-A training step then holds T/K carries and one stretch of K steps instead of T steps of everything (Chen et al. 2016,
-section 3, with equal stretches; K = √T holds the least).
+Where memory is to be bounded, the caller wraps `run` in `jax.checkpoint`: a training step then holds T/K carries and
+one stretch of K steps instead of T steps of everything (Chen et al. 2016, section 3, with equal stretches; K = √T
+holds the least).
 """
 
 from collections.abc import Callable
@@ -16,8 +17,8 @@ Run = Callable[[Array, Carry, Rows], tuple[Array, Carry]]
 """xs (K, *batch, D), the carry before them and their rows, to outputs (K, *batch, H) and the carry after them."""
 
 
-def in_stretches(run: Run, xs: Array, carry: Carry, rows: Rows, steps: int, reverse: bool) -> tuple[Array, Carry]:
-    """What `run` gives for the whole of xs, differentiated stretch by stretch.
+def walk(run: Run, xs: Array, carry: Carry, rows: Rows, steps: int, reverse: bool) -> tuple[Array, Carry]:
+    """What `run` gives for the whole of xs, stretch by stretch.
 
     Args:
         run: walks a stretch of any length, in the direction `reverse` says.
@@ -28,11 +29,9 @@ def in_stretches(run: Run, xs: Array, carry: Carry, rows: Rows, steps: int, reve
         reverse: whether the walk starts at the last step.
     """
     whole = xs.shape[0] // steps * steps
-    # prevent_cse guards against a merge that cannot happen across the iterations of a scan.
-    stretch = jax.checkpoint(run, prevent_cse=False)
 
     def body(carry: Carry, at: tuple[Array, Rows]) -> tuple[Carry, Array]:
-        ys, carry = stretch(at[0], carry, at[1])
+        ys, carry = run(at[0], carry, at[1])
         return carry, ys
 
     def folded(leaf: Array) -> Array:
@@ -46,9 +45,9 @@ def in_stretches(run: Run, xs: Array, carry: Carry, rows: Rows, steps: int, reve
         return walk_whole(carry)
     rest = jax.tree.map(lambda leaf: leaf[whole:], (xs, rows))
     if reverse:
-        ys_rest, carry = stretch(rest[0], carry, rest[1])
+        ys_rest, carry = run(rest[0], carry, rest[1])
         ys, carry = walk_whole(carry)
     else:
         ys, carry = walk_whole(carry)
-        ys_rest, carry = stretch(rest[0], carry, rest[1])
+        ys_rest, carry = run(rest[0], carry, rest[1])
     return jnp.concatenate([ys, ys_rest]), carry
