@@ -202,7 +202,7 @@ def aim(name: str) -> str:
 
 def _figure() -> Figure:
     lines = tuple(Line(name, "round", f"seconds.{name}", slot) for slot, name in enumerate((STEP, *WALKS[:2])))
-    panel = Panel("in turn", "round", "seconds", lines, y_scale="log", markers=True)
+    panel = Panel("in turn", "round", "seconds", lines, markers=True)
     caption = "How long each call took in every round: a slow moment of the machine hits all alike."
     return Figure("rounds", "Training step and walks, round by round", caption, (panel,), columns=1)
 
