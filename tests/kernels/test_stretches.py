@@ -1,4 +1,4 @@
-"""Time in stretches: `chunk=K` gives the same numbers from less memory, and the forward walk projects as it goes."""
+"""`chunk=K`: the same numbers from less memory; and the forward walk, which keeps nothing."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,6 @@ from walks import draw, value
 
 import recurrax
 from recurrax import LSTM
-from recurrax.kernels import fused
 
 STEPS = 11
 LENGTHS = jnp.array([11, 4, 0])
@@ -33,14 +32,12 @@ def test_chunks_change_no_number(chunk, rows):
     assert_close(gradients(chunk, **rows), gradients(None, **rows), "float32")
 
 
-@pytest.mark.parametrize("reverse", [False, True])
-def test_a_projection_made_ahead_in_stretches_with_a_tail(reverse, x64, quick_compile, monkeypatch):
-    """19 steps in stretches of 7: what is long enough to be cut by size takes too long here."""
-    monkeypatch.setattr(fused, "_PROJECTED_BYTES", 1)
-    monkeypatch.setattr(fused, "_LEAST_STEPS", 7)
-    drawn = draw(LSTM(2), 19, (3,), 2, dtype=np.float64)._replace(lengths=np.array([19, 9, 0]))
-    walked = value(LSTM(2), drawn, reverse=reverse)
-    assert_close(walked, value(LSTM(2), drawn, implementation="reference", reverse=reverse), "float64")
+@pytest.mark.parametrize("rows", [1, 9])
+def test_few_rows_and_many_are_walked_to_the_same_numbers(rows, x64, quick_compile):
+    """The projection stands before the loop for few rows, in it for many."""
+    drawn = draw(LSTM(2), 5, (rows,), 2, dtype=np.float64)
+    walked = value(LSTM(2), drawn, implementation="fused")
+    assert_close(walked, value(LSTM(2), drawn, implementation="reference"), "float64")
 
 
 def test_temporaries_grow_like_carries_and_one_stretch():

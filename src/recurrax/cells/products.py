@@ -14,13 +14,13 @@ free."""
 
 
 def project_gates(x: Array, kernel: Array, bias: Array) -> tuple[Array, ...]:
-    """u_g = x W_g + b_g, one product per gate.
+    """u_g = x W_g + b_g, one product per gate for a sequence, one for all gates of a step.
 
-    A gate is one array from end to end: on CPU, cutting gates out of a time-sized (T, B, G*H) array costs more than
-    the product that made it.
+    A gate of a sequence is one array from end to end: on CPU, cutting gates out of a time-sized (T, B, G*H) array costs
+    more than the product that made it, and so does joining their adjoints.
 
     Args:
-        x: (..., D), floating.
+        x: (..., D), floating; with more than two axes it is a sequence's.
         kernel: (D, G, H).
         bias: (G, H).
 
@@ -33,8 +33,14 @@ def project_gates(x: Array, kernel: Array, bias: Array) -> tuple[Array, ...]:
     if x.ndim == 0 or x.shape[-1] != kernel.shape[0]:
         raise ValueError(f"xs: expected {kernel.shape[0]} features on the last axis, got shape {x.shape}")
     dtype = jnp.promote_types(x.dtype, kernel.dtype)
+    fan_in, gates, size = kernel.shape
     product = _product_with(x.astype(dtype))
-    return tuple(add_bias(product(kernel[:, g].astype(dtype)), bias[g]) for g in range(kernel.shape[1]))
+    kernel = kernel.astype(dtype)
+    if x.ndim > 2:
+        return tuple(add_bias(product(kernel[:, g]), bias[g]) for g in range(gates))
+    # Slices, whose transpose joins no adjoints: jaxlib 0.10.2 once miscompiled that in a loop (float64, three gates).
+    joined = add_bias(product(kernel.reshape(fan_in, gates * size)), bias.reshape(gates * size))
+    return tuple(joined[..., g * size : (g + 1) * size] for g in range(gates))
 
 
 def recur_gates(h: Array, kernel: Array) -> tuple[Array, ...]:
@@ -51,9 +57,9 @@ def recur_gates(h: Array, kernel: Array) -> tuple[Array, ...]:
     product = _product_with(h.astype(kernel.dtype))
     if math.prod(h.shape[:-1]) * gates * size * kernel.dtype.itemsize > _CACHED_BYTES:
         return tuple(product(kernel[:, g]) for g in range(gates))
-    together = product(kernel.reshape(fan_in, gates * size))
+    joined = product(kernel.reshape(fan_in, gates * size))
     # lax.split rather than slices: its transpose is one concatenation, not a sum of padded arrays.
-    return tuple(jax.lax.split(together, [size] * gates, axis=together.ndim - 1))
+    return tuple(jax.lax.split(joined, [size] * gates, axis=joined.ndim - 1))
 
 
 def add_bias(x: Array, bias: Array) -> Array:

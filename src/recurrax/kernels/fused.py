@@ -17,6 +17,7 @@ and only the third, for the few elementwise parameters that `pointwise` uses, is
 Second derivatives are those of the reference: `_forward` and `_backward` carry rules of their own that say so.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
@@ -25,7 +26,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import zero_from_primal
 
-from recurrax.kernels import in_place, reference, stretches
+from recurrax.kernels import in_place, reference
 from recurrax.kernels.cut import Cotangents, CutStep, Known, Leaves
 from recurrax.kernels.forward_mode import reverse_mode_only
 from recurrax.kernels.rows import Rows, entering_carry, leaving_carry, leaving_output, where_rows
@@ -35,9 +36,8 @@ Operands: TypeAlias = tuple[Params, Array, Carry, Carry]
 """params, xs, carry, initial: all that is differentiated."""
 
 
-_PROJECTED_BYTES = 1 << 19
-_LEAST_STEPS = 4
-"""How much of the projection is made ahead when nothing is kept for a derivative."""
+_FEW_ROWS = 8
+"""Fewer rows than that, and a step's projection is bound by reading its kernel."""
 
 
 class Walk(NamedTuple):
@@ -71,22 +71,22 @@ def scan(
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _scan(walk: Walk, params: Params, xs: Array, carry: Carry, initial: Carry, rows: Rows) -> tuple[Array, Carry]:
     cell = walk.cell
+    # Nothing is kept here. A projection made before the loop would be written and read once for that alone, which pays
+    # where a step has few rows: it then reads the whole kernel for them.
+    ahead = math.prod(xs.shape[1:-1]) < _FEW_ROWS
 
     def body(carry: Carry, at_t: tuple[Any, Rows]) -> tuple[Carry, Array]:
-        u, rows_t = at_t
+        x_or_u, rows_t = at_t
+        u = x_or_u if ahead else cell.project(params, x_or_u)
         entering = entering_carry(rows_t.reset, initial, carry)
         stepped = cell.pointwise(params, entering, u, cell.recur(params, entering, u))
         stepped = leaving_carry(None, stepped, entering)
         y = leaving_output(rows_t.valid, cell.output(stepped))
         return leaving_carry(rows_t.valid, stepped, entering), y
 
-    def run(xs: Array, carry: Carry, rows: Rows) -> tuple[Array, Carry]:
-        u = cell.project(params, xs)
-        carry, ys = jax.lax.scan(body, carry, (u, rows), reverse=walk.reverse, unroll=walk.unroll)
-        return ys, carry
-
-    steps = _steps_in_cache(jax.eval_shape(cell.project, params, xs))
-    return stretches.walk(run, xs, carry, rows, steps, walk.reverse)
+    at = (cell.project(params, xs) if ahead else xs, rows)
+    carry, ys = jax.lax.scan(body, carry, at, reverse=walk.reverse, unroll=walk.unroll)
+    return ys, carry
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -229,15 +229,6 @@ def _backward_jvp(walk, primals, tangents):
 
     out = _backward(walk, operands, rows, kept, cotangents)
     return out, jax.jvp(gradients, (operands, cotangents), (tangents[0], tangents[3]))[1]
-
-
-def _steps_in_cache(u: Any) -> int:
-    """Of a projection (T, ...), the steps that stay in the cache until they are read; a divisor of T if one is near."""
-    leaves = jax.tree.leaves(u)
-    steps = leaves[0].shape[0]
-    bytes_per_step = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves) // max(1, steps)
-    most = max(1, min(steps, max(_LEAST_STEPS, _PROJECTED_BYTES // max(1, bytes_per_step))))
-    return next((length for length in range(most, most // 2, -1) if steps % length == 0), most)
 
 
 def _alike(rows: Rows) -> bool:

@@ -1,8 +1,7 @@
-"""Time walked in stretches of K steps, one compiled loop over stretches around one over steps.
+"""Memory for time: carries kept at the ends of stretches of K steps, everything between computed again backwards.
 
-Where memory is to be bounded, the caller wraps `run` in `jax.checkpoint`: a training step then holds T/K carries and
-one stretch of K steps instead of T steps of everything (Chen et al. 2016, section 3, with equal stretches; K = √T
-holds the least).
+A training step then holds T/K carries and one stretch of K steps instead of T steps of everything (Chen et al. 2016,
+section 3, with equal stretches; K = √T holds the least).
 """
 
 from collections.abc import Callable
