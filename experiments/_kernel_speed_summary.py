@@ -119,8 +119,8 @@ def _comparison(config: "Config", arrays: Arrays, found: list[Row]) -> tuple[dic
         protocol=(
             "Value and gradient of the sum of squared outputs with respect to parameters and inputs, float32, inputs "
             "(B, T, D); 'forward' is the value alone.",
-            "Contenders run in turn in one process, each after a warm-up; ratios are of medians over the rounds, "
-            "times are minimum / median.",
+            "Contenders run in turn in one process, each after a warm-up, in another order each round; ratios are of "
+            "medians over the rounds, times are minimum / median.",
             "'batch split' cuts the batch over all local devices, CPU cores counted as devices; PyTorch has as many "
             "threads as there are cores.",
             "Operations are those of the matrix products alone, against a large matrix product in the same rounds.",

@@ -107,15 +107,20 @@ def enter(name: str, cell: str, shape: contenders.Shape, training: bool) -> Cont
 
 
 def interleaved(running: Mapping[str, Contender], rounds: int, seconds: float) -> dict[str, np.ndarray]:
-    """Seconds of every contender in every round; all run in turn, so a slow moment hits them alike."""
+    """Seconds of every contender in every round; all run in turn, so a slow moment hits them alike.
+
+    Each round has an order of its own: whoever came next after the large matrix product, or after PyTorch whose threads
+    go on spinning for a while, would pay for them.
+    """
     for contender in running.values():
         contender.run()
     times: dict[str, list[float]] = {name: [] for name in running}
+    order = np.random.default_rng(0)
     end = time.perf_counter() + seconds
     while len(next(iter(times.values()))) < rounds or time.perf_counter() < end:
-        for name, contender in running.items():
+        for name in order.permutation(list(running)).tolist():
             begun = time.perf_counter()
-            contender.run()
+            running[name].run()
             times[name].append(time.perf_counter() - begun)
     return {name: np.array(of) for name, of in times.items()}
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import _command
+import _record
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,8 +52,45 @@ def test_an_lstm_seen_through_h_alone_takes_the_same_steps(x64):
     assert isinstance(whole, LSTMCarry)
 
 
-def test_what_the_readme_shows_is_what_was_recorded():
-    record = json.loads((DOCS / "gradient_decay.json").read_text())
-    assert record["command"] == "python experiments/gradient_decay.py"
-    for name, digest in record["sha256"].items():
-        assert hashlib.sha256((DOCS / name).read_bytes()).hexdigest() == digest
+@pytest.mark.parametrize("name", ["gradient_decay", "kernel_speed"])
+def test_what_the_readme_shows_is_what_was_recorded(name):
+    record = json.loads((DOCS / f"{name}.json").read_text())
+    assert record["command"].split(" --")[0] == f"python experiments/{name}.py"
+    for file, digest in record["sha256"].items():
+        assert hashlib.sha256((DOCS / file).read_bytes()).hexdigest() == digest
+
+
+def test_the_speeds_in_the_readme_are_the_recorded_ones():
+    """A row per cell: best JAX peer over recurrax for a training step and its worst shape, forward, batch split."""
+    means = json.loads((DOCS / "kernel_speed.json").read_text())["means"]
+    by_place = {(mean["cell"], mean["pass"], mean["contender"]): mean for mean in means}
+    readme = (DOCS.parent / "README.md").read_text()
+    for cell in ("LSTM", "GRU", "Elman"):
+        step, forward = (by_place[cell, kind, "recurrax"] for kind in ("training", "forward"))
+        split = by_place[cell, "training", "recurrax, batch split"]
+        shown = (step["peer"], step["worst"], forward["peer"], forward["worst"], split["peer"], split["pytorch"])
+        assert f"| {cell} | " + " | ".join(f"{number:.2f}" for number in shown) + " |" in readme
+
+
+def test_a_record_of_a_finished_run(tmp_path):
+    run = tmp_path / "kernel_speed" / "run-1"
+    run.mkdir(parents=True)
+    environment = {"python": "3", "packages": {}, "system": "Linux", "devices": {}, "git": None}
+    command = "python experiments/kernel_speed.py --rounds 3 --out elsewhere"
+    about = {"experiment": "kernel_speed", "command": command, "finished": "now", "environment": environment}
+    described = report.Report("question", "answer", (), (), (), ()).to_json()
+    for name, content in (
+        ("run", about),
+        ("config", {"rounds": 3}),
+        ("summary", {"report": described, "numbers": {"means": [1]}}),
+    ):
+        (run / f"{name}.json").write_text(json.dumps(content))
+    np.savez(run / "arrays.npz")
+    for kind in ("png", "svg"):
+        (run / f"ratios.{kind}").write_bytes(kind.encode())
+    recorded = json.loads(_record.record(run, "ratios", tmp_path / "docs").read_text())
+    assert recorded["command"] == "python experiments/kernel_speed.py --rounds 3"
+    assert recorded["means"] == [1]
+    assert recorded["config"] == {"rounds": 3}
+    assert recorded["sha256"]["kernel_speed.svg"] == hashlib.sha256(b"svg").hexdigest()
+    assert (tmp_path / "docs" / "kernel_speed.png").read_bytes() == b"png"

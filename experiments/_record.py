@@ -1,0 +1,44 @@
+"""Puts a figure of a finished run into docs/, with a record of where it came from.
+
+Command: `python experiments/_record.py results/kernel_speed/run-34af57be ratios`. It writes docs/kernel_speed.png and
+.svg, and docs/kernel_speed.json: command, date, versions, devices, configuration, the figures' SHA-256, and the
+numbers of the run that `KEPT` names.
+"""
+
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+
+from recurrax import report
+from recurrax.files import save_json
+
+DOCS = Path(__file__).parents[1] / "docs"
+KEPT = ("means",)
+
+
+def record(run: Path, figure: str, docs: Path = DOCS) -> Path:
+    """Copies `figure` and writes its record; where that lies.
+
+    Raises:
+        FileNotFoundError: the run has not finished or has no such figure.
+    """
+    saved = report.load(run)
+    name = saved.run["experiment"]
+    docs.mkdir(exist_ok=True)
+    copies = [shutil.copyfile(run / f"{figure}.{kind}", docs / f"{name}.{kind}") for kind in ("png", "svg")]
+    environment = saved.run["environment"]
+    written = {
+        "command": saved.run["command"].split(" --out")[0],
+        "finished": saved.run["finished"],
+        **{key: environment[key] for key in ("python", "packages", "system", "devices")},
+        "config": saved.config,
+        **{key: saved.summary["numbers"][key] for key in KEPT if key in saved.summary["numbers"]},
+        "sha256": {Path(copy).name: hashlib.sha256(Path(copy).read_bytes()).hexdigest() for copy in copies},
+    }
+    save_json(docs / f"{name}.json", written)
+    return docs / f"{name}.json"
+
+
+if __name__ == "__main__":
+    print(record(Path(sys.argv[1]), sys.argv[2]))
