@@ -41,4 +41,7 @@ def record(run: Path, figure: str, docs: Path = DOCS) -> Path:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        print(f"expected a run's folder and a figure's name, got {len(sys.argv) - 1} arguments", file=sys.stderr)
+        sys.exit(2)
     print(record(Path(sys.argv[1]), sys.argv[2]))

@@ -60,7 +60,7 @@ class Cell(Protocol):
         ...
 
     def project(self, params: Params, x: Array) -> Any:
-        """u: everything that does not need the carry, from x (..., D). Called once on the whole sequence."""
+        """u: everything that does not need the carry, from x (..., D): a whole sequence or a step."""
         ...
 
     def recur(self, params: Params, carry: Carry, u: Any) -> Any:

@@ -54,8 +54,8 @@ def scan(
         unroll: steps per iteration of the compiled loop. 1 is fastest in most shapes measured.
         chunk: bounds the memory of a training step: carries are kept every `chunk` steps and the rest is computed again
             in the backward pass, so that temporaries grow as T/chunk + chunk at the price of a second forward pass.
-        implementation: "reference" is plain `lax.scan` differentiated by JAX, in forward mode too; "fused" hoists the
-            projection and has a backward pass of its own; None chooses.
+        implementation: "reference" is plain `lax.scan` differentiated by JAX, in forward mode too; "fused" has a
+            backward pass of its own, for which it hoists the projection; None chooses.
 
     Returns:
         Outputs (T, *batch, H), zeros at invalid steps, and the carry after each row's last valid step; where a row has

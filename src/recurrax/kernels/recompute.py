@@ -11,9 +11,9 @@ from recurrax.typing import Array
 def without_following(jaxpr: Any, stored: list[Any], wanted: list[Any]) -> list[Any]:
     """The variables among `wanted` that have to be stored, in the order in which they are computed.
 
-    One that follows from `stored`, from parameters among it and from those chosen before, is computed again: on
-    every device measured, a time-sized array costs more to write and read than the elementwise arithmetic, costly
-    functions included, that gives it. Matrix products are never computed again.
+    One that follows from `stored` and from those chosen before is computed again: on CPU, the only device measured, a
+    time-sized array costs at least as much to write and read as the elementwise arithmetic, tanh included, that gives
+    it. Matrix products are never computed again.
 
     Args:
         jaxpr: where the variables come from.
