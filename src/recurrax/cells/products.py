@@ -11,13 +11,15 @@ from recurrax.typing import Array
 _CACHED_BYTES = 4 << 20
 """Up to this size the pre-activations of all gates stay in a core's cache, and cutting them out of one array is
 free."""
+_FEW_ROWS = 8
+"""Fewer rows than that, and a product is bound by reading its kernel, whose rows should be what it is multiplied by."""
 
 
 def project_gates(x: Array, kernel: Array, bias: Array) -> tuple[Array, ...]:
-    """u_g = x W_g + b_g, one product per gate for a sequence, one for all gates of a step.
+    """u_g = x W_g + b_g, all gates in one product.
 
-    A gate of a sequence is one array from end to end: on CPU, cutting gates out of a time-sized (T, B, G*H) array costs
-    more than the product that made it, and so does joining their adjoints.
+    For a sequence the bias is one more row of the kernel, met by a one beside every input: added afterwards it would
+    take a pass over G time-sized arrays and a copy of them, and its gradient another.
 
     Args:
         x: (..., D), floating; with more than two axes it is a sequence's.
@@ -34,17 +36,17 @@ def project_gates(x: Array, kernel: Array, bias: Array) -> tuple[Array, ...]:
         raise ValueError(f"xs: expected {kernel.shape[0]} features on the last axis, got shape {x.shape}")
     dtype = jnp.promote_types(x.dtype, kernel.dtype)
     fan_in, gates, size = kernel.shape
-    product = _product_with(x.astype(dtype))
-    kernel = kernel.astype(dtype)
-    if x.ndim > 2:
-        return tuple(add_bias(product(kernel[:, g]), bias[g]) for g in range(gates))
-    # Slices, whose transpose joins no adjoints: jaxlib 0.10.2 once miscompiled that in a loop (float64, three gates).
-    joined = add_bias(product(kernel.reshape(fan_in, gates * size)), bias.reshape(gates * size))
+    x, kernel, bias = x.astype(dtype), kernel.astype(dtype).reshape(fan_in, gates * size), bias.reshape(gates * size)
+    if x.ndim > 2 and jnp.promote_types(bias.dtype, dtype) == dtype:
+        with_ones = jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), dtype)], axis=-1)
+        return _cut(_product_with(with_ones)(jnp.concatenate([kernel, bias.astype(dtype)[None]])), gates)
+    joined = add_bias(_product_with(x)(kernel), bias)
+    # Slices, whose transpose joins nothing: jaxlib 0.10.2 once miscompiled that in a loop (float64, three gates).
     return tuple(joined[..., g * size : (g + 1) * size] for g in range(gates))
 
 
 def recur_gates(h: Array, kernel: Array) -> tuple[Array, ...]:
-    """v_g = h U_g in the kernel's dtype, all gates in one product where that is a step's.
+    """v_g = h U_g in the kernel's dtype, all gates in one product, but where a step's is large.
 
     Args:
         h: (..., H).
@@ -55,11 +57,10 @@ def recur_gates(h: Array, kernel: Array) -> tuple[Array, ...]:
     """
     fan_in, gates, size = kernel.shape
     product = _product_with(h.astype(kernel.dtype))
-    if math.prod(h.shape[:-1]) * gates * size * kernel.dtype.itemsize > _CACHED_BYTES:
+    if h.ndim <= 2 and math.prod(h.shape[:-1]) * gates * size * kernel.dtype.itemsize > _CACHED_BYTES:
         return tuple(product(kernel[:, g]) for g in range(gates))
     joined = product(kernel.reshape(fan_in, gates * size))
-    # lax.split rather than slices: its transpose is one concatenation, not a sum of padded arrays.
-    return tuple(jax.lax.split(joined, [size] * gates, axis=joined.ndim - 1))
+    return _cut(joined, gates)
 
 
 def add_bias(x: Array, bias: Array) -> Array:
@@ -67,14 +68,23 @@ def add_bias(x: Array, bias: Array) -> Array:
     return x + bias.astype(x.dtype).reshape((1,) * (x.ndim - 1) + bias.shape)
 
 
+def _cut(joined: Array, gates: int) -> tuple[Array, ...]:
+    """With `lax.split` rather than slices: its transpose is one concatenation, not a sum of padded arrays."""
+    return tuple(jax.lax.split(joined, [joined.shape[-1] // gates] * gates, axis=joined.ndim - 1))
+
+
 def _product_with(x: Array) -> Callable[[Array], Array]:
     """The function from a kernel (D, N) to x kernel (..., N), summed in at least float32."""
     accumulator = jnp.promote_types(x.dtype, jnp.float32)
     # Two axes only: with more, XLA's CPU back end transposes copies of whole arrays for the weight gradients.
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    few = rows.shape[0] < _FEW_ROWS
 
     def product(kernel: Array) -> Array:
-        y = jax.lax.dot_general(rows, kernel, (((1,), (0,)), ((), ())), preferred_element_type=accumulator)
+        # With the transpose of the kernel, which the compiler takes back here; but the adjoint, ct kernelᵀ, is then a
+        # plain product with a matrix that a loop over time can have laid out once, before it begins.
+        dimensions = (((1,), (0,)), ((), ())) if few else (((1,), (1,)), ((), ()))
+        y = jax.lax.dot_general(rows, kernel if few else kernel.T, dimensions, preferred_element_type=accumulator)
         return y.reshape(*x.shape[:-1], kernel.shape[-1])
 
     return product

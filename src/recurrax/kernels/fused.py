@@ -54,7 +54,7 @@ class Kept(NamedTuple):
     `entering` lacks the leaf that the outputs hold, if there is one.
     """
 
-    saved: Leaves
+    saved: in_place.Groups
     entering: Leaves
     u: Leaves
     ys: Array
@@ -108,12 +108,21 @@ def _forward(walk: Walk, operands: Operands, rows: Rows) -> tuple[Array, Carry, 
     # What is saved overwrites u, unless the derivative reads u itself.
     over, read_only = ([], u) if step.needs_u else (u, [])
     leaves, tree = jax.tree.flatten(carry)
-    last, results = in_place.walk(
-        body, leaves, over, (read_only, rows), steps=xs.shape[0], reverse=walk.reverse, unroll=walk.unroll
+    last, results, together = in_place.walk(
+        body,
+        leaves,
+        in_place.side_by_side(over),
+        (read_only, rows),
+        steps=xs.shape[0],
+        reverse=walk.reverse,
+        unroll=walk.unroll,
     )
     *kept, ys = results
     cut = len(kept) - len(leaves) + (step.output_leaf is not None)
-    return ys, jax.tree.unflatten(tree, last), Kept(saved=kept[:cut], entering=kept[cut:], u=read_only, ys=ys)
+    saved = [[kept[i] for i in places if i < cut] for places in together]
+    alone = set(range(cut)) - {i for places in together for i in places}
+    saved = [group for group in saved if group] + [[kept[i]] for i in sorted(alone)]
+    return ys, jax.tree.unflatten(tree, last), Kept(saved=saved, entering=kept[cut:], u=read_only, ys=ys)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -151,7 +160,7 @@ def _backward(walk: Walk, operands: Operands, rows: Rows, kept: Kept, cotangents
 
     in_pointwise = step.pointwise_uses[0]
     trained = [leaf for leaf, used in zip(theta, in_pointwise, strict=True) if used]
-    (ct_carry, ct_initial, ct_theta), moved = in_place.walk(
+    (ct_carry, ct_initial, ct_theta), moved, _ = in_place.walk(
         body,
         (jax.tree.leaves(ct_last), _zeros(jax.tree.leaves(initial)), _zeros(trained)),
         kept.saved,

@@ -8,10 +8,14 @@ XLA shares the buffer only if it can see every read happen before the write, and
 read may be fused into several computations: it then copies the whole buffer at every step. So the read of step t+1 is
 made from the buffer that step t has written, and travels to its step in the loop's state. Reads and writes then form
 one chain, and nothing is copied but that one step.
+
+Leaves that a cell cut from one product lie side by side in one buffer, (T, *batch, k*H) for k gates: a step reads and
+writes it as a whole, and the products before and after the loop take it whole, uncut.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from itertools import groupby
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -20,77 +24,112 @@ from recurrax.typing import Array
 
 State = TypeVar("State")
 Leaves = list[Array]
+Groups = list[Leaves]
+"""Leaves of one shape and dtype that lie side by side in one buffer."""
+
+
+class Walked(NamedTuple):
+    """The last state; the results in the order the body gives them, each (T, ...); which of them share a buffer."""
+
+    state: Any
+    results: Leaves
+    together: list[list[int]]
+
+
+def side_by_side(leaves: Leaves) -> Groups:
+    """Neighbours of one shape and dtype, (T, ...) with at least one axis beside time, as groups."""
+    alike = groupby(enumerate(leaves), lambda at: (at[1].shape, at[1].dtype, at[0] if at[1].ndim < 2 else None))
+    return [[leaf for _, leaf in group] for _, group in alike]
 
 
 def walk(
     body: Callable[[State, Leaves, Any], tuple[State, Leaves]],
     state: State,
-    buffers: Leaves,
+    groups: Groups,
     streams: Any,
     *,
     steps: int,
     reverse: bool,
     unroll: int,
-) -> tuple[State, Leaves]:
-    """Applies `body` step by step, its results overwriting `buffers` where shapes and dtypes allow.
+) -> Walked:
+    """Applies `body` step by step, its results overwriting `groups` where shapes and dtypes allow.
 
     Args:
-        body: (state, values of `buffers` at t, values of `streams` at t) to (state, results at t).
+        body: (state, values of all leaves of `groups` at t, values of `streams` at t) to (state, results at t).
         state: carried from step to step.
-        buffers: arrays (T, ...) whose contents are not needed afterwards.
+        groups: arrays (T, ...) whose contents are not needed afterwards.
         streams: a pytree of arrays (T, ...) that are only read.
         steps: T.
         reverse: from the last step to the first.
         unroll: steps per iteration of the compiled loop.
-
-    Returns:
-        The last state, and the results in the order the body gives them, each (T, ...).
     """
-    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (buffers, streams))
-    results = jax.eval_shape(body, state, *one)[1]
+    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (groups, streams))
+    results = jax.eval_shape(body, state, jax.tree.leaves(one[0]), one[1])[1]
+    together = _places(results, one[0])
     if steps == 0:  # no step to read ahead for
-        return state, [jnp.zeros((0, *result.shape), result.dtype) for result in results]
-    places = _places(results, one[0])
-    overwritten = [place for place in places if place is not None]
-    only_read = [i for i in range(len(buffers)) if i not in overwritten]
+        return Walked(state, [jnp.zeros((0, *result.shape), result.dtype) for result in results], together)
+    fresh = sorted(set(range(len(results))) - {i for places in together for i in places})
 
     def read(buffers: Leaves, t: Array | int) -> Leaves:
         return [jax.lax.dynamic_index_in_dim(buffer, t, keepdims=False) for buffer in buffers]
 
-    def step(carried: tuple[State, Leaves, Leaves], at_t: tuple[Array, Leaves, Any]) -> tuple[Any, Leaves]:
+    def step(carried: tuple[State, Leaves, Leaves], at_t: tuple[Array, Groups, Any]) -> tuple[Any, Leaves]:
         state, written, ahead = carried
-        t, others, streamed = at_t
-        values = dict(zip([*overwritten, *only_read], [*ahead, *others], strict=True))
-        state, results = body(state, [values[i] for i in range(len(values))], streamed)
-        stay = [result for result, place in zip(results, places, strict=True) if place is not None]
+        t, only_read, streamed = at_t
+        slices, others = iter(ahead), iter(only_read)
+        values = [
+            _cut(next(slices), len(group)) if places else next(others)
+            for group, places in zip(groups, together, strict=True)
+        ]
+        state, results = body(state, [value for group in values for value in group], streamed)
+        # What no result replaces is written back as it was.
+        stay = [
+            _joined([results[i] for i in places] + group[len(places) :])
+            for group, places in zip(values, together, strict=True)
+            if places
+        ]
         written = [
             jax.lax.dynamic_update_index_in_dim(buffer, new, t, 0) for buffer, new in zip(written, stay, strict=True)
         ]
         # Beyond the last step the index is clamped, and what it reads is not used.
         ahead = read(written, t - 1 if reverse else t + 1)
-        return (state, written, ahead), [r for r, place in zip(results, places, strict=True) if place is None]
+        return (state, written, ahead), [results[i] for i in fresh]
 
     first = steps - 1 if reverse else 0
-    written = [buffers[i] for i in overwritten]
-    (state, written, _), fresh = jax.lax.scan(
+    written = [_joined(group) for group, places in zip(groups, together, strict=True) if places]
+    (state, written, _), stacked = jax.lax.scan(
         step,
         (state, written, read(written, first)),
-        (jnp.arange(steps), [buffers[i] for i in only_read], streams),
+        (jnp.arange(steps), [group for group, places in zip(groups, together, strict=True) if not places], streams),
         steps,
         reverse=reverse,
         unroll=unroll,
     )
-    in_place, stacked = iter(written), iter(fresh)
-    return state, [next(stacked) if place is None else next(in_place) for place in places]
+    found = dict(zip(fresh, stacked, strict=True))
+    buffers = iter(written)
+    for group, places in zip(groups, together, strict=True):
+        if places:
+            found.update(zip(places, _cut(next(buffers), len(group)), strict=False))
+    return Walked(state, [found[i] for i in range(len(results))], together)
 
 
-def _places(results: Leaves, slices: Leaves) -> list[int | None]:
-    """For every result the buffer it overwrites, None where no buffer of its shape and dtype is left."""
-    free = dict(enumerate(slices))
-    places: list[int | None] = []
-    for result in results:
-        fits = [i for i, slot in free.items() if (slot.shape, slot.dtype) == (result.shape, result.dtype)]
-        places.append(fits[0] if fits else None)
-        if fits:
-            del free[fits[0]]
+def _joined(leaves: Leaves) -> Array:
+    return leaves[0] if len(leaves) == 1 else jnp.concatenate(leaves, axis=-1)
+
+
+def _cut(joined: Array, parts: int) -> Leaves:
+    if parts == 1:
+        return [joined]
+    return list(jax.lax.split(joined, [joined.shape[-1] // parts] * parts, axis=joined.ndim - 1))
+
+
+def _places(results: Leaves, groups: Groups) -> list[list[int]]:
+    """For every group the results that overwrite its leaves, as many as there are of their shape and dtype."""
+    free = list(range(len(results)))
+    places = []
+    for group in groups:
+        slot = group[0]
+        fits = [i for i in free if (results[i].shape, results[i].dtype) == (slot.shape, slot.dtype)][: len(group)]
+        free = [i for i in free if i not in fits]
+        places.append(fits)
     return places
