@@ -70,6 +70,7 @@ class CutStep:
 
     Attributes:
         needs_u: whether the derivative reads the projection itself.
+        needs_entering: which leaves of the entering carry the derivative reads.
         output_leaf: which leaf of the stepped carry is the output itself, so that the outputs hold what the next steps
             enter with; None if there is none or rows differ.
     """
@@ -103,6 +104,7 @@ class CutStep:
         given = _given(traced.jaxpr, n_params, n_carry, alike)
         self._sources, self._again = _sources(traced, given, n_carry + 1)
         self.needs_u = any(kind == "u" for kind, _ in self._sources)
+        self.needs_entering = {index for kind, index in self._sources if kind == "entering"}
 
     def forward(self, params: Leaves, entering: Leaves, u: Leaves) -> Forward:
         """Runs the step."""

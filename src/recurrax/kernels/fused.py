@@ -49,7 +49,7 @@ class Walk(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What the forward walk leaves for the backward one: flat leaves (T, *batch, ...).
+    """What the forward walk leaves for the backward one: flat leaves (T, *batch, ...), `saved` as they lie in memory.
 
     `entering` lacks the leaf that the outputs hold, if there is one.
     """
@@ -171,6 +171,11 @@ def _backward(walk: Walk, operands: Operands, rows: Rows, kept: Kept, cotangents
     )
     ct_u = [_zeros(leaf) if i is None else moved[i] for leaf, i in zip(jax.tree.leaves(u), places[0], strict=True)]
     ct_project, ct_xs = pull_project(jax.tree.unflatten(jax.tree.structure(u), ct_u))
+    if step.output_leaf is not None and step.output_leaf not in step.needs_entering:
+        # The same values again, bound to what the loop gives: else the array is laid out before the loop and held
+        # through it, for a product after it.
+        first = jax.lax.clamp(first, ct_carry[step.output_leaf], first)
+        entering[step.output_leaf] = _one_later(kept.ys, first, walk.reverse)
     entered = jax.tree.unflatten(jax.tree.structure(carry), entering)
     v, pull_recur = jax.vjp(lambda params: walk.cell.recur(params, entered, u), params)
     (ct_recur,) = pull_recur(jax.tree.unflatten(jax.tree.structure(v), [moved[i] for i in places[1]]))
