@@ -45,16 +45,20 @@ def project_gates(x: Array, kernel: Array, bias: Array) -> tuple[Array, ...]:
     return tuple(joined[..., g * size : (g + 1) * size] for g in range(gates))
 
 
-def recur_gates(h: Array, kernel: Array) -> tuple[Array, ...]:
+def recur_gates(h: Array, kernel: Array, apart: int = 0) -> tuple[Array, ...]:
     """v_g = h U_g in the kernel's dtype, all gates in one product, but where a step's is large.
 
     Args:
         h: (..., H).
         kernel: (H, G, H).
+        apart: how many of the last gates have adjoints that are not those of u. A sequence takes these in a product of
+            their own, since adjoints from different buffers would have to be copied into one.
 
     Returns:
         G arrays (..., H) in the kernel's dtype, at least float32.
     """
+    if apart and h.ndim > 2:
+        return recur_gates(h, kernel[:, :-apart]) + recur_gates(h, kernel[:, -apart:])
     fan_in, gates, size = kernel.shape
     product = _product_with(h.astype(kernel.dtype))
     if h.ndim <= 2 and math.prod(h.shape[:-1]) * gates * size * kernel.dtype.itemsize > _CACHED_BYTES:
