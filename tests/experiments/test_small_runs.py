@@ -52,10 +52,13 @@ def test_an_lstm_seen_through_h_alone_takes_the_same_steps(x64):
     assert isinstance(whole, LSTMCarry)
 
 
-@pytest.mark.parametrize("name", ["gradient_decay", "kernel_speed"])
-def test_what_the_readme_shows_is_what_was_recorded(name):
+@pytest.mark.parametrize(
+    ("name", "experiment"),
+    [("gradient_decay", "gradient_decay"), ("kernel_speed", "kernel_speed"), ("kernel_scaling", "kernel_speed")],
+)
+def test_what_the_readme_shows_is_what_was_recorded(name, experiment):
     record = json.loads((DOCS / f"{name}.json").read_text())
-    assert record["command"].split(" --")[0] == f"python experiments/{name}.py"
+    assert record["command"].split(" --")[0] == f"python experiments/{experiment}.py"
     for file, digest in record["sha256"].items():
         assert hashlib.sha256((DOCS / file).read_bytes()).hexdigest() == digest
 
@@ -88,9 +91,10 @@ def test_a_record_of_a_finished_run(tmp_path):
     np.savez(run / "arrays.npz")
     for kind in ("png", "svg"):
         (run / f"ratios.{kind}").write_bytes(kind.encode())
-    recorded = json.loads(_record.record(run, "ratios", tmp_path / "docs").read_text())
+    recorded = json.loads(_record.record(run, "ratios", docs=tmp_path / "docs").read_text())
     assert recorded["command"] == "python experiments/kernel_speed.py --rounds 3"
     assert recorded["means"] == [1]
     assert recorded["config"] == {"rounds": 3}
     assert recorded["sha256"]["kernel_speed.svg"] == hashlib.sha256(b"svg").hexdigest()
     assert (tmp_path / "docs" / "kernel_speed.png").read_bytes() == b"png"
+    assert _record.record(run, "ratios", "other", tmp_path / "docs").name == "other.json"
