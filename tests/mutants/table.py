@@ -105,6 +105,13 @@ MUTANTS = (
         f"{EQUATIONS}::test_elman",
     ),
     Mutant(
+        "the bias of a sequence meets a zero",
+        "cells/products.py",
+        "jnp.ones((*x.shape[:-1], 1), dtype)",
+        "jnp.zeros((*x.shape[:-1], 1), dtype)",
+        WEIGHT_GRADIENT,
+    ),
+    Mutant(
         "bias counted twice",
         "cells/products.py",
         "return x + bias.astype",
@@ -242,6 +249,13 @@ MUTANTS = (
         "kernels/cut.py",
         "_add(ct_entering, also_entering)",
         "ct_entering",
+        WEIGHT_GRADIENT,
+    ),
+    Mutant(
+        "in place: a group's results in the wrong order",
+        "kernels/in_place.py",
+        "found.update(zip(places, _cut(",
+        "found.update(zip(places[::-1], _cut(",
         WEIGHT_GRADIENT,
     ),
     Mutant(
