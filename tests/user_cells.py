@@ -141,4 +141,43 @@ class LearnedStart:
         return carry, self.output(carry)
 
 
-ALL = (PeepholeLSTM(4), PreActivationRNN(4), LearnedStart(4))
+class UnevenParams(NamedTuple):
+    kernel: Any
+    recurrent_kernel: Any
+
+
+class UnevenCarry(NamedTuple):
+    h: Any
+
+
+@dataclass(frozen=True)
+class UnevenGates(Cell):
+    """h_t = σ(a_t) tanh(b_t) + σ(c_t) tanh(d_t) h_tm1, with (b, d) as one gate of 2H and computed between a and c."""
+
+    hidden_size: int
+
+    def init(self, key, input_size, dtype=jnp.float32):
+        shapes = UnevenParams((input_size, 4 * self.hidden_size), (self.hidden_size, 4 * self.hidden_size))
+        keys = jax.random.split(key)
+        return UnevenParams(*(0.5 * jax.random.normal(k, s, dtype) for k, s in zip(keys, shapes, strict=True)))
+
+    def initial_carry(self, params, batch_shape, dtype):
+        return UnevenCarry(jnp.zeros((*batch_shape, self.hidden_size), dtype))
+
+    def project(self, params, x):
+        return jnp.split(x @ params.kernel, [self.hidden_size, 2 * self.hidden_size], axis=-1)
+
+    def recur(self, params, carry, u):
+        product = carry.h.astype(params.recurrent_kernel.dtype) @ params.recurrent_kernel
+        v = jnp.split(product, [self.hidden_size, 2 * self.hidden_size], axis=-1)
+        return [u_g + v_g for u_g, v_g in zip(u, v, strict=True)]
+
+    def pointwise(self, params, carry, u, v):
+        a, pair, c = jax.nn.sigmoid(v[0]), jnp.tanh(v[2]), jax.nn.sigmoid(v[1])
+        return UnevenCarry(a * pair[..., : self.hidden_size] + c * pair[..., self.hidden_size :] * carry.h)
+
+    def output(self, carry):
+        return carry.h
+
+
+ALL = (PeepholeLSTM(4), PreActivationRNN(4), LearnedStart(4), UnevenGates(4))

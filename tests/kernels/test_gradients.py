@@ -39,6 +39,14 @@ def test_gradients_where_all_rows_are_alike(cell, reverse, x64, quick_compile):
     assert_close(fused, pull(cell, drawn, implementation="reference", reverse=reverse), "float64")
 
 
+@pytest.mark.parametrize("rows", [3, 9])
+@pytest.mark.parametrize("cell", [LSTM(2), GRU(2), Elman(2), user_cells.UnevenGates(2)], ids=str)
+def test_gradients_for_few_rows_and_many(cell, rows, x64, quick_compile):
+    """Products are written otherwise from 8 rows on; what is saved may have several widths."""
+    drawn = draw(cell, 4, (rows,), 3, dtype=np.float64)
+    assert_close(pull(cell, drawn), pull(cell, drawn, implementation="reference"), "float64")
+
+
 def test_gradients_stop_at_a_reset_and_reach_a_learned_start(quick_compile):
     cell = user_cells.LearnedStart(4)
     resets = np.array([[False, False], [True, False], [False, True], [False, False]])

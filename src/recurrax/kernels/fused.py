@@ -20,6 +20,7 @@ Second derivatives are those of the reference: `_forward` and `_backward` carry 
 import math
 from collections.abc import Callable
 from functools import partial
+from itertools import groupby
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -119,9 +120,9 @@ def _forward(walk: Walk, operands: Operands, rows: Rows) -> tuple[Array, Carry, 
     )
     *kept, ys = results
     cut = len(kept) - len(leaves) + (step.output_leaf is not None)
-    saved = [[kept[i] for i in places if i < cut] for places in together]
-    alone = set(range(cut)) - {i for places in together for i in places}
-    saved = [group for group in saved if group] + [[kept[i]] for i in sorted(alone)]
+    buffer = {i: number for number, places in enumerate(together) for i in places}
+    # Neighbours alone stay together: the backward walk hands the step what is saved in the order in which it was given.
+    saved = [[kept[i] for i in run] for _, run in groupby(range(cut), lambda i: buffer.get(i, -1 - i))]
     return ys, jax.tree.unflatten(tree, last), Kept(saved=saved, entering=kept[cut:], u=read_only, ys=ys)
 
 
@@ -173,7 +174,7 @@ def _backward(walk: Walk, operands: Operands, rows: Rows, kept: Kept, cotangents
     ct_project, ct_xs = pull_project(jax.tree.unflatten(jax.tree.structure(u), ct_u))
     if step.output_leaf is not None and step.output_leaf not in step.needs_entering:
         # The same values again, bound to what the loop gives: else the array is laid out before the loop and held
-        # through it, for a product after it.
+        # through it, for a product after it. Where the loop gives NaN, so does this: the gradient has it either way.
         first = jax.lax.clamp(first, ct_carry[step.output_leaf], first)
         entering[step.output_leaf] = _one_later(kept.ys, first, walk.reverse)
     entered = jax.tree.unflatten(jax.tree.structure(carry), entering)
