@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from recurrax import cells, lag, linen, nnx, plot, tasks, train
     from recurrax.cells import GRU, LSTM, Elman
-    from recurrax.kernels import ScanResult, check_cell, scan
+    from recurrax.check import check_cell
+    from recurrax.kernels import ScanResult, scan
     from recurrax.typing import Cell
 
 __all__ = [
@@ -33,7 +34,7 @@ _NAMES = {
     "LSTM": "cells",
     "Elman": "cells",
     "ScanResult": "kernels",
-    "check_cell": "kernels",
+    "check_cell": "check",
     "scan": "kernels",
     "Cell": "typing",
 }

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from recurrax.kernels.rows import Rows
+from recurrax.kernels.padding import Rows
 from recurrax.typing import Array, Carry, Cell, DTypeLike, Params
 
 

@@ -27,10 +27,10 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import zero_from_primal
 
-from recurrax.kernels import in_place, reference
-from recurrax.kernels.cut import Cotangents, CutStep, Known, Leaves
+from recurrax.kernels import buffers, reference
 from recurrax.kernels.forward_mode import reverse_mode_only
-from recurrax.kernels.rows import Rows, entering_carry, leaving_carry, leaving_output, where_rows
+from recurrax.kernels.padding import Rows, entering_carry, leaving_carry, leaving_output, where_rows
+from recurrax.kernels.residuals import Cotangents, CutStep, Known, Leaves
 from recurrax.typing import Array, Carry, Cell, Params
 
 Operands: TypeAlias = tuple[Params, Array, Carry, Carry]
@@ -55,7 +55,7 @@ class Kept(NamedTuple):
     `entering` lacks the leaf that the outputs hold, if there is one.
     """
 
-    saved: in_place.Groups
+    saved: buffers.Groups
     entering: Leaves
     u: Leaves
     ys: Array
@@ -109,10 +109,10 @@ def _forward(walk: Walk, operands: Operands, rows: Rows) -> tuple[Array, Carry, 
     # What is saved overwrites u, unless the derivative reads u itself.
     over, read_only = ([], u) if step.needs_u else (u, [])
     leaves, tree = jax.tree.flatten(carry)
-    last, results, together = in_place.walk(
+    last, results, together = buffers.walk(
         body,
         leaves,
-        in_place.side_by_side(over),
+        buffers.side_by_side(over),
         (read_only, rows),
         steps=xs.shape[0],
         reverse=walk.reverse,
@@ -161,7 +161,7 @@ def _backward(walk: Walk, operands: Operands, rows: Rows, kept: Kept, cotangents
 
     in_pointwise = step.pointwise_uses[0]
     trained = [leaf for leaf, used in zip(theta, in_pointwise, strict=True) if used]
-    (ct_carry, ct_initial, ct_theta), moved, _ = in_place.walk(
+    (ct_carry, ct_initial, ct_theta), moved, _ = buffers.walk(
         body,
         (jax.tree.leaves(ct_last), _zeros(jax.tree.leaves(initial)), _zeros(trained)),
         kept.saved,

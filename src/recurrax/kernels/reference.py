@@ -2,7 +2,7 @@
 
 import jax
 
-from recurrax.kernels.rows import Rows, entering_carry, leaving_carry, leaving_output
+from recurrax.kernels.padding import Rows, entering_carry, leaving_carry, leaving_output
 from recurrax.typing import Array, Carry, Cell, Params
 
 

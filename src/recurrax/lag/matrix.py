@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from recurrax.kernels.rows import leaving_output
+from recurrax.kernels.padding import leaving_output
 from recurrax.lag import scaled, trajectory
 from recurrax.lag.objective import output_cotangent
 from recurrax.lag.scaled import Scaled

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from recurrax.kernels.rows import leaving_carry
+from recurrax.kernels.padding import leaving_carry
 from recurrax.lag import scaled, trajectory
 from recurrax.lag.objective import Loss, output_cotangent
 from recurrax.lag.scaled import Scaled

@@ -9,7 +9,7 @@ import numpy as np
 from jax.core import Tracer
 
 from recurrax.kernels import arguments
-from recurrax.kernels.rows import leaving_carry, leaving_output
+from recurrax.kernels.padding import leaving_carry, leaving_output
 from recurrax.lag import scaled
 from recurrax.lag.scaled import Scaled
 from recurrax.typing import Array, Carry, Cell, Params

@@ -20,8 +20,8 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
+from recurrax.kernels.padding import leaving_carry
 from recurrax.kernels.recompute import function_of, without_following
-from recurrax.kernels.rows import leaving_carry
 from recurrax.typing import Array, Carry, Cell, Params
 
 Leaves = list[Array]

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from recurrax.kernels import arguments, forward_mode, fused, reference, stretches
-from recurrax.kernels.rows import Rows
+from recurrax.kernels import arguments, chunks, forward_mode, fused, reference
+from recurrax.kernels.padding import Rows
 from recurrax.typing import Array, Carry, Cell, Params
 
 IMPLEMENTATIONS = {"reference": reference.scan, "fused": fused.scan}
@@ -119,5 +119,5 @@ def _walk(
         ys, last = run(xs, carry, rows)
     else:
         # prevent_cse guards against a merge that cannot happen across the iterations of a loop.
-        ys, last = stretches.walk(jax.checkpoint(run, prevent_cse=False), xs, carry, rows, chunk, reverse)
+        ys, last = chunks.walk(jax.checkpoint(run, prevent_cse=False), xs, carry, rows, chunk, reverse)
     return ScanResult(outputs=ys, carry=last)

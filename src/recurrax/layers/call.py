@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from recurrax.kernels import arguments
-from recurrax.kernels.api import ScanResult, scan
+from recurrax.kernels.scan import ScanResult, scan
 from recurrax.typing import Array, Carry, Cell, DTypeLike, Params
 
 

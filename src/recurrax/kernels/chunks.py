@@ -9,7 +9,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from recurrax.kernels.rows import Rows
+from recurrax.kernels.padding import Rows
 from recurrax.typing import Array, Carry
 
 Run = Callable[[Array, Carry, Rows], tuple[Array, Carry]]

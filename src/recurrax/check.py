@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from recurrax.kernels import arguments
-from recurrax.kernels.api import ScanResult, scan
+from recurrax.kernels.scan import ScanResult, scan
 from recurrax.typing import Array, Carry, Cell, DTypeLike, Key, Params
 
 _T, _B = 5, 3

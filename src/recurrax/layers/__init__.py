@@ -1,0 +1,1 @@
+"""Flax layers around any cell: `recurrax.nnx` and `recurrax.linen`, and what both share."""

@@ -1,0 +1,138 @@
+"""`recurrax.linen.RNN`: a layer for Flax's linen around any cell, with the parameters of `recurrax.nnx.RNN`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from recurrax.kernels import arguments
+from recurrax.layers import call
+from recurrax.typing import Array, Carry, Cell, DTypeLike, Params
+
+__all__ = ["RNN"]
+
+
+class RNN(nn.Module):
+    """Runs a cell over sequences: `recurrax.scan` with parameters of its own.
+
+    The "params" collection holds the cell's parameters under the cell's names. Stacks and bidirectional layers are
+    compositions: `nn.Sequential` of two layers, or two layers of which one has `reverse=True`.
+
+    Fields:
+        cell: any cell of the contract whose parameters are a NamedTuple.
+        time_major: inputs are (T, *batch, D) instead of (*batch, T, D); mask, resets and outputs likewise.
+        return_carry: return (carry, outputs) instead of outputs.
+        reverse: walk from the last valid step to the first; outputs stay at their own positions.
+        dtype: compute dtype, to which inputs and parameters are cast; the carry and so the outputs stay at least
+            float32. None promotes, as `recurrax.scan` does.
+        param_dtype: dtype the parameters are kept in, bfloat16 included.
+        implementation: as in `recurrax.scan`.
+
+    Differs from: Flax's `linen.RNN`, as `recurrax.nnx.RNN` differs from Flax's `nnx.RNN`.
+
+    >>> import jax, jax.numpy as jnp, recurrax
+    >>> lstm = recurrax.linen.RNN(recurrax.LSTM(4))
+    >>> variables = lstm.init(jax.random.key(0), jnp.ones((2, 5, 3)))
+    >>> jax.tree.map(jnp.shape, variables)
+    {'params': {'bias': (4, 4), 'kernel': (3, 4, 4), 'recurrent_kernel': (4, 4, 4)}}
+    >>> carry, outputs = lstm.apply(variables, jnp.ones((2, 5, 3)), seq_lengths=jnp.array([5, 2]), return_carry=True)
+    >>> outputs.shape, carry.h.shape, carry.c.shape
+    ((2, 5, 4), (2, 4), (2, 4))
+
+    A stack:
+
+    >>> from flax import linen as nn
+    >>> stack = nn.Sequential([recurrax.linen.RNN(recurrax.LSTM(4)), recurrax.linen.RNN(recurrax.GRU(2))])
+    >>> outputs, _ = stack.init_with_output(jax.random.key(0), jnp.ones((2, 5, 3)))
+    >>> outputs.shape
+    (2, 5, 2)
+    """
+
+    cell: Cell
+    time_major: bool = False
+    return_carry: bool = False
+    reverse: bool = False
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
+    implementation: str | None = None
+
+    @nn.compact
+    def __call__(
+        self,
+        inputs: Array,
+        *,
+        initial_carry: Carry | None = None,
+        seq_lengths: Array | None = None,
+        mask: Array | None = None,
+        resets: Array | None = None,
+        return_carry: bool | None = None,
+        time_major: bool | None = None,
+        reverse: bool | None = None,
+    ) -> Array | tuple[Carry, Array]:
+        """Outputs (*batch, T, H), or (carry, outputs) with `return_carry`; arguments as a call of `recurrax.nnx.RNN`.
+
+        Raises:
+            ValueError: an argument has the wrong shape, dtype or structure.
+        """
+        arguments.check_is_cell(self.cell)
+        call.check_floating("dtype", self.dtype)
+        call.check_floating("param_dtype", self.param_dtype)
+        time_major = self.time_major if time_major is None else time_major
+        call.check_inputs(inputs, time_major)
+        outputs, carry = call.run_layer(
+            self.cell,
+            self._params(inputs),
+            inputs,
+            initial_carry,
+            seq_lengths=seq_lengths,
+            mask=mask,
+            resets=resets,
+            time_major=time_major,
+            reverse=self.reverse if reverse is None else reverse,
+            dtype=self.dtype,
+            implementation=self.implementation,
+        )
+        return_carry = self.return_carry if return_carry is None else return_carry
+        return (carry, outputs) if return_carry else outputs
+
+    @nn.nowrap
+    def cell_params(self, variables: Mapping[str, Any]) -> Params:
+        """The parameters as the cell's own NamedTuple, for `recurrax.scan` and for the instruments.
+
+        >>> import recurrax
+        >>> gru = RNN(recurrax.GRU(4))
+        >>> gru.cell_params(gru.init(jax.random.key(0), jnp.ones((5, 3)))).recurrent_bias.shape
+        (4,)
+        """
+        return self._layout(1)._replace(**variables["params"])
+
+    @nn.nowrap
+    def _layout(self, input_size: int) -> Params:
+        """Shapes and dtypes of the parameters."""
+        return jax.eval_shape(lambda key: self.cell.init(key, input_size, self.param_dtype), jax.random.key(0))
+
+    def _params(self, inputs: Array) -> Params:
+        input_size = jnp.shape(inputs)[-1]
+        params = self._layout(input_size)
+        call.check_params(params)
+        if self.is_initializing():
+            # One key for all fields, so that they are what one call of cell.init draws.
+            params = self.cell.init(self.make_rng("params"), input_size, self.param_dtype)
+        return params._replace(**{name: self._field(name, value) for name, value in params._asdict().items()})
+
+    def _field(self, name: str, value: Any) -> Any:
+        """The parameter of that name, shaped like `value`: arrays when initialising, shapes afterwards."""
+        if value is None:
+            return None
+        held = jax.tree.map(jnp.shape, self.get_variable("params", name))
+        asked = jax.tree.map(jnp.shape, value)
+        if held is not None and held != asked:
+            raise ValueError(f"inputs: expected what the parameters were made for, {name} {held}, got need of {asked}")
+        return self.param(name, lambda key: jax.tree.map(_array, value))
+
+
+def _array(leaf: Array | jax.ShapeDtypeStruct) -> Array:
+    # Flax asks an initialiser for its shapes on every call, and abstractly: these zeros are never made.
+    return jnp.zeros(leaf.shape, leaf.dtype) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf

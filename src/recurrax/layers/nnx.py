@@ -1,0 +1,157 @@
+"""`recurrax.nnx.RNN`: a layer for Flax's nnx around any cell.
+
+Parameters are the cell's own, as fields of the layer under the cell's names: what a checkpoint, an optimiser mask or
+a sharding rule sees is `kernel`, `recurrent_kernel`, `bias`, the same as `recurrax.linen.RNN` holds.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from recurrax.kernels import arguments
+from recurrax.layers import call
+from recurrax.typing import Array, Carry, Cell, DTypeLike, Params
+
+__all__ = ["RNN"]
+
+
+class RNN(nnx.Module):
+    """Runs a cell over sequences: `recurrax.scan` with parameters of its own.
+
+    Stacks and bidirectional layers are compositions: `nnx.Sequential` of two layers, or two layers of which one has
+    `reverse=True`.
+
+    Args:
+        cell: any cell of the contract whose parameters are a NamedTuple.
+        input_size: D, features of the inputs.
+        time_major: inputs are (T, *batch, D) instead of (*batch, T, D); mask, resets and outputs likewise.
+        return_carry: return (carry, outputs) instead of outputs.
+        reverse: walk from the last valid step to the first; outputs stay at their own positions.
+        dtype: compute dtype, to which inputs and parameters are cast; the carry and so the outputs stay at least
+            float32. None promotes, as `recurrax.scan` does.
+        param_dtype: dtype the parameters are kept in, bfloat16 included.
+        implementation: as in `recurrax.scan`.
+        rngs: the parameters are drawn from its "params" stream.
+
+    Raises:
+        ValueError: an argument is not what is said here.
+
+    Differs from: Flax's `nnx.RNN` takes one of Flax's cells and scans over it. There `reverse=True` turns the
+    outputs around unless `keep_order=True`, a length of 0 gives the state after all the padding (here the initial
+    carry), outputs at padded steps are not zeroed, NaN in padding reaches every gradient, and an LSTM's carry is the
+    plain tuple (c, h), which can be swapped unnoticed.
+
+    >>> import jax, jax.numpy as jnp, recurrax
+    >>> from flax import nnx
+    >>> rngs = nnx.Rngs(0)
+    >>> lstm = recurrax.nnx.RNN(recurrax.LSTM(4), 3, rngs=rngs)
+    >>> lstm.kernel.shape, lstm.recurrent_kernel.shape, lstm.bias.shape
+    ((3, 4, 4), (4, 4, 4), (4, 4))
+    >>> carry, outputs = lstm(jnp.ones((2, 5, 3)), seq_lengths=jnp.array([5, 2]), return_carry=True)
+    >>> outputs.shape, carry.h.shape, carry.c.shape
+    ((2, 5, 4), (2, 4), (2, 4))
+
+    A stack, and both directions:
+
+    >>> stack = nnx.Sequential(lstm, recurrax.nnx.RNN(recurrax.GRU(2), 4, rngs=rngs))
+    >>> stack(jnp.ones((2, 5, 3))).shape
+    (2, 5, 2)
+    >>> backward = recurrax.nnx.RNN(recurrax.LSTM(4), 3, reverse=True, rngs=rngs)
+    >>> jnp.concatenate([layer(jnp.ones((2, 5, 3))) for layer in (lstm, backward)], axis=-1).shape
+    (2, 5, 8)
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        input_size: int,
+        *,
+        time_major: bool = False,
+        return_carry: bool = False,
+        reverse: bool = False,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
+        implementation: str | None = None,
+        rngs: nnx.Rngs,
+    ):
+        arguments.check_is_cell(cell)
+        call.check_floating("dtype", dtype)
+        call.check_floating("param_dtype", param_dtype)
+        self.cell = cell
+        self.input_size = input_size
+        self.time_major = time_major
+        self.return_carry = return_carry
+        self.reverse = reverse
+        self.dtype = dtype
+        self.param_dtype = param_dtype
+        self.implementation = implementation
+        params = cell.init(rngs.params(), input_size, param_dtype)
+        call.check_params(params)
+        self.params_type = type(params)
+        for name, value in params._asdict().items():
+            if name in vars(self) or hasattr(type(self), name):
+                raise ValueError(f"cell: expected parameter names that RNN does not use itself, got {name!r}")
+            setattr(self, name, None if value is None else nnx.data(jax.tree.map(nnx.Param, value)))
+
+    @property
+    def params(self) -> Params:
+        """The parameters as the cell's own NamedTuple, for `recurrax.scan` and for the instruments.
+
+        >>> import recurrax
+        >>> recurrax.nnx.RNN(recurrax.GRU(4), 3, rngs=nnx.Rngs(0)).params.recurrent_bias.shape
+        (4,)
+        """
+        fields = (getattr(self, name) for name in self.params_type._fields)
+        return self.params_type._make(jax.tree.map(_value, field, is_leaf=_is_variable) for field in fields)
+
+    def __call__(
+        self,
+        inputs: Array,
+        *,
+        initial_carry: Carry | None = None,
+        seq_lengths: Array | None = None,
+        mask: Array | None = None,
+        resets: Array | None = None,
+        return_carry: bool | None = None,
+        time_major: bool | None = None,
+        reverse: bool | None = None,
+    ) -> Array | tuple[Carry, Array]:
+        """Outputs (*batch, T, H), or (carry, outputs) with `return_carry`.
+
+        Args:
+            inputs: (*batch, T, D) floating.
+            initial_carry: the cell's carry, each field (*batch, ...); its initial carry if None.
+            seq_lengths: (*batch,) ints in 0..T; steps from there on are padding.
+            mask: (*batch, T) bools, True = valid; combines with `seq_lengths`.
+            resets: (*batch, T) bools, True = the carry entering the step is the cell's initial one.
+            return_carry: instead of the layer's own, if not None.
+            time_major: likewise.
+            reverse: likewise.
+
+        Raises:
+            ValueError: an argument has the wrong shape, dtype or structure.
+        """
+        time_major = self.time_major if time_major is None else time_major
+        outputs, carry = call.run_layer(
+            self.cell,
+            self.params,
+            inputs,
+            initial_carry,
+            seq_lengths=seq_lengths,
+            mask=mask,
+            resets=resets,
+            time_major=time_major,
+            reverse=self.reverse if reverse is None else reverse,
+            dtype=self.dtype,
+            implementation=self.implementation,
+        )
+        return_carry = self.return_carry if return_carry is None else return_carry
+        return (carry, outputs) if return_carry else outputs
+
+
+def _value(variable: nnx.Variable) -> Array:
+    return variable[...]
+
+
+def _is_variable(node: object) -> bool:
+    return isinstance(node, nnx.Variable)
