@@ -90,7 +90,7 @@ class HiddenOnly(Cell):
     def pointwise(self, params: Any, carry: ElmanCarry, u: Any, v: Any) -> ElmanCarry:
         return ElmanCarry(h=self.lstm.pointwise(params, LSTMCarry(h=carry.h, c=u[1]), u[0], v).h)
 
-    def output(self, carry: ElmanCarry) -> jax.Array:
+    def output(self, params: Any, carry: ElmanCarry, u: Any) -> jax.Array:
         return carry.h
 
 

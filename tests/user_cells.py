@@ -55,7 +55,7 @@ class PeepholeLSTM(Cell):
         c = jax.nn.sigmoid(f + peep(1, carry.c)) * carry.c + jax.nn.sigmoid(i + peep(0, carry.c)) * jnp.tanh(g)
         return PeepholeCarry(h=jax.nn.sigmoid(o + peep(2, c)) * jnp.tanh(c), c=c)
 
-    def output(self, carry):
+    def output(self, params, carry, u):
         return carry.h
 
 
@@ -90,7 +90,7 @@ class PreActivationRNN(Cell):
     def pointwise(self, params, carry, u, v):
         return NormState(u + v)
 
-    def output(self, carry):
+    def output(self, params, carry, u):
         return jnp.tanh(carry.pre)
 
 
@@ -132,13 +132,13 @@ class LearnedStart:
         rate = jax.nn.sigmoid(params.rate).astype(v.dtype).reshape((1,) * (v.ndim - 1) + (-1,))
         return LeakyCarry((1 - rate) * carry.h + rate * jnp.tanh(v))
 
-    def output(self, carry):
+    def output(self, params, carry, u):
         return carry.h
 
     def step(self, params, carry, x):
         u = self.project(params, x)
         carry = self.pointwise(params, carry, u, self.recur(params, carry, u))
-        return carry, self.output(carry)
+        return carry, self.output(params, carry, u)
 
 
 class UnevenParams(NamedTuple):
@@ -176,7 +176,7 @@ class UnevenGates(Cell):
         a, pair, c = jax.nn.sigmoid(v[0]), jnp.tanh(v[2]), jax.nn.sigmoid(v[1])
         return UnevenCarry(a * pair[..., : self.hidden_size] + c * pair[..., self.hidden_size :] * carry.h)
 
-    def output(self, carry):
+    def output(self, params, carry, u):
         return carry.h
 
 

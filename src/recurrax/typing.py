@@ -37,7 +37,7 @@ __all__ = ["Array", "Carry", "Cell", "DTypeLike", "Key", "Params", "Shape"]
 class Cell(Protocol):
     """One step of a recurrence, cut where a kernel has to cut it.
 
-    s_t = pointwise(θ, s_tm1, u_t, v_t),  u_t = project(θ, x_t),  v_t = recur(θ, s_tm1, u_t),  y_t = output(s_t)
+    s_t = pointwise(θ, s_tm1, u_t, v_t),  u_t = project(θ, x_t),  v_t = recur(θ, s_tm1, u_t),  y_t = output(θ, s_t, u_t)
 
     A cell is a frozen dataclass: hashable, so it can be static under `jax.jit`; equal by value, so an equal cell
     never recompiles. Its methods are pure functions that accept any leading axes, so this one definition serves a
@@ -71,8 +71,8 @@ class Cell(Protocol):
         """The next carry, by arithmetic that never mixes rows of the batch: gates and their mixing."""
         ...
 
-    def output(self, carry: Carry) -> Array:
-        """y: what the layer above sees of the carry."""
+    def output(self, params: Params, carry: Carry, u: Any) -> Array:
+        """y: what the layer above sees, from the carry after the step and the step's projection."""
         ...
 
     def step(self, params: Params, carry: Carry, x: Array) -> tuple[Carry, Array]:
@@ -82,4 +82,4 @@ class Cell(Protocol):
         """
         u = self.project(params, x)
         carry = self.pointwise(params, carry, u, self.recur(params, carry, u))
-        return carry, self.output(carry)
+        return carry, self.output(params, carry, u)

@@ -30,7 +30,7 @@ def test_equals_autodiff_of_perturbed_states(cell_class, x64):
             x, perturbation = at_t
             carry, _ = cell.step(params, carry, x)
             carry = jax.tree.map(jnp.add, carry, perturbation)
-            return carry, cell.output(carry)
+            return carry, cell.output(params, carry, cell.project(params, x))
 
         return jnp.sum(cotangent * jax.lax.scan(body, start, (xs, perturbations))[1][-1])
 

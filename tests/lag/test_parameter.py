@@ -90,7 +90,7 @@ def test_a_loss_of_the_outputs_may_look_anywhere(x64):
             x, perturbation = at_t
             carry, _ = cell.step(params, carry, x)
             carry = jax.tree.map(jnp.add, carry, perturbation)
-            return carry, cell.output(carry)
+            return carry, cell.output(params, carry, cell.project(params, x))
 
         return loss(jax.lax.scan(body, start, (xs, perturbations))[1])
 

@@ -48,7 +48,7 @@ class TwoSpeeds(recurrax.Cell):
         a = jnp.broadcast_to(jax.nn.sigmoid(params.decay), fast.shape)
         return Carry(fast, a * carry.slow + (1 - a) * fast)
 
-    def output(self, carry):
+    def output(self, params, carry, u):
         return carry.fast
 
 

@@ -213,8 +213,8 @@ class Scaled(recurrax.Cell):
     def pointwise(self, params, carry, u, v):
         return self.inner.pointwise(params.inner, carry, u, v)
 
-    def output(self, carry):
-        return self.inner.output(carry)
+    def output(self, params, carry, u):
+        return self.inner.output(params.inner, carry, u)
 
 
 def test_a_wrapped_cell_keeps_its_nested_parameters():

@@ -87,5 +87,5 @@ class Elman(Cell):
             case _:
                 return ElmanCarry(h=v)
 
-    def output(self, carry: ElmanCarry) -> Array:
+    def output(self, params: ElmanParams, carry: ElmanCarry, u: Array) -> Array:
         return carry.h

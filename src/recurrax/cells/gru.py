@@ -104,5 +104,5 @@ class GRU(Cell):
         z = jax.nn.sigmoid(v.z)
         return GRUCarry(h=(1 - z) * n + z * carry.h)
 
-    def output(self, carry: GRUCarry) -> Array:
+    def output(self, params: GRUParams, carry: GRUCarry, u: GRUGates) -> Array:
         return carry.h

@@ -120,5 +120,5 @@ class LSTM(Cell):
         """
         return LSTMCarry(h=jax.nn.sigmoid(v.o) * jnp.tanh(carry.c), c=carry.c)
 
-    def output(self, carry: LSTMCarry) -> Array:
+    def output(self, params: LSTMParams, carry: LSTMCarry, u: LSTMGates) -> Array:
         return carry.h

@@ -82,7 +82,7 @@ def _scan(walk: Walk, params: Params, xs: Array, carry: Carry, initial: Carry, r
         entering = entering_carry(rows_t.reset, initial, carry)
         stepped = cell.pointwise(params, entering, u, cell.recur(params, entering, u))
         stepped = leaving_carry(None, stepped, entering)
-        y = leaving_output(rows_t.valid, cell.output(stepped))
+        y = leaving_output(rows_t.valid, cell.output(params, stepped, u))
         return leaving_carry(rows_t.valid, stepped, entering), y
 
     at = (cell.project(params, xs) if ahead else xs, rows)

@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jax.extend import core
 
 from recurrax.kernels.padding import leaving_carry
@@ -78,8 +77,9 @@ class CutStep:
     _pullbacks: Any
 
     def __init__(self, cell: Cell, params: Params, carry: Carry, u: Any, alike: bool):
-        def pointwise(params: Params, carry: Carry, u: Any, v: Any) -> Carry:
-            return leaving_carry(None, cell.pointwise(params, carry, u, v), carry)
+        def pointwise(params: Params, carry: Carry, u: Any, v: Any) -> tuple[Carry, Array]:
+            stepped = leaving_carry(None, cell.pointwise(params, carry, u, v), carry)
+            return stepped, cell.output(params, stepped, u)
 
         v = jax.eval_shape(cell.recur, params, carry, u)
         params_uses, *pointwise_uses = _uses(pointwise, params, carry, u, v)
@@ -90,9 +90,8 @@ class CutStep:
 
         def step(params: Params, carry: Carry, u: Any) -> tuple[Leaves, Array, Leaves]:
             v, pull_recur = _vjp(cell.recur, self.recur_uses, params, carry, u)
-            stepped, pull_pointwise = _vjp(pointwise, self.pointwise_uses, params, carry, u, v)
-            y, pull_output = jax.vjp(cell.output, stepped)
-            needed, self._pullbacks = jax.tree.flatten((pull_output, pull_pointwise, pull_recur))
+            (stepped, y), pull_pointwise = _vjp(pointwise, self.pointwise_uses, params, carry, u, v)
+            needed, self._pullbacks = jax.tree.flatten((pull_pointwise, pull_recur))
             return jax.tree.leaves(stepped), y, needed
 
         traced = jax.make_jaxpr(step)(params, carry, u)
@@ -118,10 +117,9 @@ class CutStep:
         """Pulls the cotangents of the stepped carry and of the output back through the step."""
         again = self._again(known)
         needed = [again[index] if kind == "again" else getattr(known, kind)[index] for kind, index in self._sources]
-        pull_output, pull_pointwise, pull_recur = jax.tree.unflatten(self._pullbacks, needed)
-        (ct_output,) = pull_output(ct_y)
-        ct_stepped = jax.tree.map(jnp.add, jax.tree.unflatten(self._carry_tree, ct_carry), ct_output)
-        ct_params, ct_entering, ct_u, ct_v = _spread(pull_pointwise(ct_stepped), self.pointwise_uses)
+        pull_pointwise, pull_recur = jax.tree.unflatten(self._pullbacks, needed)
+        ct_stepped = jax.tree.unflatten(self._carry_tree, ct_carry)
+        ct_params, ct_entering, ct_u, ct_v = _spread(pull_pointwise((ct_stepped, ct_y)), self.pointwise_uses)
         _, also_entering, also_u = _spread(pull_recur(jax.tree.unflatten(self._v_tree, ct_v)), self.recur_uses)
         return Backward(ct_params, _add(ct_entering, also_entering), _add(ct_u, also_u), ct_v)
 

@@ -96,7 +96,11 @@ def _matrix(
     def body(adjoints: Scaled, at_t: tuple[Trajectory, Array, Array]) -> tuple[Scaled, Array]:
         walked_t, cotangent_t, t = at_t
         own = trajectory.seed(
-            cell, trajectory.stepped(cell, params, walked_t), leaving_output(walked_t.valid, cotangent_t)
+            cell,
+            params,
+            trajectory.stepped(cell, params, walked_t),
+            walked_t.u,
+            leaving_output(walked_t.valid, cotangent_t),
         )
 
         def one_anchor(anchor: Array, adjoint: Scaled) -> tuple[Scaled, Array]:

@@ -36,7 +36,7 @@ def output_cotangent(
     Raises:
         ValueError: both are given, or the cotangent has neither shape or no floating dtype.
     """
-    like = jax.eval_shape(cell.output, carry)
+    _, like = jax.eval_shape(cell.step, params, carry, jax.ShapeDtypeStruct(xs.shape[1:], xs.dtype))
     if loss is not None:
         if cotangent is not None:
             raise ValueError("loss: expected either a loss or a cotangent, got both")

@@ -99,9 +99,9 @@ def pull_back(cell: Cell, params: Params, at_t: Trajectory, adjoint: Carry) -> C
     return leaving_carry(at_t.valid, jax.tree.map(jnp.add, direct, pull_recur(v)[0]), adjoint)
 
 
-def seed(cell: Cell, carry: Carry, cotangent: Array) -> Scaled:
-    """The adjoint that ⟨cotangent, output(s_t)⟩ alone gives s_t."""
-    _, pull = jax.vjp(cell.output, carry)
+def seed(cell: Cell, params: Params, carry: Carry, u: Any, cotangent: Array) -> Scaled:
+    """The adjoint that ⟨cotangent, output(θ, s_t, u_t)⟩ alone gives s_t."""
+    _, pull = jax.vjp(lambda carry: cell.output(params, carry, u), carry)
     (adjoint,) = pull(cotangent)
     return scaled.rescale(adjoint, jnp.zeros(cotangent.shape[:-1], jnp.int32))
 
@@ -131,13 +131,15 @@ def walk_back(
     Returns:
         The adjoint of the carry before the first step, the last `seen`, and the results stacked in order of time.
     """
-    every = cotangent.ndim > jax.eval_shape(cell.output, last).ndim
-    start = seed(cell, last, jnp.zeros_like(cotangent[0]) if every else cotangent)
+    u_last = last_valid(walked.u, walked.valid)
+    every = cotangent.ndim > jax.eval_shape(cell.output, params, last, u_last).ndim
+    start = seed(cell, params, last, u_last, jnp.zeros_like(cotangent[0]) if every else cotangent)
 
     def body(carried: tuple[Scaled, Any], at_t: tuple[Trajectory, Array | None]) -> tuple[tuple[Scaled, Any], Any]:
         (adjoint, seen), (walked_t, cotangent_t) = carried, at_t
         if cotangent_t is not None:
-            own = seed(cell, stepped(cell, params, walked_t), leaving_output(walked_t.valid, cotangent_t))
+            own_cotangent = leaving_output(walked_t.valid, cotangent_t)
+            own = seed(cell, params, stepped(cell, params, walked_t), walked_t.u, own_cotangent)
             adjoint = scaled.add(adjoint, own)
         seen, result = see(seen, walked_t, adjoint)
         pulled = pull(cell, params, walked_t, adjoint.value)
@@ -145,6 +147,21 @@ def walk_back(
 
     (first, seen), results = jax.lax.scan(body, (start, seen), (walked, cotangent if every else None), reverse=True)
     return first, seen, results
+
+
+def last_valid(sequence: Any, valid: Array | None) -> Any:
+    """The value at each row's last valid step, of leaves (T, *batch, ...); step 0 where a row has none, 0 if T is 0."""
+    if any(leaf.shape[0] == 0 for leaf in jax.tree.leaves(sequence)):
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:], leaf.dtype), sequence)
+    if valid is None:
+        return jax.tree.map(lambda leaf: leaf[-1], sequence)
+    steps = jnp.arange(valid.shape[0]).reshape((-1,) + (1,) * (valid.ndim - 1))
+    index = jnp.max(jnp.where(valid, steps, 0), axis=0, keepdims=True)  # (1, *batch)
+
+    def at_index(leaf: Array) -> Array:
+        return jnp.take_along_axis(leaf, index.reshape(index.shape + (1,) * (leaf.ndim - index.ndim)), axis=0)[0]
+
+    return jax.tree.map(at_index, sequence)
 
 
 def by_lag(by_step: Array, lengths: Array | None) -> Array:

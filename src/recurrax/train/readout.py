@@ -46,7 +46,9 @@ class Readout:
             raise ValueError(f"output_size: expected a positive int, got {self.output_size!r}")
         cell_key, readout_key = jax.random.split(key)
         params = self.cell.init(cell_key, self.input_size, dtype)
-        size = self.cell.output(self.cell.initial_carry(params, (), dtype)).shape[-1]
+        x = jax.ShapeDtypeStruct((self.input_size,), dtype)
+        _, y = jax.eval_shape(self.cell.step, params, self.cell.initial_carry(params, (), dtype), x)
+        size = y.shape[-1]
         kernel = jax.nn.initializers.lecun_normal()(readout_key, (size, self.output_size), dtype)
         return ReadoutParams(cell=params, kernel=kernel, bias=jnp.zeros(self.output_size, dtype))
 
