@@ -1,7 +1,7 @@
 """Cells as users of the field write them, each a few lines, all held to the reference in value and gradient.
 
-Plain style is the point: `@`, `jnp.dot` and `einsum`, dicts of parameters, Python constants, biases that broadcast. Tests
-that run them use the fixture `plain_style`, which lets JAX broadcast as users have it.
+Plain style is the point: `@`, `jnp.dot` and `einsum`, dicts of parameters, Python constants, biases that broadcast.
+Tests that run them use the fixture `plain_style`, which lets JAX broadcast as users have it.
 """
 
 from zoo import gates, leaves, memories, units, weights

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.nn import sigmoid
+
 from zoo.base import Gated, Small, draw
 
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.nn import sigmoid
+
 from zoo.base import FEATURES, Small, draw
 
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.nn import sigmoid
+
 from zoo.base import Gated, Small, draw
 
 
@@ -104,7 +105,7 @@ class Slots(Small):
 
 
 class ConvolutionalGRU(Small):
-    """A state (B, h, w, c) under 3 by 3 convolutions."""
+    """A state (B, h, w, c) under 3 by 3 convolutions, its inputs images of h * w pixels."""
 
     height, width, channels = 3, 2, 2
 
@@ -122,7 +123,7 @@ class ConvolutionalGRU(Small):
         return y.reshape(*x.shape[:-1], y.shape[-1])
 
     def project(self, params, x):
-        return self.convolve(x, params["kernel"])
+        return self.convolve(x.reshape(*x.shape[:-1], self.height, self.width, 1), params["kernel"])
 
     def recur(self, params, h, u):
         return u + self.convolve(h, params["recurrent_kernel"])
@@ -132,7 +133,7 @@ class ConvolutionalGRU(Small):
         return sigmoid(z) * h + (1 - sigmoid(z)) * jnp.tanh(n)
 
     def inputs(self, noise, steps, batch_shape, dtype):
-        return noise.standard_normal((steps, *batch_shape, self.height, self.width, 1)).astype(dtype)
+        return noise.standard_normal((steps, *batch_shape, self.height * self.width)).astype(dtype)
 
 
 class LRU(Small):
