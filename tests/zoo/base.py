@@ -29,6 +29,7 @@ class Small(Cell):
     """A cell whose parameters are a pytree of `shapes` and whose carry is h (*batch, H), which is its output."""
 
     hidden_size: int = WIDTH
+    features = FEATURES
 
     def shapes(self, input_size):
         size = self.hidden_size

@@ -124,8 +124,7 @@ class Permuted(Small):
 class Tokens(Small):
     """Inputs are ints (T, B); the projection is a table look-up."""
 
-    def init(self, key, input_size, dtype=jnp.float32):
-        return draw(key, self.shapes(5), dtype)
+    features = 5  # tokens there are
 
     def project(self, params, x):
         return params["kernel"][x] + params["bias"]
@@ -134,14 +133,14 @@ class Tokens(Small):
         return jnp.tanh(v)
 
     def inputs(self, noise, steps, batch_shape, dtype):
-        return noise.integers(0, 5, (steps, *batch_shape)).astype(np.int32)
+        return noise.integers(0, self.features, (steps, *batch_shape)).astype(np.int32)
 
 
 class TimeGaps(Small):
     """Inputs are a dict: features, the time since the last step, and whether the features were seen at all."""
 
     def shapes(self, input_size):
-        return super().shapes(FEATURES) | {"rate": (self.hidden_size,)}
+        return super().shapes(input_size) | {"rate": (self.hidden_size,)}
 
     def project(self, params, x):
         seen = x["seen"][..., None]

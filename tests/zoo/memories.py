@@ -108,6 +108,7 @@ class ConvolutionalGRU(Small):
     """A state (B, h, w, c) under 3 by 3 convolutions, its inputs images of h * w pixels."""
 
     height, width, channels = 3, 2, 2
+    features = height * width
 
     def shapes(self, input_size):
         channels = self.channels

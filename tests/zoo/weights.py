@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo.base import Small, draw
+from zoo.base import FEATURES, WIDTH, Small, draw
 
 
 class Tanh(Small):
@@ -32,6 +32,8 @@ class Nested(Tanh):
 
 class Tied(Tanh):
     """One kernel for inputs, carry and output; input and state have one size."""
+
+    features = WIDTH
 
     def shapes(self, input_size):
         return {"kernel": (self.hidden_size, self.hidden_size)}
@@ -179,7 +181,7 @@ class LearnedStart:
         carry = self.pointwise(params, carry, u, self.recur(params, carry, u))
         return carry, self.output(params, carry, u)
 
-    inputs = Small.inputs
+    features, inputs = FEATURES, Small.inputs
 
 
 class MixedOutput(Tanh):
