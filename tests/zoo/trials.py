@@ -3,10 +3,22 @@
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from tolerances import RTOL, SECOND_RTOL
 
-from recurrax.check.trial import Trial, difference, draw, has_gradient, second_order, value_and_grad
+from recurrax.check.trial import (
+    Trial,
+    difference,
+    draw,
+    has_gradient,
+    initial_carry,
+    poisoned,
+    second_order,
+    shares_buffers,
+    stream,
+    value_and_grad,
+)
 
 T, BATCH = 4, (3,)
 
@@ -30,6 +42,7 @@ OPTIONS = {
     "chunk": Option({}, {"chunk": 3}),  # and a rest of one step
     "unroll": Option({}, {"unroll": 3}),
     "no carry given": Option({"carry": None}, {}),
+    "all rows": Option(LENGTHS | MASK | RESETS, {"reverse": True}),
     "all at once": Option(LENGTHS | MASK | RESETS, {"reverse": True, "chunk": 2, "unroll": 2}),
 }
 
@@ -45,16 +58,35 @@ def draw_trial(cell: Any, steps: int = T, batch_shape: tuple[int, ...] = BATCH, 
 
 
 def found(cell: Any, option: Option, second: bool = False) -> str | None:
-    """Where "fused" differs from the reference by more than float64 loses, in value, gradients or second derivatives."""
+    """Where "fused" differs from the reference by more than float64 loses, in value, gradients or second derivatives.
+
+    Or where padding mattered: the program is run again with NaN in it.
+    """
     trial, of = draw_trial(cell)._replace(**option.rows), second_order if second else value_and_grad
     got = of(cell, trial, implementation="fused", **option.how)
     # Operation by operation: nothing to compile for the cell at hand, and no compiler between it and the truth.
     with jax.disable_jit():
         expected = of(cell, trial, implementation="reference", **option.how)
     rounding = precision(trial)
-    if not second:
-        return difference(got, expected, RTOL[rounding])
-    return difference(got[0], expected[0], RTOL[rounding]) or difference(got[1], expected[1], SECOND_RTOL[rounding])
+    if second:
+        (got, got_second), (expected, expected_second) = got, expected
+        if where := difference(got_second, expected_second, SECOND_RTOL[rounding]):
+            return f"second order: {where}"
+    if where := difference(got, expected, RTOL[rounding]):
+        return where
+    if trial.lengths is not None or trial.mask is not None:
+        where = difference(of(cell, poisoned(trial, np.nan), implementation="fused", **option.how), got, 0.0)
+    return where and f"NaN in the padding: {where}"
+
+
+def streamed(cell: Any) -> str | None:
+    """Where a loop that donates its carry differs from the scan of the plain option, which is compiled already."""
+    trial = draw_trial(cell)
+    carry = initial_carry(cell, trial, BATCH)
+    if shares_buffers(carry):
+        return "two leaves of the initial carry are one array"
+    expected = value_and_grad(cell, trial._replace(carry=jax.tree.map(jnp.copy, carry)), implementation="fused")
+    return difference(stream(cell, trial._replace(carry=carry)), expected.result, RTOL[precision(trial)])
 
 
 def precision(trial: Trial) -> str:

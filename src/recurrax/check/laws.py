@@ -77,7 +77,7 @@ def values_are_the_references(subject: Subject) -> str | None:
         subject.given_uneven.result, subject.reference_uneven.result
     )
     if found and type(subject.cell).step is not Cell.step:
-        return f"{subject.name} and step differ ({found}); leave step to recurrax.Cell, which makes it of the other methods"
+        return f"{subject.name} and step differ ({found}); inherit step from recurrax.Cell, which composes the others"
     return found and f"{subject.name} and the reference differ ({found}); {_ANY_AXES}"
 
 
@@ -136,23 +136,12 @@ def _over_other_axes(
 
 def a_stream_can_be_donated(subject: Subject) -> str | None:
     """A loop over steps that donates its carry gives what the scan gives, from the initial carry on."""
-    params, xs = jax.tree.map(jnp.asarray, (subject.trial.params, subject.trial.xs))
-    initial = jax.tree.map(jnp.asarray, subject.cell.initial_carry(params, (subject.batch,), jnp.float32))
-    places = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(initial) if leaf.size and has_gradient(leaf)]
-    if len(set(places)) < len(places):
+    initial = trials.initial_carry(subject.cell, subject.trial, (subject.batch,))
+    if trials.shares_buffers(initial):
         return "two leaves of initial_carry are one array, which cannot be donated twice; make an array for each"
-    expected = subject.run(subject.trial._replace(carry=jax.tree.map(_copied, initial)))[0].result
-    step = jax.jit(subject.cell.step, donate_argnums=1)
-    carry, outputs = initial, []
-    for t in range(subject.steps):
-        carry, y = step(params, carry, jax.tree.map(lambda leaf, t=t: leaf[t], xs))
-        outputs.append(y)
-    found = differ(ScanResult(jnp.stack(outputs), carry), expected)
-    return found and f"a loop that donates its carry differs from the scan ({found}); keep no carry outside the methods"
-
-
-def _copied(leaf: Array) -> Any:
-    return np.array(leaf) if has_gradient(leaf) else jnp.copy(leaf)
+    expected = subject.run(subject.trial._replace(carry=jax.tree.map(jnp.copy, initial)))[0].result
+    found = differ(trials.stream(subject.cell, subject.trial._replace(carry=initial)), expected)
+    return found and f"a loop that donates its carry differs from the scan ({found}); keep nothing but the carry"
 
 
 def memory_is_the_references_at_most(subject: Subject) -> str | None:

@@ -129,6 +129,9 @@ def second_order(cell: Cell, trial: Trial, **options: Any) -> tuple[ValueAndGrad
 
 
 _step = jax.jit(lambda cell, params, carry, x: cell.step(params, carry, x), static_argnums=0)
+_donating_step = jax.jit(
+    lambda cell, params, carry, x: cell.step(params, carry, x), static_argnums=0, donate_argnames="carry"
+)
 
 
 def loop(cell: Cell, trial: Trial, reverse: bool = False) -> tuple[list[Any], Carry]:
@@ -138,16 +141,41 @@ def loop(cell: Cell, trial: Trial, reverse: bool = False) -> tuple[list[Any], Ca
         outputs, one (*batch, H) for each step, and the last carry.
     """
     valid, carry = valid_steps(trial), trial.carry
-    dtypes = [leaf.dtype for leaf in jax.tree.leaves((trial.params, trial.xs)) if has_gradient(leaf)]
-    dtype = jnp.finfo(jnp.result_type(jnp.float32, *dtypes)).dtype  # of complex64: float32
-    initial = cell.initial_carry(jax.tree.map(jnp.asarray, trial.params), valid.shape[1:], dtype)
+    initial = initial_carry(cell, trial, valid.shape[1:])
     outputs: list[Any] = [None] * len(valid)
     for t in sorted(range(len(outputs)), reverse=reverse):
         entering = carry if trial.resets is None else _rows(np.asarray(trial.resets)[t], initial, carry)
-        stepped, y = _step(cell, trial.params, entering, jax.tree.map(lambda leaf, t=t: leaf[t], trial.xs))
+        stepped, y = _step(cell, trial.params, entering, _at(t, trial.xs))
         carry = _rows(valid[t], stepped, entering)
         outputs[t] = _rows(valid[t], y, np.zeros_like(y))
     return outputs, carry
+
+
+def stream(cell: Cell, trial: Trial) -> ScanResult:
+    """The same for rows that are all alike, every step donating the carry it is given: that of the trial too."""
+    carry, outputs = trial.carry, []
+    for t in range(jax.tree.leaves(trial.xs)[0].shape[0]):
+        carry, y = _donating_step(cell, trial.params, carry, _at(t, trial.xs))
+        outputs.append(y)
+    return ScanResult(jnp.stack(outputs), carry)
+
+
+def initial_carry(cell: Cell, trial: Trial, batch_shape: Shape) -> Carry:
+    """The carry that a scan without one starts from."""
+    dtypes = [leaf.dtype for leaf in jax.tree.leaves((trial.params, trial.xs)) if has_gradient(leaf)]
+    dtype = jnp.finfo(jnp.result_type(jnp.float32, *dtypes)).dtype  # of complex64: float32
+    return cell.initial_carry(jax.tree.map(jnp.asarray, trial.params), tuple(batch_shape), dtype)
+
+
+def shares_buffers(carry: Carry) -> bool:
+    """Whether two leaves of a carry are one array."""
+    leaves = [leaf for leaf in jax.tree.leaves(carry) if not jnp.issubdtype(leaf.dtype, jax.dtypes.extended)]
+    places = [leaf.unsafe_buffer_pointer() for leaf in leaves if leaf.size]
+    return len(set(places)) < len(places)
+
+
+def _at(t: int, xs: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf[t], xs)
 
 
 def _rows(chosen: np.ndarray, new: Any, old: Any) -> Any:
