@@ -32,13 +32,10 @@ def check(
     cell: Cell, params: Params, xs: Array, carry: Carry | None, lengths: Array | None = None
 ) -> tuple[Carry, Array | None]:
     """The carry to start from and which steps are valid, or a ValueError that names the argument at fault."""
-    arguments.check_sequence(cell, params, xs)
+    xs, steps, batch_shape = arguments.check_sequence(cell, params, xs)
     check_finite("params", params)
-    initial = cell.initial_carry(params, xs.shape[1:-1], arguments.carry_dtype(params, xs))
-    if carry is not None:
-        arguments.check_carry(carry, initial)
-        initial = jax.tree.map(lambda leaf, like: jnp.asarray(leaf, like.dtype), carry, initial)
-    return initial, arguments.rows(xs, lengths, None, None).valid
+    carry, _ = arguments.carries(cell, params, xs, batch_shape, carry)
+    return carry, arguments.rows(steps, batch_shape, lengths, None, None).valid
 
 
 def check_finite(name: str, tree: Any) -> None:
