@@ -252,10 +252,8 @@ class _Before(NamedTuple):
         is_first = t == (jax.tree.leaves(self.stored.z)[0].shape[0] - 1 if self.walk.reverse else 0)
 
         def before(i: int) -> Array:
-            left = jax.lax.dynamic_index_in_dim(
-                self.stored.z[d.same[i]], t + 1 if self.walk.reverse else t - 1, 0, False
-            )
-            return jnp.where(is_first, self.first[i], left)
+            z, at = self.stored.z[d.same[i]], t + 1 if self.walk.reverse else t - 1
+            return jnp.where(is_first, self.first[i], jax.lax.dynamic_index_in_dim(z, at, keepdims=False))
 
         entering = [before(i) if i in d.same else next(values) for i in d.read_s]
         return [*entering, *values]

@@ -90,8 +90,10 @@ def _splits_of_sums(traced: Traced) -> list[Replacement]:
     sums = {eqn.outvars[0]: eqn for eqn in eqns if eqn.primitive.name in ("add", "sub")}
     found = []
     for eqn in eqns:
-        whole = eqn.invars[0] if is_split(eqn) else None
-        readers = [other for other in eqns if whole is not None and whole in variables(other.invars)]
+        if not is_split(eqn):
+            continue
+        whole = eqn.invars[0]
+        readers = [other for other in eqns if whole in variables(other.invars)]
         if whole in sums and readers == [eqn] and whole not in outputs:
             added = sums[whole]
             if all(not isinstance(atom, Literal) and atom.aval.shape == whole.aval.shape for atom in added.invars):

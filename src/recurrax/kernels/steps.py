@@ -128,6 +128,6 @@ def _read_from_outside(traced: jaxprs.Traced, inside: set[Any], stepped: Leaves,
     """What the equations of `inside` read of the loop: the carry after the step, where the rest follows from it."""
     reads = [atom for eqn in traced.jaxpr.eqns if not inside.isdisjoint(eqn.outvars) for atom in eqn.invars]
     reads = [var for var in jaxprs.variables(reads) if var in varying and var not in inside]
-    stepped = set(jaxprs.variables(stepped))
-    follow = jaxprs.followers(traced, stepped, varying)
-    return jaxprs.reached(traced, reads, stepped | (varying - follow))
+    after_step = set(jaxprs.variables(stepped))
+    follow = jaxprs.followers(traced, after_step, varying)
+    return jaxprs.reached(traced, reads, after_step | (varying - follow))
