@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import _profiles as profiles
 import _seeds as seeds
 
-from recurrax.train.statistics import Interval
+from recurrax.study.statistics import Interval
 
 if TYPE_CHECKING:
     from gradient_decay import Config

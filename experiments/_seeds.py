@@ -12,8 +12,8 @@ import numpy as np
 
 from recurrax import lag
 from recurrax.report import Table
-from recurrax.train import statistics
-from recurrax.train.statistics import Interval
+from recurrax.study import statistics
+from recurrax.study.statistics import Interval
 
 IN_BRACKETS = (
     "in brackets the 95 % bootstrap interval over networks, left out where it is narrower than the digits shown"

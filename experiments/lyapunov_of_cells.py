@@ -28,7 +28,7 @@ from _profiles import Arm
 from recurrax import LSTM, Cell, lag, train
 from recurrax.cells import ElmanCarry, LSTMCarry
 from recurrax.report import Figure, KeyFigure, Level, Line, Panel, Report, Table
-from recurrax.train import statistics
+from recurrax.study import statistics
 
 SMOKE = {"seeds": 2, "hidden_size": 8, "length": 60, "steps": 2, "train_length": 8}
 PHASES = ("drawn", "trained")

@@ -23,8 +23,8 @@ from _command import Job, Measured
 from recurrax import Elman, lag, train
 from recurrax.cells import ElmanParams
 from recurrax.report import Figure, KeyFigure, Line, Panel, Report, Table
-from recurrax.train import statistics
-from recurrax.train.statistics import Interval
+from recurrax.study import statistics
+from recurrax.study.statistics import Interval
 
 SMOKE = {"seeds": 2, "hidden_size": 16, "lags": 24, "rows": 2}
 PAIRS = ((0.5, 0.1), (0.9, 0.3), (1.0, 0.3), (1.0, 1.0), (1.5, 0.5), (2.0, 0.5))

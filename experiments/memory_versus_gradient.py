@@ -26,7 +26,7 @@ from _profiles import Arm
 
 from recurrax import lag, train
 from recurrax.report import Figure, KeyFigure, Level, Line, Panel, Report, Table
-from recurrax.train import statistics
+from recurrax.study import statistics
 
 SMOKE = {"seeds": 2, "hidden_size": 8, "lags": 16, "length": 200}
 

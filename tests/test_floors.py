@@ -24,9 +24,11 @@ FLOORS = {
     "convert": 3,
     "train": 4,
     "report": 5,
+    "sweep": 5,
     "plot": 6,
-    "cli": 6,
-    "__main__": 7,
+    "study": 6,
+    "cli": 7,
+    "__main__": 8,
 }
 FLAX = {"layers", "nnx", "linen"}
 HEAVY = ("matplotlib", "tyro", "jinja2", "rich.progress", "scipy.stats")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from recurrax.report import Report
-from recurrax.train.statistics import Interval
+from recurrax.study.statistics import Interval
 
 
 def config(**changes):

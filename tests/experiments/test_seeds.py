@@ -8,7 +8,7 @@ import _seeds as seeds
 import numpy as np
 import pytest
 
-from recurrax.train.statistics import Interval
+from recurrax.study.statistics import Interval
 
 WINDOW, REFERENCE = (5, 40), 30
 

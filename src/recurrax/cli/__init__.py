@@ -11,8 +11,8 @@ from recurrax.cli.doctor import examine
 from recurrax.cli.launch import launch
 from recurrax.cli.list import list_all
 from recurrax.cli.report import report_all
-from recurrax.cli.sweep import sweep
 from recurrax.extras import require
+from recurrax.sweep.sweep import sweep
 
 COMMANDS = {
     "doctor": examine,

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from recurrax.cli import leash
+from recurrax.sweep import leash
 
 
 class Ended(NamedTuple):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from recurrax.train import statistics
-from recurrax.train.statistics import TimeToThreshold, median, median_time, success_rate, time_to_threshold
+from recurrax.study import statistics
+from recurrax.study.statistics import TimeToThreshold, median, median_time, success_rate, time_to_threshold
 
 MIDDLES = pytest.mark.parametrize("middle", [statistics.interquartile_mean, median])
 

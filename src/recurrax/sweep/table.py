@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from recurrax.cli.grid import RESERVED
 from recurrax.files import load_json, write_whole
+from recurrax.sweep.grid import RESERVED
 
 Row = dict[str, str]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from recurrax import cli
-from recurrax.cli import grid, leash, table
+from recurrax.sweep import grid, leash, table
 
 SCRIPT = str(Path(__file__).parents[1] / "swept.py")
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from recurrax.cli import grid as grids
-from recurrax.cli import table
-from recurrax.cli.worker import Ended, run_setting
 from recurrax.extras import require
+from recurrax.sweep import grid as grids
+from recurrax.sweep import table
+from recurrax.sweep.worker import Ended, run_setting
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster

@@ -1,0 +1,1 @@
+"""How a question is asked: cells and tasks named by a text, measured over seeds, and what their numbers say."""
