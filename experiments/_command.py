@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from recurrax import report, train
+from recurrax import report, runs
 from recurrax.train.progress import REFRESHES
 
 
@@ -58,7 +58,7 @@ class Finished(NamedTuple):
 class Resumable:
     """A job that keeps what it has done in the run's folder, and stops early when a signal asks the run to."""
 
-    measure: Callable[[train.RunFolder], Measured]
+    measure: Callable[[runs.RunFolder], Measured]
 
 
 Job = Callable[[], Measured] | Resumable
@@ -86,9 +86,9 @@ def main(
         The exit status: 0, or 1 with one sentence on standard error. Flags that cannot be read or meant exit with 2.
     """
     try:
-        train.join_processes()
+        runs.join_processes()
         config = _read_flags(name, config_type, smoke, arguments)
-        if (config.replot or config.dry_run) and not train.is_first_process():
+        if (config.replot or config.dry_run) and not runs.is_first_process():
             return 0
         if config.replot is not None:
             _replot(config.replot)
@@ -96,7 +96,7 @@ def main(
             _announce(config, plan(config))
         else:
             _run(name, config, plan, finish)
-    except train.ElsewhereError:
+    except runs.ElsewhereError:
         return 1  # process 0 has said why
     except (RefusedError, ModuleNotFoundError, FloatingPointError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)
@@ -151,15 +151,15 @@ def _run(
     with contextlib.ExitStack() as stack:
         try:
             slug = "smoke" if config.smoke else "run"
-            track = train.tensorboard if config.track else None
-            run = stack.enter_context(train.open_run(config.out, name, slug, _settings(config), track=track))
+            track = runs.tensorboard if config.track else None
+            run = stack.enter_context(runs.open_run(config.out, name, slug, _settings(config), track=track))
         except ValueError as error:
             raise RefusedError(str(error)) from error
         if not run.finished:
             finished = finish(config, _measure(run, plan(config), config.jobs))
             run.save_arrays(finished.arrays)
             run.save_summary({"numbers": finished.numbers, "report": finished.report.to_json()})
-    if train.is_first_process():
+    if runs.is_first_process():
         report.render(run.path)
         report.show(report.load(run.path))
 
@@ -171,14 +171,14 @@ def _settings(config: Common) -> dict[str, Any]:
     return {field: getattr(config, field) for field in fields if field not in about_the_run}
 
 
-def _measure(run: train.RunFolder, jobs: Mapping[str, Job], side_by_side: int) -> dict[str, np.ndarray]:
+def _measure(run: runs.RunFolder, jobs: Mapping[str, Job], side_by_side: int) -> dict[str, np.ndarray]:
     """Runs every job that the folder does not hold yet, and saves each as soon as it is done.
 
     XLA runs small programs on one core, so two jobs at a time keep two cores busy.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
-    shown = console.is_terminal and train.is_first_process()
+    shown = console.is_terminal and runs.is_first_process()
     done = {line["measured"] for line in run.metrics() if "measured" in line}
     arrays = run.arrays() if done else {}
     missing = {title: job for title, job in jobs.items() if title not in done}
@@ -200,10 +200,10 @@ def _measure(run: train.RunFolder, jobs: Mapping[str, Job], side_by_side: int) -
 
 
 def _results(
-    run: train.RunFolder, jobs: Mapping[str, Job], side_by_side: int
+    run: runs.RunFolder, jobs: Mapping[str, Job], side_by_side: int
 ) -> Generator[tuple[str, Measured], None, None]:
     """What jobs give, by title, as they end."""
-    if train.several_processes():
+    if runs.several_processes():
         # All processes have to meet in the same order.
         for title, job in jobs.items():
             yield title, _do(job, run)
@@ -218,7 +218,7 @@ def _results(
             raise
 
 
-def _do(job: Job, run: train.RunFolder) -> Measured:
+def _do(job: Job, run: runs.RunFolder) -> Measured:
     run.stop.check()
     return job.measure(run) if isinstance(job, Resumable) else job()
 

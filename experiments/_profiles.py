@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from _text import FoldedCharacters
 
-from recurrax import GRU, LSTM, Elman, lag, tasks, train
+from recurrax import GRU, LSTM, Elman, lag, runs, tasks, train
 
 EPSILON = 1e-6
 """A gradient is said to have vanished below this fraction of its norm at lag 0."""
@@ -146,7 +146,7 @@ def training(
         probes=probes or {},
         probe_steps=probe_steps,
         continue_others=True,
-        mesh=train.batch_mesh() if train.several_processes() else None,
+        mesh=train.batch_mesh() if runs.several_processes() else None,
         batch_axes=tasks.Batch(**axes),
     )
 

@@ -25,7 +25,7 @@ import numpy as np
 from _command import Job, Measured, Resumable
 from _profiles import Arm
 
-from recurrax import train
+from recurrax import runs, train
 
 SMOKE = {
     "seeds": 2,
@@ -94,14 +94,14 @@ class Config(_command.Common):
         return train.log_spaced(self.steps, self.probes)
 
 
-def measure_initialisation(config: Config, name: str, arm: Arm, run: train.RunFolder) -> Measured:
+def measure_initialisation(config: Config, name: str, arm: Arm, run: runs.RunFolder) -> Measured:
     """Curves (S, T) of freshly drawn networks."""
     task = profiles.inputs(name, config.lags + 1, config.symbols)
     measured = profiles.at_initialisation(arm, task, range(config.seeds), config.rows, before_each=run.stop.check)
     return Measured({f"initial.{name}.{arm.name}": profiles.median_curves(measured)})
 
 
-def measure_training(config: Config, name: str, arm: Arm, run: train.RunFolder) -> Measured:
+def measure_training(config: Config, name: str, arm: Arm, run: runs.RunFolder) -> Measured:
     """Losses (S, steps), curves (P, S, T) at the probe steps, and for each seed the step it failed at, or -1."""
     task = profiles.inputs(name, config.train_length, config.symbols)
     longer = profiles.inputs(name, config.lags + 1, config.symbols)

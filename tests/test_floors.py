@@ -15,6 +15,7 @@ FLOORS = {
     "files": 0,
     "cells": 1,
     "kernels": 2,
+    "runs": 2,
     "check": 3,
     "layers": 3,
     "nnx": 4,

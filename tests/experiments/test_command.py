@@ -112,7 +112,7 @@ def test_how_many_run_side_by_side_changes_nothing(tmp_path):
 
 def test_where_several_processes_work_jobs_come_in_order_one_at_a_time(tmp_path, monkeypatch):
     Demo()("--out", str(tmp_path / "alone"))
-    monkeypatch.setattr(_command.train, "several_processes", lambda: True)
+    monkeypatch.setattr(_command.runs, "several_processes", lambda: True)
     demo = Demo()
     assert demo("--out", str(tmp_path / "together"), "--jobs", "3") == 0
     assert demo.computed == [0, 1, 2]
@@ -120,7 +120,7 @@ def test_where_several_processes_work_jobs_come_in_order_one_at_a_time(tmp_path,
 
 
 def test_only_the_first_process_speaks(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(_command.train, "is_first_process", lambda: False)
+    monkeypatch.setattr(_command.runs, "is_first_process", lambda: False)
     assert Demo()("--out", str(tmp_path)) == 0
     assert Demo()("--dry-run", "--out", str(tmp_path)) == 0
     assert capsys.readouterr() == ("", "")
@@ -129,9 +129,9 @@ def test_only_the_first_process_speaks(tmp_path, monkeypatch, capsys):
 
 def test_what_stops_the_first_process_stops_the_others_without_a_word(tmp_path, monkeypatch, capsys):
     def elsewhere(*arguments, **options):
-        raise _command.train.ElsewhereError("process 0: no space left")
+        raise _command.runs.ElsewhereError("process 0: no space left")
 
-    monkeypatch.setattr(_command.train, "open_run", elsewhere)
+    monkeypatch.setattr(_command.runs, "open_run", elsewhere)
     assert Demo()("--out", str(tmp_path)) == 1
     assert capsys.readouterr() == ("", "")
 

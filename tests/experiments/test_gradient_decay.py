@@ -18,7 +18,7 @@ import pytest
 from _text import FoldedCharacters
 
 from recurrax import report, tasks
-from recurrax.train import checkpoint
+from recurrax.runs import checkpoint
 
 
 class CrashError(Exception):

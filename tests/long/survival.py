@@ -31,8 +31,9 @@ from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
 from recurrax.files import save_json
-from recurrax.train import checkpoint, config_hash, loop
-from recurrax.train.environment import environment
+from recurrax.runs import checkpoint, config_hash
+from recurrax.runs.environment import environment
+from recurrax.train import loop
 
 TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))

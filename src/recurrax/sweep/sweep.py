@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from distributed import Client, LocalCluster
     from tyro.conf import UseAppendAction
 
-    from recurrax.train.interrupt import Stop
+    from recurrax.runs.signals import Stop
 else:
     try:
         from tyro.conf import UseAppendAction
@@ -93,8 +93,8 @@ def sweep(
 
 def _sweep(folder: Path, works: Sequence[Work], workers: int, scheduler: str | None) -> int:
     # Loads JAX, which Dask's workers need not do: so not at the top of this file.
-    from recurrax.train.interrupt import stop_on_signals
-    from recurrax.train.lock import locked
+    from recurrax.runs.lock import locked
+    from recurrax.runs.signals import stop_on_signals
 
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder), stop_on_signals() as stop:

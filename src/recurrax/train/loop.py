@@ -11,11 +11,11 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from recurrax.train.devices import local_copy, replicate, split_loss
 from recurrax.train.keys import probe_key
-from recurrax.train.mesh import local_copy, replicate, split_loss
 from recurrax.train.nonfinite import NonFiniteError, describe
-from recurrax.train.program import Metrics, Program, State, compile_program
 from recurrax.train.progress import bar
+from recurrax.train.step import Metrics, Program, State, compile_program
 from recurrax.typing import Array, Key, Params
 
 Probe = Callable[[Params, Key], Any]

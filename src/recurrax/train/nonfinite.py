@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from recurrax.train.program import Program, State, Step
+from recurrax.train.step import Program, State, Step
 
 
 class NonFiniteError(FloatingPointError):

@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 
-from recurrax.train.processes import largest
+from recurrax.runs.processes import largest
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from recurrax.train.processes import COMMAND
+from recurrax.runs.processes import COMMAND
 
 PACKAGES = ("recurrax", "jax", "jaxlib", "flax", "optax", "numpy")
 SETTINGS = ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl")

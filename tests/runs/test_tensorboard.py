@@ -8,7 +8,7 @@ import pytest
 import survivor
 from tensorboardX.proto.event_pb2 import Event
 
-from recurrax import train
+from recurrax import runs, train
 
 STEPS = 20
 
@@ -53,7 +53,7 @@ def scalars(folder):
 
 
 def test_every_number_of_every_step_is_in_the_event_files(tmp_path):
-    with train.open_run(tmp_path, "tracked", "small", {"steps": STEPS}, track=train.tensorboard) as run:
+    with runs.open_run(tmp_path, "tracked", "small", {"steps": STEPS}, track=runs.tensorboard) as run:
         fitted = train.fit_saved(survivor.training(STEPS), run, "part", progress=False)
         run.append_metrics({"measured": "something without a step"})
     assert [path.name for path in (run.path / "tensorboard").iterdir()] == ["part"]
@@ -66,13 +66,13 @@ def test_every_number_of_every_step_is_in_the_event_files(tmp_path):
 
 def test_steps_done_again_replace_the_earlier_ones(tmp_path):
     for first, loss in ((0, 1.0), (2, 5.0)):
-        with train.tensorboard(tmp_path) as write:
+        with runs.tensorboard(tmp_path) as write:
             write([{"step": step, "loss": loss + step, "seed": None} for step in range(first, first + 4)])
     assert scalars(tmp_path / "tensorboard" / "metrics") == {"loss": {0: 1, 1: 2, 2: 7, 3: 8, 4: 9, 5: 10}}
 
 
 def test_names_cannot_lead_out_of_the_folder(tmp_path):
-    with train.tensorboard(tmp_path / "run") as write:
+    with runs.tensorboard(tmp_path / "run") as write:
         write([{"training": "../../x\0", "cell": "a" * 300, "step": 0, "loss": np.nan}])
     (folder,) = (tmp_path / "run" / "tensorboard").iterdir()
     assert folder.name.startswith("______x_-aaa")
@@ -83,11 +83,11 @@ def test_names_cannot_lead_out_of_the_folder(tmp_path):
 def test_nothing_is_tracked_unless_asked_and_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     monkeypatch.delitem(sys.modules, "tensorboardX.record_writer", raising=False)
-    with train.open_run(tmp_path, "tracked", "not", {}) as run:
+    with runs.open_run(tmp_path, "tracked", "not", {}) as run:
         run.append_metrics({"step": 0, "loss": 1.0})
     assert not (run.path / "tensorboard").exists()
     with (
         pytest.raises(ModuleNotFoundError, match=r'tensorboardX is not installed; .* pip install "recurrax\[track\]"'),
-        train.tensorboard(tmp_path),
+        runs.tensorboard(tmp_path),
     ):
         pytest.fail("opened")

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from recurrax.train.interrupt import Stopped, stop_on_signals
+from recurrax.runs.signals import Stopped, stop_on_signals
 
 
 def test_the_first_signal_asks_and_the_second_exits_at_once(monkeypatch, capfd):

@@ -10,12 +10,12 @@ import jax
 import numpy as np
 
 from recurrax.files import append_lines
-from recurrax.train import checkpoint
-from recurrax.train.interrupt import Stopped
+from recurrax.runs import checkpoint
+from recurrax.runs.folder import RunFolder, check_name
+from recurrax.runs.processes import is_first_process, on_first
+from recurrax.runs.signals import Stopped
 from recurrax.train.loop import Chunk, Fitted, Training, chunks, fitted_like, join
-from recurrax.train.processes import is_first_process, on_first
 from recurrax.train.progress import bar
-from recurrax.train.run_folder import RunFolder, check_name
 
 
 def fit_saved(

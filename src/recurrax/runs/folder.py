@@ -29,10 +29,10 @@ from typing import Any
 import numpy as np
 
 from recurrax.files import append_lines, load_arrays, load_json, plain, save_arrays, save_json
-from recurrax.train.environment import command_line, environment, resume_command
-from recurrax.train.interrupt import Stop, Stopped, stop_on_signals
-from recurrax.train.lock import LockedError, locked
-from recurrax.train.processes import from_first, is_first_process, on_first
+from recurrax.runs.environment import command_line, environment, resume_command
+from recurrax.runs.lock import LockedError, locked
+from recurrax.runs.processes import from_first, is_first_process, on_first
+from recurrax.runs.signals import Stop, Stopped, stop_on_signals
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 

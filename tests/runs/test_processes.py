@@ -10,9 +10,9 @@ import optax
 import pair
 import pytest
 
-from recurrax import train
+from recurrax import runs, train
 from recurrax.cli.launch import launch
-from recurrax.train import processes
+from recurrax.runs import processes
 
 LAUNCHED = {"RECURRAX_COORDINATOR": "127.0.0.1:4000", "RECURRAX_PROCESSES": "2", "RECURRAX_RANK": "1"}
 SLURM = {
@@ -53,7 +53,7 @@ def test_two_processes_stop_together_and_give_the_losses_of_one(tmp_path, capfd)
     assert launch(command, quiet=True) == 0
     assert "12 lines" in capfd.readouterr().out
     one = train.fit(pair.training(), progress=False)
-    with train.open_run(tmp_path / "root-0", "pair", "small", {"steps": pair.STEPS}) as run:
+    with runs.open_run(tmp_path / "root-0", "pair", "small", {"steps": pair.STEPS}) as run:
         assert run.finished
         np.testing.assert_allclose(run.arrays()["loss"], one.metrics.loss, rtol=0, atol=1e-6)
         np.testing.assert_allclose(run.arrays()["bias"], one.probes["bias"], rtol=0, atol=1e-6)
@@ -64,16 +64,16 @@ def test_two_processes_stop_together_and_give_the_losses_of_one(tmp_path, capfd)
 
 
 def test_without_variables_nothing_is_joined(joined):
-    assert not train.join_processes()
-    assert not train.several_processes()
-    assert train.is_first_process()
+    assert not runs.join_processes()
+    assert not runs.several_processes()
+    assert runs.is_first_process()
     assert joined == []
 
 
 def test_a_launched_process_joins_on_loopback_and_passes_nothing_on(joined, monkeypatch):
     for name, value in LAUNCHED.items():
         monkeypatch.setenv(name, value)
-    assert train.join_processes()
+    assert runs.join_processes()
     ((place, options),) = joined
     assert place == ("127.0.0.1:4000", 2, 1)
     assert options["coordinator_bind_address"] == "127.0.0.1:4000"
@@ -84,9 +84,9 @@ def test_a_launched_process_joins_on_loopback_and_passes_nothing_on(joined, monk
 def test_a_slurm_step_is_left_to_jax_and_one_process_is_none(joined, monkeypatch):
     for name, value in (SLURM | {"SLURM_NTASKS": "1"}).items():
         monkeypatch.setenv(name, value)
-    assert not train.join_processes()
+    assert not runs.join_processes()
     monkeypatch.setenv("SLURM_NTASKS", "2")
-    assert train.join_processes()
+    assert runs.join_processes()
     assert joined == [((), {"cluster_detection_method": "slurm"})]
 
 
@@ -133,7 +133,7 @@ def test_what_process_0_reads_all_get_and_what_stops_it_stops_all(monkeypatch):
     Others(monkeypatch, b"+content")
     assert processes.from_first(lambda: asked.append("read")) == b"content"
     Others(monkeypatch, b"-no space left")
-    with pytest.raises(train.ElsewhereError, match="process 0: no space left"):
+    with pytest.raises(runs.ElsewhereError, match="process 0: no space left"):
         processes.on_first(lambda: asked.append("written"))
     assert asked == []
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recurrax import train
-from recurrax.train.environment import command_line, environment, git_state
+from recurrax import runs
+from recurrax.runs.environment import command_line, environment, git_state
 
 CONFIG = {"cell": "lstm", "steps": 3}
 
@@ -26,13 +26,13 @@ def record(run):
 
 
 def test_a_run_leaves_what_it_should_where_it_should(tmp_path):
-    with train.open_run(tmp_path, "decay", "lstm-b1", CONFIG, command=["decay.py", "--steps", "3"]) as run:
+    with runs.open_run(tmp_path, "decay", "lstm-b1", CONFIG, command=["decay.py", "--steps", "3"]) as run:
         assert record(run)["status"] == "running"
         for step in range(3):
             run.append_metrics({"step": step, "loss": np.float32(0.5**step), "log_gradient_norm": -np.inf})
         run.save_arrays({"loss": np.ones(3)})
         run.save_summary({"loss": 0.25})
-    assert run.path == tmp_path / "decay" / f"lstm-b1-{train.config_hash(CONFIG)}"
+    assert run.path == tmp_path / "decay" / f"lstm-b1-{runs.config_hash(CONFIG)}"
     assert sorted(os.listdir(run.path)) == [
         ".lock", "arrays.npz", "config.json", "metrics.jsonl", "run.json", "summary.json",
     ]  # fmt: skip
@@ -45,20 +45,20 @@ def test_a_run_leaves_what_it_should_where_it_should(tmp_path):
 
 
 def test_a_finished_run_is_opened_as_it_is_and_a_failed_one_anew(tmp_path):
-    with pytest.raises(ZeroDivisionError), train.open_run(tmp_path, "decay", "x", CONFIG) as run:
+    with pytest.raises(ZeroDivisionError), runs.open_run(tmp_path, "decay", "x", CONFIG) as run:
         raise ZeroDivisionError
     assert (record(run)["status"], record(run)["error"]) == ("failed", "ZeroDivisionError")
-    with train.open_run(tmp_path, "decay", "x", CONFIG) as run:
+    with runs.open_run(tmp_path, "decay", "x", CONFIG) as run:
         assert not run.finished
     before = (run.path / "run.json").read_bytes()
-    with train.open_run(tmp_path, "decay", "x", CONFIG) as run:
+    with runs.open_run(tmp_path, "decay", "x", CONFIG) as run:
         assert run.finished
     assert (run.path / "run.json").read_bytes() == before
 
 
 def test_another_configuration_has_another_folder_and_a_changed_one_is_refused(tmp_path):
-    other = train.run_path(tmp_path, "decay", "x", CONFIG | {"steps": 4})
-    assert other != train.run_path(tmp_path, "decay", "x", CONFIG)
+    other = runs.run_path(tmp_path, "decay", "x", CONFIG | {"steps": 4})
+    assert other != runs.run_path(tmp_path, "decay", "x", CONFIG)
 
 
 @pytest.mark.parametrize(
@@ -76,19 +76,19 @@ def test_another_configuration_has_another_folder_and_a_changed_one_is_refused(t
     ],
 )
 def test_a_configuration_that_is_not_this_one_is_refused_and_nothing_is_written(tmp_path, text, said):
-    with train.open_run(tmp_path, "decay", "x", CONFIG) as run:
+    with runs.open_run(tmp_path, "decay", "x", CONFIG) as run:
         pass
     (run.path / "config.json").write_bytes(text.encode(errors="surrogateescape"))
     (run.path / "run.json").write_text("{}")
     before = snapshot(tmp_path)
-    with pytest.raises(ValueError, match=said) as caught, train.open_run(tmp_path, "decay", "x", CONFIG):
+    with pytest.raises(ValueError, match=said) as caught, runs.open_run(tmp_path, "decay", "x", CONFIG):
         pytest.fail("opened")
     assert "\n" not in str(caught.value)
     assert snapshot(tmp_path) == before
 
 
 def test_a_line_cut_short_is_left_out(tmp_path):
-    with train.open_run(tmp_path, "decay", "x", CONFIG) as run:
+    with runs.open_run(tmp_path, "decay", "x", CONFIG) as run:
         run.append_metrics({"step": 0})
         with open(run.path / "metrics.jsonl", "ab") as file:
             file.write(b'{"step": 1, "lo')
@@ -102,7 +102,7 @@ def test_names_that_are_none_are_refused_and_nothing_is_made(tmp_path, name):
     for experiment, slug in ((name, "x"), ("x", name)):
         with (
             pytest.raises(ValueError, match=r"(experiment|slug): expected at most 100 letters"),
-            train.open_run(tmp_path, experiment, slug, CONFIG),
+            runs.open_run(tmp_path, experiment, slug, CONFIG),
         ):
             pytest.fail("opened")
     assert os.listdir(tmp_path) == []
@@ -112,7 +112,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence_and_nothing_half_writte
     (tmp_path / "file").write_text("in the way")
     with (
         pytest.raises(OSError, match=r"x-[0-9a-f]{8}: the run's folder cannot be written: ") as caught,
-        train.open_run(tmp_path / "file", "decay", "x", CONFIG),
+        runs.open_run(tmp_path / "file", "decay", "x", CONFIG),
     ):
         pytest.fail("opened")
     assert "\n" not in str(caught.value)
@@ -123,7 +123,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence_and_nothing_half_writte
     monkeypatch.setattr(os, "fsync", refuse)
     with (
         pytest.raises(OSError, match="cannot be written: No space left on device"),
-        train.open_run(tmp_path / "new", "decay", "x", CONFIG),
+        runs.open_run(tmp_path / "new", "decay", "x", CONFIG),
     ):
         pytest.fail("opened")
     assert os.listdir(tmp_path) == ["file"]
@@ -131,13 +131,13 @@ def test_a_folder_that_cannot_be_written_is_one_sentence_and_nothing_half_writte
 
 def test_a_symbolic_link_in_the_folder_s_place_is_refused(tmp_path):
     (tmp_path / "elsewhere").mkdir()
-    path = train.run_path(tmp_path / "results", "decay", "x", CONFIG)
+    path = runs.run_path(tmp_path / "results", "decay", "x", CONFIG)
     for link in (path, path.parent):
         link.parent.mkdir(exist_ok=True, parents=True)
         link.symlink_to(tmp_path / "elsewhere")
         with (
             pytest.raises(ValueError, match="expected a folder of its own, got a symbolic link"),
-            train.open_run(tmp_path / "results", "decay", "x", CONFIG),
+            runs.open_run(tmp_path / "results", "decay", "x", CONFIG),
         ):
             pytest.fail("opened")
         link.unlink()

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from recurrax.files import load_arrays, write_whole
-from recurrax.train.processes import from_first
+from recurrax.runs.processes import from_first
 
 _NAME = re.compile(r"step-(\d{9,})-([0-9a-f]{64})\.npz")
 _HEADER = "header"

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from survivor import hashes, training
 
-from recurrax import train
-from recurrax.train import checkpoint
+from recurrax import runs, train
+from recurrax.runs import checkpoint
 
 STEPS = 40
 
@@ -40,7 +40,7 @@ def cut_after(monkeypatch, saves):
 
 @contextlib.contextmanager
 def opened(root):
-    with train.open_run(root, "survival", "small", {"steps": STEPS}) as run:
+    with runs.open_run(root, "survival", "small", {"steps": STEPS}) as run:
         yield run
 
 
@@ -107,7 +107,7 @@ def test_every_kind_of_damage_is_noticed_named_and_survived(halfway, tmp_path, u
     target = copied(halfway, tmp_path)
     newest, older = checkpoints(target)[::-1]
     whole = newest.read_bytes()
-    config = train.config_hash({"steps": STEPS})
+    config = runs.config_hash({"steps": STEPS})
     assert checkpoint.restore(target / "checkpoints", config, like).damaged == ()
     for place in generator.integers(0, len(whole), 12):
         flipped = bytearray(whole)
@@ -168,7 +168,7 @@ def test_a_second_run_in_the_folder_stops_before_writing_and_names_the_first(tmp
     with opened(tmp_path) as run:
         before = {path: path.stat().st_mtime_ns for path in run.path.iterdir()}
         with (
-            pytest.raises(train.LockedError, match=rf"already under way in process {os.getpid()} since 20"),
+            pytest.raises(runs.LockedError, match=rf"already under way in process {os.getpid()} since 20"),
             opened(tmp_path),
         ):
             pytest.fail("opened twice")
@@ -182,7 +182,7 @@ def test_a_checkpoint_of_something_else_is_refused(halfway, tmp_path):
     folder = target / "checkpoints"
     with pytest.raises(ValueError, match="expected a checkpoint of configuration 00000000, got"):
         checkpoint.restore(folder, "00000000", like)
-    config = train.config_hash({"steps": STEPS})
+    config = runs.config_hash({"steps": STEPS})
     with pytest.raises(ValueError, match="expected the tensors of this training, got a difference in"):
         checkpoint.restore(folder, config, lambda header: {"w": np.zeros(3)})
     checkpoint.save(folder, 99, {"w": np.zeros(3)}, {"config": config})
@@ -204,7 +204,7 @@ class Harmful:
 
 
 def header(**changes):
-    content = {"config": train.config_hash({"steps": STEPS}), "step": 10, "probed": 1, "metrics_bytes": 0} | changes
+    content = {"config": runs.config_hash({"steps": STEPS}), "step": 10, "probed": 1, "metrics_bytes": 0} | changes
     return np.frombuffer(json.dumps(content).encode(), np.uint8)
 
 

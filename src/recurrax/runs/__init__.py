@@ -1,0 +1,24 @@
+"""Runs: folders that hold what a run found, checkpoints, signals, and processes that work as one.
+
+Nothing here knows a loss, a cell or a training: `recurrax.train.fit_saved` is the bridge.
+"""
+
+from recurrax.runs.folder import RunFolder, config_hash, open_run, run_path
+from recurrax.runs.lock import LockedError
+from recurrax.runs.processes import ElsewhereError, is_first_process, join_processes, several_processes
+from recurrax.runs.signals import Stopped
+from recurrax.runs.tensorboard import tensorboard
+
+__all__ = [
+    "ElsewhereError",
+    "LockedError",
+    "RunFolder",
+    "Stopped",
+    "config_hash",
+    "is_first_process",
+    "join_processes",
+    "open_run",
+    "run_path",
+    "several_processes",
+    "tensorboard",
+]
