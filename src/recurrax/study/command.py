@@ -1,0 +1,169 @@
+"""What the command of a question does: reads flags, refuses what cannot work, runs jobs, saves, shows."""
+
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.text import Text
+
+from recurrax import report, runs
+from recurrax.extras import require
+from recurrax.study.jobs import Job, do_all
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Flags that every question has; extend it by those that its results depend on."""
+
+    out: Path = Path("results")
+    """Folder of all results; the run gets its own in it, named after its settings."""
+    smoke: bool = False
+    """Smallest sizes: shows in seconds that everything runs; the numbers mean nothing."""
+    dry_run: bool = False
+    """Say what would be done; compute and write nothing."""
+    replot: Path | None = None
+    """Draw figures and report of this finished run again, from its saved files alone."""
+    jobs: int = 2
+    """Measurements that run side by side; one at a time under `recurrax launch`."""
+    track: Literal["tensorboard"] | None = None
+    """Write metrics as event files for TensorBoard too, into the run's folder."""
+
+
+class Findings(NamedTuple):
+    """What a run comes to: all its arrays, the numbers of summary.json, the report, and verdicts on claims."""
+
+    arrays: Mapping[str, np.ndarray]
+    numbers: Mapping[str, Any]
+    report: report.Report
+    claims: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True)
+class Command:
+    """A question's command.
+
+    Fields:
+        name: of the question; its runs lie in a folder of that name.
+        settings: a frozen dataclass that extends `Settings`; its fields are the flags, its docstring the help.
+        plan: settings to jobs by title; raises a ValueError where the settings cannot be meant.
+        finish: settings and all arrays measured to what is saved.
+        smoke: what --smoke does: a number caps a field, a tuple replaces a field that is at its default.
+        depends_on: what else results depend on, such as the content of files that settings name.
+    """
+
+    name: str
+    settings: type[Settings]
+    plan: Callable[[Any], Mapping[str, Job]]
+    finish: Callable[[Any, Mapping[str, np.ndarray]], Findings]
+    smoke: Mapping[str, Any] = field(default_factory=dict)
+    depends_on: Callable[[Any], Mapping[str, Any]] = lambda settings: {}
+
+    def main(self, arguments: Sequence[str] | None = None) -> int:
+        """Runs the command line; `sys.argv` if None.
+
+        Returns:
+            The exit status: 0, or 1 with one sentence on standard error; 2 where the flags cannot be meant. Flags that
+            cannot be read exit with 2.
+        """
+        try:
+            runs.join_processes()
+            settings = self._read_flags(arguments)
+            if (settings.replot or settings.dry_run) and not runs.is_first_process():
+                return 0
+            if settings.replot is not None:
+                _replot(settings.replot)
+                return 0
+            try:
+                jobs = self.plan(settings)
+            except ValueError as error:
+                print(f"{self.name}: {error}", file=sys.stderr)
+                return 2
+            if settings.dry_run:
+                _announce(settings, jobs)
+            else:
+                self._run(settings, jobs)
+        except runs.ElsewhereError:
+            return 1  # process 0 has said why
+        except (RefusedError, ModuleNotFoundError, FloatingPointError, OSError) as error:
+            print(f"{self.name}: {error}", file=sys.stderr)
+            return 1
+        return 0
+
+    def _read_flags(self, arguments: Sequence[str] | None) -> Any:
+        tyro = require("tyro", "experiments")
+        settings = tyro.cli(self.settings, prog=self.name, args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
+        return dataclasses.replace(settings, **self._smallest(settings)) if settings.smoke else settings
+
+    def _smallest(self, settings: Settings) -> dict[str, Any]:
+        defaults = {entry.name: entry.default for entry in dataclasses.fields(settings)}
+        changes = {}
+        for name, size in self.smoke.items():
+            value = getattr(settings, name)
+            if not isinstance(size, tuple):
+                changes[name] = min(value, size)
+            elif value == defaults[name]:
+                changes[name] = size
+        return changes
+
+    def _run(self, settings: Settings, jobs: Mapping[str, Job]) -> None:
+        for package in ("matplotlib", "jinja2"):
+            require(package, "experiments")
+        if settings.track:
+            require("tensorboardX", "track")
+        config = results_depend_on(settings) | dict(self.depends_on(settings))
+        with contextlib.ExitStack() as stack:
+            try:
+                slug = "smoke" if settings.smoke else "run"
+                track = runs.tensorboard if settings.track else None
+                run = stack.enter_context(runs.open_run(settings.out, self.name, slug, config, track=track))
+            except ValueError as error:
+                raise RefusedError(str(error)) from error
+            if not run.finished:
+                found = self.finish(settings, do_all(run, jobs, settings.jobs))
+                run.save_arrays(found.arrays)
+                summary = {"numbers": found.numbers, "claims": found.claims, "report": found.report.to_json()}
+                run.save_summary(summary)
+        if runs.is_first_process():
+            report.render(run.path)
+            report.show(report.load(run.path))
+
+
+class RefusedError(Exception):
+    """Something asked for cannot be done; the message is the sentence to print."""
+
+
+def check_least(settings: Any, **least: float) -> None:
+    """Raises a ValueError unless each named field of the settings has at least the value given."""
+    for name, value in least.items():
+        if getattr(settings, name) < value:
+            raise ValueError(f"{name}: expected at least {value:g}, got {getattr(settings, name)}")
+
+
+def results_depend_on(settings: Settings) -> dict[str, Any]:
+    """The settings that are not about where or how the run is done."""
+    about_the_run = {entry.name for entry in dataclasses.fields(Settings)}
+    names = (entry.name for entry in dataclasses.fields(settings))
+    return {name: getattr(settings, name) for name in names if name not in about_the_run}
+
+
+def _replot(folder: Path) -> None:
+    try:
+        report.render(folder)
+        report.show(report.load(folder))
+    except ValueError as error:
+        raise RefusedError(str(error)) from error
+
+
+def _announce(settings: Settings, jobs: Mapping[str, Job]) -> None:
+    console = Console()
+    for entry in dataclasses.fields(settings):
+        console.print(Text(f"{entry.name} = {getattr(settings, entry.name)}"))
+    console.print(Text(f"{len(jobs)} measurements, {settings.jobs} at a time, into {settings.out}:"))
+    for title in jobs:
+        console.print(Text(f"  {title}"))
