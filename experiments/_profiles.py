@@ -134,7 +134,6 @@ def training(
     Where several processes have joined, batches are shared among their devices.
     """
     model = train.Readout(arm.cell, task.input_size, task.output_size, task.every_step)
-    axes: dict[str, Any] = {"xs": 1, "targets": 1 if task.every_step else 0}
     return train.Training(
         loss=lambda params, batch: task.loss(model.predict(params, batch.xs), batch),
         init=model.init,
@@ -147,7 +146,6 @@ def training(
         probe_steps=probe_steps,
         continue_others=True,
         mesh=train.batch_mesh() if runs.several_processes() else None,
-        batch_axes=tasks.Batch(**axes),
     )
 
 

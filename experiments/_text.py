@@ -60,7 +60,7 @@ class FoldedCharacters:
         symbol_of = jnp.asarray(_folded(self.symbols)[1], jnp.int32)
         batch = self.characters.batch(key, batch_size)
         ids = symbol_of[jnp.argmax(batch.xs, axis=-1)]
-        return tasks.Batch(xs=jax.nn.one_hot(ids, self.input_size), targets=symbol_of[batch.targets])
+        return tasks.Batch(xs=jax.nn.one_hot(ids, self.input_size), targets=symbol_of[batch.targets], every_step=True)
 
     def loss(self, predictions: jax.Array, batch: tasks.Batch) -> jax.Array:
         return self.characters.loss(predictions, batch)

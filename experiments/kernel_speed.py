@@ -101,7 +101,7 @@ def enter(name: str, cell: str, shape: contenders.Shape, training: bool) -> Cont
         if devices == 1 or batch % devices:
             raise contenders.Absent(f"a batch of {batch} cannot be split over {devices} device(s)")
         mesh = train.batch_mesh()
-        loss = train.split_loss(loss, mesh, mean=False)
+        loss = train.split_loss(loss, mesh, axes=0, mean=False)
         params, x = train.replicate(mesh, params), train.split_batch(mesh, x)
     return compiled(jax.value_and_grad(loss, (0, 1)) if training else loss, params, x)
 

@@ -29,7 +29,6 @@ def training(mesh=None):
         probes={"bias": lambda params, key: params.bias},
         probe_steps=(STEPS,),
         mesh=mesh,
-        batch_axes=tasks.Batch(xs=1, targets=0),
     )
 
 

@@ -145,6 +145,7 @@ def test_rows_that_cannot_be_shared_are_one_sentence():
         optimizer=optax.sgd(0.1),
         batch=lambda key: jnp.ones(3),
         mesh=train.batch_mesh(),
+        batch_axes=0,
     )
     with pytest.raises(ValueError, match="batch: expected rows that 2 devices can share equally, got 3"):
         train.fit(training, progress=False)

@@ -22,7 +22,7 @@ def test_value_and_gradients_of_a_split_batch():
     xs = jax.random.normal(jax.random.key(1), (6, 9, 3))
     mesh = train.batch_mesh()
     assert mesh.size == 2
-    split = jax.jit(jax.value_and_grad(train.split_loss(loss, mesh, mean=False), (0, 1)))
+    split = jax.jit(jax.value_and_grad(train.split_loss(loss, mesh, axes=0, mean=False), (0, 1)))
     whole = jax.jit(jax.value_and_grad(loss, (0, 1)))(params, xs)
     got = split(train.replicate(mesh, params), train.split_batch(mesh, xs))
     assert got[1][1].sharding.spec[0] == "batch"
@@ -42,7 +42,6 @@ def test_training_on_two_devices_is_training_on_one():
             seeds=(0, 1),
             steps=5,
             mesh=mesh,
-            batch_axes=tasks.Batch(xs=1, targets=0),
         )
         return train.fit(training, progress=False).metrics.loss
 

@@ -6,7 +6,6 @@ core walks whole sequences of its own rows and they meet once, where weight grad
 
 import os
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -64,45 +63,59 @@ def local_copy(tree: Any) -> Any:
 
 
 def split_loss(
-    loss: Callable[[Params, Any], Array], mesh: Mesh, *, axes: Any = 0, mean: bool
+    loss: Callable[[Params, Any], Array], mesh: Mesh, *, axes: Any = None, mean: bool
 ) -> Callable[[Params, Any], Array]:
     """A loss whose batch is cut over the mesh, differentiable in both arguments.
 
     Args:
         loss: (params, batch) to a scalar that is a sum or a mean over the rows of the batch.
         mesh: from `batch_mesh`; its size must divide B.
-        axes: which axis of each leaf of the batch is B: one int, or a pytree of them like the batch or a prefix of it.
+        axes: which axis of each leaf of the batch is B: one int, or a pytree of them like the batch or a prefix of it;
+            None for a batch that says so itself, as those of `recurrax.tasks` do by `batch_axes`.
         mean: whether `loss` is a mean over rows rather than a sum.
 
     Raises:
-        ValueError: when called with a batch of B rows that the devices cannot share equally.
+        ValueError: when called with a batch of B rows that the devices cannot share equally, that has no axes of its
+            own where `axes` is None, or whose leaves differ in B.
 
     >>> import jax.numpy as jnp
     >>> mesh = batch_mesh(jax.local_devices()[:1])
-    >>> float(split_loss(lambda w, x: jnp.mean(w * x), mesh, mean=True)(2.0, jnp.arange(4.0)))
+    >>> float(split_loss(lambda w, x: jnp.mean(w * x), mesh, axes=0, mean=True)(2.0, jnp.arange(4.0)))
     3.0
     """
     reduce = jax.lax.pmean if mean else jax.lax.psum
-    cut = jax.tree.map(lambda axis: PartitionSpec(*[None] * axis, BATCH), axes)
 
     def local(params: Params, batch: Any) -> Array:
         return reduce(loss(params, batch), BATCH)
 
-    # A loop whose carry starts from zeros does not type-check as varying over the mesh, though it is.
-    split = jax.shard_map(local, mesh=mesh, in_specs=(PartitionSpec(), cut), out_specs=PartitionSpec(), check_vma=False)
-
     def whole(params: Params, batch: Any) -> Array:
-        jax.tree.map(partial(_check_rows, mesh.size), axes, batch)
+        known = _known_axes(batch) if axes is None else axes
+        _check_rows(mesh.size, known, batch)
+        specs = PartitionSpec(), jax.tree.map(lambda axis: PartitionSpec(*[None] * axis, BATCH), known)
+        # A loop whose carry starts from zeros does not type-check as varying over the mesh, though it is.
+        split = jax.shard_map(local, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(), check_vma=False)
         return split(params, batch)
 
     return whole
 
 
-def _check_rows(devices: int, axis: int, part: Any) -> None:
-    for leaf in jax.tree.leaves(part):
-        rows = leaf.shape[axis]
-        if rows % devices:
-            raise ValueError(f"batch: expected rows that {devices} devices can share equally, got {rows}")
+def _known_axes(batch: Any) -> Any:
+    if not hasattr(batch, "batch_axes"):
+        raise ValueError(
+            "batch_axes: expected with a mesh, which axis of each leaf of the batch is B, "
+            f"since a batch of type {type(batch).__name__} does not say; got None"
+        )
+    return batch.batch_axes
+
+
+def _check_rows(devices: int, axes: Any, batch: Any) -> None:
+    parts: list[set[int]] = []
+    jax.tree.map(lambda axis, part: parts.append({leaf.shape[axis] for leaf in jax.tree.leaves(part)}), axes, batch)
+    rows = sorted(set().union(*parts))
+    if len(rows) > 1:
+        raise ValueError(f"batch_axes: expected axes of one length, that of the batch, got lengths {rows}")
+    if rows and rows[0] % devices:
+        raise ValueError(f"batch: expected rows that {devices} devices can share equally, got {rows[0]}")
 
 
 def _place(sharding: NamedSharding, tree: Any) -> Any:

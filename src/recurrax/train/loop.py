@@ -41,7 +41,8 @@ class Training:
             side except on CPU, where one after another is no slower and takes less memory.
         mesh: from `batch_mesh`: every batch is cut over its devices, and `loss` must be a mean over rows. Where they
             belong to several processes, each of these runs the same training.
-        batch_axes: with a mesh, which axis of each leaf of the batch is B; one int, or a pytree like the batch.
+        batch_axes: with a mesh, which axis of each leaf of the batch is B: one int, or a pytree like the batch;
+            None for a batch that says so itself, as those of `recurrax.tasks` do.
 
     Raises:
         ValueError: a field has a value that cannot be meant.
@@ -60,7 +61,7 @@ class Training:
     continue_others: bool = False
     vmap: bool | None = None
     mesh: Mesh | None = None
-    batch_axes: Any = 0
+    batch_axes: Any = None
 
     def __post_init__(self):
         seeds, probe_steps = list(self.seeds), list(self.probe_steps)
