@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from recurrax.study import statistics
-from recurrax.study.quantities import Number, Summary
+from recurrax.study.quantities import Number
 from recurrax.study.statistics import Censored, Interval
 
 SUPPORTED, REFUTED, UNDECIDED = "supported", "refuted", "undecided"
@@ -58,11 +58,20 @@ class Claim:
 
 
 class Sample(NamedTuple):
-    """What was measured of one cell on one task: its label, seeds (S,), and a number's summary of these networks."""
+    """What was measured of one cell on one task: its label, seeds (S,), and what is known of each network's number."""
 
     label: str
     seeds: np.ndarray
-    summary: Summary
+    bounds: Censored
+
+
+class Compared(NamedTuple):
+    """A pair that was measured, on which task, and what was measured of its two cells."""
+
+    pair: Pair
+    task: str
+    of: Sample
+    against: Sample
 
 
 class Comparison(NamedTuple):
@@ -97,6 +106,16 @@ class Verdict(NamedTuple):
             for one in self.comparisons
         ]
 
+    @property
+    def answer(self) -> str:
+        """The statement and its verdict."""
+        return f"{self.statement} {self.verdict.capitalize()}."
+
+    def saved(self) -> Mapping[str, Any]:
+        """What summary.json holds of it."""
+        comparisons = [{**one._asdict(), "theta": one.theta._asdict()} for one in self.comparisons]
+        return {**self._asdict(), "comparisons": comparisons, "sentences": self.sentences()}
+
     def _how(self, one: Comparison) -> str:
         """Of a refuted comparison, whether the cells are alike or the effect runs the other way."""
         if one.verdict != REFUTED:
@@ -106,13 +125,13 @@ class Verdict(NamedTuple):
         return ", equal" if one.theta.low > -self.delta else ", not larger"
 
 
-def judge(claim: Claim, compared: Sequence[tuple[Pair, str, Sample, Sample]], settings: Any) -> Verdict | None:
+def judge(claim: Claim, heading: str, compared: Sequence[Compared]) -> Verdict | None:
     """The verdict on a claim.
 
     Args:
         claim: with its δ.
-        compared: each pair that was measured, on which task, and what was measured of its two cells.
-        settings: fill in the number's heading.
+        heading: of its number, with the unit.
+        compared: what was measured.
 
     Returns:
         None if nothing was compared.
@@ -122,15 +141,15 @@ def judge(claim: Claim, compared: Sequence[tuple[Pair, str, Sample, Sample]], se
     """
     if not compared:
         return None
-    effects = [_effect(claim, of, against) for _, _, of, against in compared]
-    p_values = statistics.holm(np.array([statistics.sign_test(effect, claim.delta) for effect in effects]))
+    effects = [_effect(claim, pair.of, pair.against) for pair in compared]
+    p_values = statistics.holm(np.array([statistics.sign_test(effect, claim.delta) for effect in effects])).tolist()
     found = []
-    for (pair, task, of, against), effect, p_value in zip(compared, effects, p_values.tolist(), strict=True):
+    for (pair, task, of, against), effect, p_value in zip(compared, effects, p_values, strict=True):
         theta = statistics.paired_median(effect)
         verdict = _verdict(theta, claim.delta, p_value)
         found.append(Comparison(of.label, against.label, task, pair.level, theta, p_value, len(of.seeds), verdict))
-    name = f"{claim.effect} in {claim.number.heading(settings)}"
-    return Verdict(claim.statement, _together(claim, found), name, claim.delta, claim.analogue, tuple(found))
+    verdict, effect = _together(claim, found), f"{claim.effect} in {heading}"
+    return Verdict(claim.statement, verdict, effect, claim.delta, claim.analogue, tuple(found))
 
 
 def _effect(claim: Claim, of: Sample, against: Sample) -> Censored:
@@ -139,7 +158,7 @@ def _effect(claim: Claim, of: Sample, against: Sample) -> Censored:
             f"claim: expected the same seeds for {of.label} and {against.label}, "
             f"got {of.seeds.tolist()} and {against.seeds.tolist()}"
         )
-    bounds = [sample.summary.bounds for sample in (of, against)]
+    bounds = [of.bounds, against.bounds]
     if claim.effect == "log2 ratio":
         if min(float(bound.low.min()) for bound in bounds) <= 0:
             raise ValueError(f"claim: expected positive numbers of {claim.number.name}, of which to take a ratio")
@@ -171,9 +190,3 @@ def _on(one: Comparison) -> str:
 def _theta(theta: Interval) -> str:
     estimate, low, high = (f"{end:+.3g}" for end in theta)
     return f"{estimate} [{low}, {high}]"
-
-
-def saved(verdict: Verdict) -> Mapping[str, Any]:
-    """What summary.json holds of a verdict."""
-    comparisons = [{**one._asdict(), "theta": one.theta._asdict()} for one in verdict.comparisons]
-    return {**verdict._asdict(), "comparisons": comparisons, "sentences": verdict.sentences()}

@@ -3,11 +3,12 @@
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import jax
 import numpy as np
 from rich.console import Console
 from rich.text import Text
@@ -125,6 +126,8 @@ class Command:
             except ValueError as error:
                 raise RefusedError(str(error)) from error
             if not run.finished:
+                if settings.smoke:
+                    stack.enter_context(_quick_compilations())
                 found = self.finish(settings, do_all(run, jobs, settings.jobs))
                 run.save_arrays(found.arrays)
                 summary = {"numbers": found.numbers, "claims": found.claims, "report": found.report.to_json()}
@@ -150,6 +153,17 @@ def results_depend_on(settings: Settings) -> dict[str, Any]:
     about_the_run = {entry.name for entry in dataclasses.fields(Settings)}
     names = (entry.name for entry in dataclasses.fields(settings))
     return {name: getattr(settings, name) for name in names if name not in about_the_run}
+
+
+@contextlib.contextmanager
+def _quick_compilations() -> Iterator[None]:
+    """XLA without most of its optimisations: nearly all that the smallest sizes cost is compiling."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)
 
 
 def _replot(folder: Path) -> None:

@@ -87,6 +87,14 @@ MIDDLES: Mapping[str, Callable[[np.ndarray, float], Interval]] = {
 }
 """How networks are summed up: with a bootstrap interval, with Wilson's, or by Kaplan and Meier with theirs."""
 
+WAYS = {
+    "median": "medians",
+    "interquartile mean": "interquartile means",
+    "fraction": "fractions",
+    "time": "median times",
+}
+"""Words for how networks are summed up."""
+
 
 @dataclass(frozen=True)
 class Numbers:
@@ -104,7 +112,7 @@ class Curve:
     Fields:
         title: a template.
         of: the measured array that it is made from.
-        x: settings to positions (N,).
+        x: (settings, N) to positions (N,).
         x_label, y_label: templates.
         value: the array to (S, N).
         levels, marks: (settings, task) to lines across and along the panel.
@@ -113,7 +121,7 @@ class Curve:
 
     title: str
     of: str
-    x: Callable[[Any], np.ndarray]
+    x: Callable[[Any, int], np.ndarray]
     x_label: str
     y_label: str
     value: Value = lambda array, settings, task: array
@@ -127,12 +135,16 @@ class Curve:
 
 @dataclass(frozen=True)
 class Curves:
-    """A figure: `name` of its files, `title` and `caption` (templates), and what is drawn for every task."""
+    """A figure: `name` of its files, `title` and `caption` (templates), and what is drawn for every task.
+
+    With `per_class` there is one for every class of cells, for comparisons of more lines than a panel can hold.
+    """
 
     name: str
     title: str
     panels: tuple[Curve, ...]
     caption: str = ""
+    per_class: bool = False
 
 
 def said(interval: Interval, show: Callable[[float], str] = "{:.3g}".format, beyond: float = math.inf) -> str:
