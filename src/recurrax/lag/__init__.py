@@ -6,8 +6,8 @@ Every logarithm is natural; lag k counts steps back from the last one.
 from recurrax.lag.adjoint import LagProfile, adjoint_profile
 from recurrax.lag.carousel import CarouselShare, carousel_share
 from recurrax.lag.decay import DecayFit, fit_decay, half_life, vanish_lag
-from recurrax.lag.families import DecayChoice, DecayModel, choose_decay
 from recurrax.lag.jacobian import JacobianProfile, jacobian_profile
+from recurrax.lag.laws import DecayChoice, DecayModel, choose_decay
 from recurrax.lag.lyapunov import LyapunovSpectrum, lyapunov_of_step, lyapunov_spectrum
 from recurrax.lag.matrix import LagMatrix, lag_matrix
 from recurrax.lag.mean_field import MeanField, mean_field

@@ -6,10 +6,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from recurrax.lag import scaled, trajectory
-from recurrax.lag.objective import Loss, output_cotangent
+from recurrax.lag import scaled, walk
 from recurrax.lag.scaled import Scaled
-from recurrax.lag.trajectory import Trajectory
+from recurrax.lag.walk import Loss, Trajectory, output_cotangent
 from recurrax.typing import Array, Carry, Cell, Params
 
 
@@ -78,7 +77,7 @@ def adjoint_profile(
     >>> profile.log_norm_bptt.shape, round(float(profile.log_norm_bptt[999, 0] - profile.log_norm_bptt[0, 0]), 2)
     ((1000, 3), -692.45)
     """
-    carry, valid = trajectory.check(cell, params, xs, carry, lengths)
+    carry, valid = walk.check(cell, params, xs, carry, lengths)
     cotangent = output_cotangent(cell, params, xs, carry, lengths, cotangent, loss)
     return _profile(cell, params, xs, cotangent, carry, valid, lengths)
 
@@ -93,9 +92,9 @@ def _profile(
 
     # Reduced-precision products bend slopes near the critical point; an accelerator uses them unless told not to.
     with jax.default_matmul_precision("highest"):
-        walked, last = trajectory.record(cell, params, xs, carry, valid)
-        _, _, by_step = trajectory.walk_back(cell, params, walked, last, cotangent, see)
-    log_norm, joint, classic = jax.tree.map(lambda norm: trajectory.by_lag(norm, lengths), by_step)
+        walked, last = walk.record(cell, params, xs, carry, valid)
+        _, _, by_step = walk.walk_back(cell, params, walked, last, cotangent, see)
+    log_norm, joint, classic = jax.tree.map(lambda norm: walk.by_lag(norm, lengths), by_step)
     return LagProfile(jnp.arange(xs.shape[0]), log_norm, joint, classic)
 
 

@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from recurrax.kernels.padding import leaving_carry
-from recurrax.lag import scaled, trajectory
-from recurrax.lag.objective import Loss, output_cotangent
+from recurrax.lag import scaled, walk
 from recurrax.lag.scaled import Scaled
-from recurrax.lag.trajectory import Trajectory
+from recurrax.lag.walk import Loss, Trajectory, output_cotangent
 from recurrax.typing import Array, Carry, Cell, Params
 
 
@@ -70,8 +69,8 @@ def carousel_share(
     >>> bool((abs(share.cosine[1:]) <= 1).all()), share.log_share.shape
     (True, (30,))
     """
-    carry, valid = trajectory.check(cell, params, xs, carry, lengths)
-    trajectory.check_field(carry, field)
+    carry, valid = walk.check(cell, params, xs, carry, lengths)
+    walk.check_field(carry, field)
     cotangent = output_cotangent(cell, params, xs, carry, lengths, cotangent, loss)
     return _share(cell, field, params, xs, cotangent, carry, valid, lengths)
 
@@ -91,15 +90,15 @@ def _share(
         return None, adjoint if field is None else scaled.rescale(getattr(adjoint.value, field), adjoint.exponent)
 
     with jax.default_matmul_precision("highest"):
-        walked, last = trajectory.record(cell, params, xs, carry, valid)
-        walk = partial(trajectory.walk_back, cell, params, walked, last, cotangent, see)
-        whole, part = walk()[2], walk(pull=_pull_directly)[2]
+        walked, last = walk.record(cell, params, xs, carry, valid)
+        back = partial(walk.walk_back, cell, params, walked, last, cotangent, see)
+        whole, part = back()[2], back(pull=_pull_directly)[2]
     norms = scaled.log_norm_joint(part), scaled.log_norm_joint(whole), scaled.cosine(part, whole)
-    log_norm, log_norm_whole, cosine = (trajectory.by_lag(norm, lengths) for norm in norms)
+    log_norm, log_norm_whole, cosine = (walk.by_lag(norm, lengths) for norm in norms)
     # -inf less -inf, where nothing arrives by any path, is NaN as it should be.
     return CarouselShare(jnp.arange(xs.shape[0]), log_norm, log_norm_whole, log_norm - log_norm_whole, cosine)
 
 
 def _pull_directly(cell: Cell, params: Params, at_t: Trajectory, adjoint: Carry) -> Carry:
-    direct, _ = trajectory.pull_direct(cell, params, at_t, adjoint)
+    direct, _ = walk.pull_direct(cell, params, at_t, adjoint)
     return leaving_carry(at_t.valid, direct, adjoint)

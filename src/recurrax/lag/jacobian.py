@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from recurrax.lag import scaled, trajectory
+from recurrax.lag import scaled, walk
+from recurrax.lag.linalg import log_largest_singular_value
 from recurrax.lag.scaled import Scaled
-from recurrax.lag.singular import log_largest_singular_value
-from recurrax.lag.trajectory import Trajectory
+from recurrax.lag.walk import Trajectory
 from recurrax.typing import Array, Carry, Cell, Key, Params
 
 
@@ -78,7 +78,7 @@ def jacobian_profile(
     >>> profile.stable_rank.shape, round(float(profile.stable_rank[0]), 3), profile.log_block.h.c.shape
     ((3,), 8.0, (3,))
     """
-    carry, valid = trajectory.check(cell, params, xs, carry, lengths)
+    carry, valid = walk.check(cell, params, xs, carry, lengths)
     _check_lags(lags, xs.shape[0])
     if probes is not None and (not isinstance(probes, int) or probes < 16):
         raise ValueError(f"probes: expected None or an int of at least 16, got {probes!r}")
@@ -113,14 +113,14 @@ def _profile(
     count = xs.shape[1]
     length = jnp.full(count, steps) if lengths is None else jnp.clip(lengths.reshape(count), 0, steps)
     with jax.default_matmul_precision("highest"):
-        walked, _ = trajectory.record(cell, params, xs, carry, valid)
+        walked, _ = walk.record(cell, params, xs, carry, valid)
         product = _start(carry, probes, key)
         kept = jax.tree.map(lambda leaf: jnp.zeros((lags.size, *leaf.shape), leaf.dtype), product)
 
         def body(carried: tuple[Scaled, Scaled], at_t: tuple[Trajectory, Array]) -> tuple[tuple[Scaled, Scaled], None]:
             (product, kept), (walked_t, slot_t) = carried, at_t
             kept = jax.lax.cond(jnp.any(slot_t < lags.size), _store, lambda kept, *_: kept, kept, product, slot_t)
-            pull = jax.vmap(lambda row: trajectory.pull_back(cell, params, walked_t, row), in_axes=1, out_axes=1)
+            pull = jax.vmap(lambda row: walk.pull_back(cell, params, walked_t, row), in_axes=1, out_axes=1)
             return (scaled.rescale(pull(product.value), product.exponent), kept), None
 
         slots = _slots(lags, length, steps)

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from recurrax.lag import trajectory
-from recurrax.lag.orthonormal import orthonormal
+from recurrax.lag import walk
+from recurrax.lag.linalg import orthonormal
 from recurrax.typing import Array, Carry, Cell, Params
 
 Step = Callable[[Any, Any], Any]
@@ -67,7 +67,7 @@ def lyapunov_spectrum(
     >>> spectrum.exponents.shape, spectrum.steps, bool(spectrum.exponents[0] < 0)
     ((8,), 180, True)
     """
-    carry, _ = trajectory.check(cell, params, xs, carry)
+    carry, _ = walk.check(cell, params, xs, carry)
     if xs.ndim != 2:
         raise ValueError(f"xs: expected one sequence (T, D), got shape {xs.shape}")
     plan = _plan(xs.shape[0], ravel_pytree(carry)[0].size, exponents, interval, burn_in)

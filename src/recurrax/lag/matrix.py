@@ -9,10 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from recurrax.kernels.padding import leaving_output
-from recurrax.lag import scaled, trajectory
-from recurrax.lag.objective import output_cotangent
+from recurrax.lag import scaled, walk
 from recurrax.lag.scaled import Scaled
-from recurrax.lag.trajectory import Trajectory
+from recurrax.lag.walk import Trajectory, output_cotangent
 from recurrax.typing import Array, Carry, Cell, Params
 
 
@@ -64,8 +63,8 @@ def lag_matrix(
     >>> matrix.log_norm.shape, bool(jnp.isneginf(matrix.log_norm[0, 10:]).all())
     ((2, 30), True)
     """
-    carry, valid = trajectory.check(cell, params, xs, carry, lengths)
-    trajectory.check_field(carry, field)
+    carry, valid = walk.check(cell, params, xs, carry, lengths)
+    walk.check_field(carry, field)
     steps = xs.shape[0]
     values = np.asarray(anchors)
     if values.ndim != 1 or values.size == 0 or values.dtype.kind not in "iu":
@@ -95,10 +94,10 @@ def _matrix(
 
     def body(adjoints: Scaled, at_t: tuple[Trajectory, Array, Array]) -> tuple[Scaled, Array]:
         walked_t, cotangent_t, t = at_t
-        own = trajectory.seed(
+        own = walk.seed(
             cell,
             params,
-            trajectory.stepped(cell, params, walked_t),
+            walk.stepped(cell, params, walked_t),
             walked_t.u,
             leaving_output(walked_t.valid, cotangent_t),
         )
@@ -107,13 +106,13 @@ def _matrix(
             starts = anchor == t  # before its own loss an adjoint is zero
             adjoint = jax.tree.map(lambda new, old: jnp.where(starts, new, old), own, adjoint)
             whole = scaled.log_norm_joint(adjoint) if field is None else getattr(scaled.log_norms(adjoint), field)
-            pulled = trajectory.pull_back(cell, params, walked_t, adjoint.value)
+            pulled = walk.pull_back(cell, params, walked_t, adjoint.value)
             return scaled.rescale(pulled, adjoint.exponent), whole
 
         return jax.vmap(one_anchor)(anchors, adjoints)
 
     with jax.default_matmul_precision("highest"):
-        walked, last = trajectory.record(cell, params, xs, carry, valid)
+        walked, last = walk.record(cell, params, xs, carry, valid)
         zeros = Scaled(jax.tree.map(jnp.zeros_like, last), jnp.zeros(batch_shape, jnp.int32))
         start = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (anchors.size, *leaf.shape)), zeros)
         _, log_norm = jax.lax.scan(body, start, (walked, cotangent, jnp.arange(steps)), reverse=True)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from recurrax.lag import trajectory
+from recurrax.lag import walk
 from recurrax.typing import Array, Carry, Cell, Params
 
 
@@ -70,8 +70,8 @@ def memory_curve(
     >>> bool(curve.r2[0] > 0.9), bool(curve.r2[19] < 0.5), bool(curve.capacity < 8)
     (True, True, True)
     """
-    carry, _ = trajectory.check(cell, params, xs, carry)
-    trajectory.check_field(carry, field)
+    carry, _ = walk.check(cell, params, xs, carry)
+    walk.check_field(carry, field)
     values = np.asarray(lags)
     if values.ndim != 1 or values.size == 0 or values.dtype.kind not in "iu" or values.min() < 0:
         raise ValueError(f"lags: expected a sequence of ints >= 0, got {lags!r}")
@@ -110,7 +110,7 @@ def _curve(
 ) -> tuple[MemoryCurve, Array]:
     start, end, held_out = parts
     with jax.default_matmul_precision("highest"):
-        walked, last = trajectory.record(cell, params, xs, carry, None)
+        walked, last = walk.record(cell, params, xs, carry, None)
         states = jax.tree.map(lambda entering, last: jnp.concatenate([entering[1:], last[None]]), walked.entering, last)
         chosen = [getattr(states, field)] if field is not None else jax.tree.leaves(states)
         state = jnp.concatenate([leaf.reshape(*xs.shape[:-1], -1) for leaf in chosen], axis=-1)

@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from recurrax.kernels.padding import leaving_carry
-from recurrax.lag import scaled, trajectory
-from recurrax.lag.objective import Loss, output_cotangent
+from recurrax.lag import scaled, walk
 from recurrax.lag.scaled import Scaled
-from recurrax.lag.trajectory import Trajectory
+from recurrax.lag.walk import Loss, Trajectory, output_cotangent
 from recurrax.typing import Array, Carry, Cell, Params
 
 
@@ -69,7 +68,7 @@ def parameter_profile(
     >>> profile.log_norm.kernel.shape, profile.horizon.shape, profile.gradient.kernel.shape
     ((30, 3), (3,), (2, 4, 4))
     """
-    start, valid = trajectory.check(cell, params, xs, carry, lengths)
+    start, valid = walk.check(cell, params, xs, carry, lengths)
     cotangent = output_cotangent(cell, params, xs, start, lengths, cotangent, loss)
     return _profile(cell, carry is None, params, xs, cotangent, start, valid, lengths)
 
@@ -101,15 +100,15 @@ def _profile(
         return total, (log_norm, joint)
 
     with jax.default_matmul_precision("highest"):
-        walked, last = trajectory.record(cell, params, xs, carry, valid)
+        walked, last = walk.record(cell, params, xs, carry, valid)
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, _dtype(leaf)), params)
-        first, gradient, by_step = trajectory.walk_back(cell, params, walked, last, cotangent, see, zeros)
+        first, gradient, by_step = walk.walk_back(cell, params, walked, last, cotangent, see, zeros)
         if carry_is_initial:
             dtype = jax.tree.leaves(carry)[0].dtype
             _, pull = jax.vjp(lambda params: cell.initial_carry(params, xs.shape[1:-1], dtype), params)
             learned = pull(scaled.times_power(*first))[0]
             gradient = jax.tree.map(lambda g, g_0: g + g_0.astype(g.dtype), gradient, learned)
-    log_norm, joint = jax.tree.map(lambda norm: trajectory.by_lag(norm, lengths), by_step)
+    log_norm, joint = jax.tree.map(lambda norm: walk.by_lag(norm, lengths), by_step)
     return ParameterProfile(jnp.arange(xs.shape[0]), log_norm, joint, effective_horizon(joint), gradient)
 
 

@@ -10,9 +10,9 @@ from recurrax import norms
 from recurrax.lag.adjoint import LagProfile, adjoint_profile
 from recurrax.lag.carousel import CarouselShare, carousel_share
 from recurrax.lag.jacobian import JacobianProfile, jacobian_profile
-from recurrax.lag.objective import Loss
 from recurrax.lag.parameter import ParameterProfile, parameter_profile
 from recurrax.lag.quantiles import check_levels, quantiles_over_rows
+from recurrax.lag.walk import Loss
 from recurrax.typing import Array, Carry, Cell, Key, Params
 
 

@@ -1,4 +1,4 @@
-"""The walk forwards every instrument starts from, and the walk of the adjoint back over it."""
+"""The walk forwards every instrument starts from, what is differentiated, and the walk of the adjoint back over it."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,11 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from recurrax.kernels import arguments
+from recurrax.kernels import arguments, scan
 from recurrax.kernels.padding import leaving_carry, leaving_output
 from recurrax.lag import scaled
 from recurrax.lag.scaled import Scaled
 from recurrax.typing import Array, Carry, Cell, Params
+
+Loss = Callable[[Array], Array]
+"""A function of the outputs (T, *batch, H) to a scalar."""
 
 
 class Trajectory(NamedTuple):
@@ -173,3 +176,43 @@ def by_lag(by_step: Array, lengths: Array | None) -> Array:
     step = jnp.clip(lengths, 0, steps)[None] - 1 - lag
     found = jnp.take_along_axis(by_step, jnp.clip(step, 0, max(steps - 1, 0)), axis=0)
     return jnp.where(step >= 0, found, jnp.nan)
+
+
+def output_cotangent(
+    cell: Cell,
+    params: Params,
+    xs: Array,
+    carry: Carry,
+    lengths: Array | None,
+    cotangent: Array | None,
+    loss: Loss | None,
+) -> Array:
+    """∂L/∂y: (*batch, H) where the loss reads the last output alone, (T, *batch, H) where it may read any.
+
+    Args:
+        cell: any cell of the contract.
+        params: its parameters.
+        xs: (T, *batch, D) inputs.
+        carry: the carry before the first step.
+        lengths: (*batch,) ints or None.
+        cotangent: L = ⟨cotangent, y⟩ of either shape; ones (*batch, H) if this and `loss` are None.
+        loss: L as a function of the outputs, instead of a cotangent.
+
+    Raises:
+        ValueError: both are given, or the cotangent has neither shape or no floating dtype.
+    """
+    _, like = jax.eval_shape(cell.step, params, carry, jax.ShapeDtypeStruct(xs.shape[1:], xs.dtype))
+    if loss is not None:
+        if cotangent is not None:
+            raise ValueError("loss: expected either a loss or a cotangent, got both")
+        outputs = scan(cell, params, xs, carry, lengths=lengths).outputs
+        return jax.grad(loss)(outputs).astype(like.dtype)
+    if cotangent is None:
+        return jnp.asarray(np.ones(like.shape, like.dtype))
+    shapes = like.shape, (xs.shape[0], *like.shape)
+    if jnp.shape(cotangent) not in shapes or not jnp.issubdtype(jnp.result_type(cotangent), jnp.floating):
+        raise ValueError(
+            f"cotangent: expected floating (*batch, H) = {shapes[0]} or (T, *batch, H) = {shapes[1]}, "
+            f"got {jnp.result_type(cotangent)} {jnp.shape(cotangent)}"
+        )
+    return jnp.asarray(cotangent, like.dtype)
