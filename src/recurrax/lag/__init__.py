@@ -13,7 +13,7 @@ from recurrax.lag.matrix import LagMatrix, lag_matrix
 from recurrax.lag.mean_field import MeanField, mean_field
 from recurrax.lag.memory import MemoryCurve, memory_curve
 from recurrax.lag.parameter import ParameterProfile, parameter_profile
-from recurrax.lag.probe import GradientNorm, On, Probed, probe
+from recurrax.lag.probe import GradientNorm, On, Readings, probe
 from recurrax.lag.quantiles import quantiles
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
     "MemoryCurve",
     "On",
     "ParameterProfile",
-    "Probed",
+    "Readings",
     "adjoint_profile",
     "carousel_share",
     "choose_decay",

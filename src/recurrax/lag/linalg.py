@@ -1,32 +1,70 @@
-"""Householder's QR in matrix products, for small matrices in long loops.
+"""Linear algebra in matrix products, for small matrices in long loops, and trees of arrays seen as columns of numbers.
 
-On an idle machine LAPACK's QR would do. On a busy one its threads wait for each other and for those of XLA inside every
-step of the loop: 200 steps of the spectrum of an LSTM with 128 units took 108 s instead of 1 s on two cores with four
-other processes (jaxlib 0.10.2). What XLA itself runs shares the cores with less harm.
+On an idle machine LAPACK would do. On a busy one its threads wait for each other and for those of XLA inside every step
+of the loop: 200 steps of the spectrum of an LSTM with 128 units took 108 s instead of 1 s on two cores with four other
+processes, and an SVD ten times as long and more (jaxlib 0.10.2). What XLA itself runs shares the cores with less harm.
 """
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from recurrax.typing import Array
 
 _PANEL = 32
-"""Most rows reflected one after the other before all others follow in one product."""
+"""Most vectors reflected one after the other before all others follow in one product."""
 
 
-def orthonormal(rows: Array) -> tuple[Array, Array]:
-    """Q and ln |R_ii| of the QR decomposition rowsᵀ = Qᵀ R, for any rank.
+def as_columns(tree: Any, leading: int) -> Array:
+    """All numbers of a tree side by side: leaves (*leading, ...) to (*leading, n), real.
 
-    H_j = I - v_j v_jᵀ with ‖v_j‖² = 2 turns what is left of row j to e_j; the reflections of a panel of b rows are
-    applied together, H_1 ⋯ H_b = I - Wᵀ V with w_j = v_j - W_{<j}ᵀ V_{<j} v_j.
+    A complex number is two columns of its leaf, real parts before imaginary ones.
+
+    >>> as_columns({"a": jnp.array([[1.0], [2.0]]), "b": jnp.array([3 + 4j, 5j])}, leading=1).tolist()
+    [[1.0, 3.0, 4.0], [2.0, 0.0, 5.0]]
+    """
+
+    def flat(leaf: Array) -> Array:
+        columns = leaf.reshape(*leaf.shape[:leading], math.prod(leaf.shape[leading:]))
+        return jnp.concatenate([columns.real, columns.imag], -1) if jnp.iscomplexobj(leaf) else columns
+
+    return jnp.concatenate([flat(leaf) for leaf in jax.tree.leaves(tree)], axis=-1)
+
+
+def from_columns(columns: Array, like: Any, leading: int) -> Any:
+    """The inverse: (*any, n) to the tree of `like`, whose leaves (*leading, ...) become (*any, ...) in their dtypes."""
+    leaves, structure = jax.tree.flatten(like)
+    widths = column_counts(like, leading)
+
+    def leaf(part: Array, like: Array) -> Array:
+        if jnp.iscomplexobj(like):
+            real, imaginary = jnp.split(part.astype(like.real.dtype), 2, axis=-1)
+            part = jax.lax.complex(real, imaginary)
+        return part.astype(like.dtype).reshape(*part.shape[:-1], *like.shape[leading:])
+
+    parts = jnp.split(columns, np.cumsum(widths)[:-1], axis=-1)
+    return jax.tree.unflatten(structure, list(map(leaf, parts, leaves)))
+
+
+def column_counts(tree: Any, leading: int) -> list[int]:
+    """How many columns each leaf (*leading, ...) has in `as_columns`: of a complex one, two for each number."""
+    return [math.prod(leaf.shape[leading:]) * (1 + jnp.iscomplexobj(leaf)) for leaf in jax.tree.leaves(tree)]
+
+
+def orthonormal(vectors: Array) -> tuple[Array, Array]:
+    """Q and ln |R_ii| of the QR decomposition Vᵀ = Qᵀ R of vectors V of any rank, by Householder reflections.
+
+    H_j = I - v_j v_jᵀ with ‖v_j‖² = 2 turns what is left of vector j to e_j; the reflections of a panel of b vectors
+    are applied together, H_1 ⋯ H_b = I - Wᵀ V with w_j = v_j - W_{<j}ᵀ V_{<j} v_j.
 
     Args:
-        rows: (N, n) with N <= n, floating.
+        vectors: (N, n) with N <= n, floating.
 
     Returns:
-        Q (N, n) with orthonormal rows; ln |R_ii| (N,), -inf where a row is zero.
+        Q (N, n) of orthonormal vectors; ln |R_ii| (N,), -inf where a vector is zero.
 
     References: Bischof & Van Loan (1987) for products of reflections as I - Wᵀ V.
 
@@ -34,13 +72,13 @@ def orthonormal(rows: Array) -> tuple[Array, Array]:
     >>> [round(float(r), 4) for r in jnp.exp(log_diagonal)], bool(jnp.allclose(q @ q.T, jnp.eye(2), atol=1e-6))
     ([5.0, 1.4], True)
     """
-    count, size = rows.shape
+    count, size = vectors.shape
     panels = math.ceil(count / _PANEL)
     width = math.ceil(count / panels)
     # Squares of entries near 1 neither underflow nor overflow.
-    largest = jnp.max(jnp.abs(rows))
+    largest = jnp.max(jnp.abs(vectors))
     scale = jnp.where(largest > 0, largest, 1)
-    padded = jnp.zeros((panels * width, size), rows.dtype).at[:count].set(rows / scale)
+    padded = jnp.zeros((panels * width, size), vectors.dtype).at[:count].set(vectors / scale)
 
     def reduce(rest: Array, start: Array) -> tuple[Array, tuple[Array, Array, Array]]:
         v, w, diagonal = _reflect(jax.lax.dynamic_slice_in_dim(rest, start, width), start)
@@ -51,12 +89,12 @@ def orthonormal(rows: Array) -> tuple[Array, Array]:
         return q - (q @ v.T) @ w, None
 
     _, (v, w, diagonal) = jax.lax.scan(reduce, padded, width * jnp.arange(panels))
-    q, _ = jax.lax.scan(turn_back, jnp.eye(count, size, dtype=rows.dtype), (v, w), reverse=True)
+    q, _ = jax.lax.scan(turn_back, jnp.eye(count, size, dtype=vectors.dtype), (v, w), reverse=True)
     return q, jnp.log(diagonal.reshape(-1)[:count]) + jnp.log(scale)
 
 
 def _reflect(panel: Array, start: Array) -> tuple[Array, Array, Array]:
-    """V and W (b, n) of the reflections that turn row j of a panel (b, n) to e_{start+j}, and |R_jj| (b,)."""
+    """V and W (b, n) of the reflections that turn vector j of a panel (b, n) to e_{start+j}, and |R_jj| (b,)."""
     place = jnp.arange(panel.shape[1]) - start
 
     def one(j: Array, found: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
@@ -96,7 +134,7 @@ def log_largest_singular_value(matrix: Array) -> Array:
     matrix = matrix / jnp.where(largest > 0, largest, 1)
     gram = matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
 
-    def missing(found: tuple[Array, Array, Array]) -> Array:
+    def unfinished(found: tuple[Array, Array, Array]) -> Array:
         power, _, weight = found
         return -jnp.log(jnp.sum(jnp.square(power))) * weight > jnp.finfo(gram.dtype).eps
 
@@ -106,7 +144,7 @@ def log_largest_singular_value(matrix: Array) -> Array:
         return power, log_square + log_trace * weight / 2, weight / 2
 
     power, log_trace = _unit_trace(gram)
-    _, log_square, _ = jax.lax.while_loop(missing, square, (power, log_trace, jnp.ones((), gram.dtype)))
+    _, log_square, _ = jax.lax.while_loop(unfinished, square, (power, log_trace, jnp.ones((), gram.dtype)))
     return jnp.where(largest > 0, log_square / 2, -jnp.inf) + jnp.log(jnp.where(largest > 0, largest, 1))
 
 
