@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from recurrax.lag.quantiles import quantiles, rows
+from recurrax.lag.quantiles import curves_by_row, curves_of, quantiles
 
 
 class DecayFit(NamedTuple):
@@ -33,7 +33,7 @@ def median_curve(log_norm: Any) -> np.ndarray:
     Raises:
         ValueError: there is no lag or no row, or a row's norm at lag 0 is zero or not finite.
     """
-    curves = rows(log_norm)
+    curves = curves_by_row(log_norm)
     if not np.isfinite(curves[0]).all():
         raise ValueError("log_norm: expected finite values at lag 0, got a row that starts at zero, inf or NaN")
     return quantiles(curves - curves[0], (0.5,))[0]
@@ -43,7 +43,7 @@ def vanish_lag(log_norm: Any, epsilon: float = 1e-6) -> float:
     """K_ε: the first lag k at which the median over rows of A(k)/A(0) is below ε; inf if none is.
 
     Args:
-        log_norm: (T, *batch) natural logs, a field of `LagProfile`.
+        log_norm: a `LagProfile` or `ParameterProfile`, or one field of it, (T, *batch) natural logs.
         epsilon: in (0, 1].
 
     Returns:
@@ -67,7 +67,7 @@ def half_life(log_norm: Any) -> float:
     Of A(k) = f^k it is -ln 2 / ln f.
 
     Args:
-        log_norm: (T, *batch) natural logs, a field of `LagProfile`.
+        log_norm: a `LagProfile` or `ParameterProfile`, or one field of it, (T, *batch) natural logs.
 
     Raises:
         ValueError: `log_norm` has no lag, no row, or a row that starts at zero.
@@ -92,7 +92,7 @@ def fit_decay(log_norm: Any, window: tuple[int, int]) -> DecayFit:
     samples (sequences, or seeds where there is one more axis); log norms are averaged over any further axes first.
 
     Args:
-        log_norm: (T, *batch) natural logs, a field of `LagProfile`.
+        log_norm: a `LagProfile` or `ParameterProfile`, or one field of it, (T, *batch) natural logs.
         window: (k_min, k_max), both included; leave out the transient, and lags before burn-in from the first carry.
 
     Raises:
@@ -120,8 +120,7 @@ def fit_decay(log_norm: Any, window: tuple[int, int]) -> DecayFit:
 
 def samples_of(log_norm: Any) -> np.ndarray:
     """(T, samples) in float64: the first batch axis, and the mean over any further ones."""
-    curves = np.asarray(log_norm, np.float64)
-    rows(curves)
+    curves = curves_of(log_norm)
     return curves.reshape(*curves.shape[:2], -1).mean(axis=-1) if curves.ndim > 1 else curves[:, None]
 
 

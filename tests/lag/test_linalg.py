@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from recurrax.lag.orthonormal import orthonormal
+from recurrax.lag.linalg import orthonormal
 
 find = jax.jit(orthonormal)
 

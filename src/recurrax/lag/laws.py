@@ -87,8 +87,8 @@ def choose_decay(
     mixture of exponentials imitates a power law up to its longest time scale, so read the choice with its window.
 
     Args:
-        log_norm: (T, *batch) natural logs; the first batch axis holds the samples (sequences or seeds), further ones
-            are averaged over.
+        log_norm: a profile, or (T, *batch) natural logs; the first batch axis holds the samples (sequences or
+            seeds), further ones are averaged over.
         window: (k_min, k_max), both included.
         families: the candidates, of "exponential", "power", "stretched" and "mixture".
         resamples: how many bootstrap samples of the samples give the standard errors.
