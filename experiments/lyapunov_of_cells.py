@@ -10,6 +10,7 @@ Expected: the block alone makes an LSTM with chrono initialisation look strongly
 is close to 0.
 """
 
+import itertools
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -54,18 +55,9 @@ class Settings(study.Settings):
 
 @dataclass(frozen=True)
 class HiddenOnly(Cell):
-    """A cell seen as if all of its carry but h were an input: the last features of x, from the whole cell's own walk."""
+    """A cell seen as if all of its carry but h were an input: x holds its features and the carry before the step."""
 
     cell: Any
-
-    def whole(self, carry: ElmanCarry, memory: jax.Array, params: Any) -> Any:
-        """The cell's carry, of which x holds all fields but h side by side in `memory`."""
-        fields = self.cell.initial_carry(params, memory.shape[:-1], memory.dtype)
-        sizes = [leaf.shape[-1] for name, leaf in fields._asdict().items() if name != "h"]
-        parts = jnp.split(memory, np.cumsum(sizes)[:-1], axis=-1)
-        return fields._replace(
-            h=carry.h, **dict(zip([name for name in fields._fields if name != "h"], parts, strict=True))
-        )
 
     def init(self, key: jax.Array, input_size: int, dtype: Any = jnp.float32) -> Any:
         return self.cell.init(key, input_size, dtype)
@@ -73,29 +65,27 @@ class HiddenOnly(Cell):
     def initial_carry(self, params: Any, batch_shape: Any, dtype: Any) -> ElmanCarry:
         return ElmanCarry(h=self.cell.initial_carry(params, batch_shape, dtype).h)
 
-    def project(self, params: Any, x: jax.Array) -> Any:
-        features = params.kernel.shape[0]
-        return self.cell.project(params, x[..., :features]), x[..., features:]
+    def project(self, params: Any, x: Any) -> Any:
+        return self.cell.project(params, x[0]), x[1]
 
     def recur(self, params: Any, carry: ElmanCarry, u: Any) -> Any:
-        return self.cell.recur(params, self.whole(carry, u[1], params), u[0])
+        return self.cell.recur(params, u[1]._replace(h=carry.h), u[0])
 
     def pointwise(self, params: Any, carry: ElmanCarry, u: Any, v: Any) -> ElmanCarry:
-        return ElmanCarry(h=self.cell.pointwise(params, self.whole(carry, u[1], params), u[0], v).h)
+        return ElmanCarry(h=self.cell.pointwise(params, u[1]._replace(h=carry.h), u[0], v).h)
 
     def output(self, params: Any, carry: ElmanCarry, u: Any) -> jax.Array:
         return carry.h
 
 
 @partial(jax.jit, static_argnums=0)
-def with_memory(cell: Any, params: Any, xs: jax.Array) -> jax.Array:
-    """Xs (T, D), and beside them all that enters each step but h."""
+def with_carry(cell: Any, params: Any, xs: jax.Array) -> Any:
+    """The inputs (T, D), and the carry before each step, every field (T, ...)."""
 
-    def body(carry: Any, x: jax.Array) -> tuple[Any, jax.Array]:
-        others = [leaf for name, leaf in carry._asdict().items() if name != "h"]
-        return cell.step(params, carry, x)[0], jnp.concatenate(others, axis=-1)
+    def body(carry: Any, x: jax.Array) -> tuple[Any, Any]:
+        return cell.step(params, carry, x)[0], carry
 
-    return jnp.concatenate([xs, jax.lax.scan(body, cell.initial_carry(params, (), xs.dtype), xs)[1]], axis=1)
+    return xs, jax.lax.scan(body, cell.initial_carry(params, (), xs.dtype), xs)[1]
 
 
 def has_memory(cell: Any, params: Any) -> bool:
@@ -106,27 +96,28 @@ def has_memory(cell: Any, params: Any) -> bool:
 
 def measure(settings: Settings, cell: Any, task: Any, run: study.Run) -> study.Arrays:
     """Losses (S, steps), spectra (S, N) before and after training, the leading exponent (S, 1) of the h block."""
-    seeds = range(settings.seeds)
+    seeds, phases = range(settings.seeds), {"drawn": 0, "trained": settings.steps}
     probes = {"cell": lambda params, key: params.cell}
-    training = networks.training(
-        cell, task, seeds=seeds, steps=settings.steps, probes=probes, probe_steps=(0, settings.steps)
-    )
-    fitted = run.fit(training)
+    names = {"seeds": seeds, "steps": settings.steps, "probes": probes, "probe_steps": tuple(phases.values())}
+    fitted = run.fit(networks.training(cell, task, **names))
     drive = task.with_lag(settings.length - 1).batch(jax.random.key(0), 1).xs[:, 0]
     arrays: dict[str, list[np.ndarray]] = {}
     # float64 for the tail of a spectrum; the setting holds for this thread alone.
     with jax.enable_x64(True):
         xs = jnp.asarray(np.asarray(drive, np.float64))
-        for index, phase in enumerate(PHASES):
-            for seed in seeds:
-                run.check()
-                params = jax.tree.map(lambda leaf: jnp.asarray(leaf[index, seed], jnp.float64), fitted.probes["cell"])
-                arrays.setdefault(phase, []).append(np.asarray(lag.lyapunov_spectrum(cell, params, xs).exponents))
-                if has_memory(cell, params):
-                    seen = with_memory(cell, params, xs)
-                    hidden = lag.lyapunov_spectrum(HiddenOnly(cell), params, seen, exponents=1)
-                    arrays.setdefault(f"{phase} h", []).append(np.asarray(hidden.exponents))
+        for phase, seed in itertools.product(phases, seeds):
+            run.check()
+            place = list(phases).index(phase), seed
+            params = jax.tree.map(partial(picked, place=place), fitted.probes["cell"])
+            arrays.setdefault(phase, []).append(np.asarray(lag.lyapunov_spectrum(cell, params, xs).exponents))
+            if has_memory(cell, params):
+                block = lag.lyapunov_spectrum(HiddenOnly(cell), params, with_carry(cell, params, xs), exponents=1)
+                arrays.setdefault(f"{phase} h", []).append(np.asarray(block.exponents))
     return {**{name: np.stack(of) for name, of in arrays.items()}, "loss": fitted.metrics.loss.T, "seed": seeds}
+
+
+def picked(leaf: np.ndarray, place: tuple[int, int]) -> jax.Array:
+    return jnp.asarray(leaf[place], jnp.float64)
 
 
 def leading(spectra: np.ndarray, settings: Settings, task: Any) -> np.ndarray:
@@ -134,8 +125,17 @@ def leading(spectra: np.ndarray, settings: Settings, task: Any) -> np.ndarray:
 
 
 EXPONENTS = tuple(
-    study.Number(f"{phase}{only}", phase + only[1:3], leading, "", "", "interquartile mean", study.signed)
-    for only in ("", ", h only")
+    study.Number(
+        f"λ₁ {phase}{only}",
+        phase + only[:2],
+        leading,
+        "nats/step",
+        "",
+        "interquartile mean",
+        study.signed,
+        optional=only != "",
+    )
+    for only in ("", " h only")
     for phase in PHASES
 )
 SPECTRA = tuple(
@@ -156,7 +156,7 @@ EXPERIMENT = study.Experiment(
     measure,
     numbers=(
         study.Numbers(
-            "Leading exponent, nats per step, {s.hidden_size} units, before and after {s.steps} Adam steps",
+            "Leading exponent, {s.hidden_size} units, before and after {s.steps} Adam steps",
             EXPONENTS,
             "h only: the block ∂h_t/∂h_tm1, the rest of the carry held fixed.",
         ),

@@ -1,42 +1,49 @@
 """A cell and a task as users write them in a file of their own, for `tests/own.py:Leaky` and `tests/own.py:Echo`."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from recurrax import Cell, tasks
-from recurrax.cells import ElmanCarry, ElmanParams
+from recurrax.cells import ElmanCarry
+
+
+class LeakyParams(NamedTuple):
+    kernel: jax.Array  # (D, 1, H)
+    recurrent_kernel: jax.Array  # (H, 1, H)
+    rate: jax.Array  # (H,)
 
 
 @dataclass(frozen=True)
 class Leaky(Cell):
-    """h_t = (1 - α) h_tm1 + α tanh(x_t W + h_tm1 U + b)."""
+    """h_t = h_tm1 + r (tanh(x_t W + h_tm1 U) - h_tm1), the rate r being learned from α on."""
 
     hidden_size: int
     alpha: float = 0.5
 
     def init(self, key, input_size, dtype=jnp.float32):
         kernel_key, recurrent_key = jax.random.split(key)
-        draw = jax.nn.initializers.lecun_normal()
-        return ElmanParams(
-            kernel=draw(kernel_key, (input_size, self.hidden_size), dtype)[:, None],
-            recurrent_kernel=draw(recurrent_key, (self.hidden_size, self.hidden_size), dtype)[:, None],
-            bias=jnp.zeros((1, self.hidden_size), dtype),
+        draw, size = jax.nn.initializers.lecun_normal(), self.hidden_size
+        return LeakyParams(
+            kernel=draw(kernel_key, (input_size, size), dtype)[:, None],
+            recurrent_kernel=draw(recurrent_key, (size, size), dtype)[:, None],
+            rate=jnp.full(size, self.alpha, dtype),
         )
 
     def initial_carry(self, params, batch_shape, dtype):
         return ElmanCarry(h=jnp.zeros((*batch_shape, self.hidden_size), dtype))
 
     def project(self, params, x):
-        return x @ params.kernel[:, 0] + params.bias.reshape((1,) * (x.ndim - 1) + (-1,))
+        return x @ params.kernel[:, 0]
 
     def recur(self, params, carry, u):
         return carry.h @ params.recurrent_kernel[:, 0]
 
     def pointwise(self, params, carry, u, v):
-        return ElmanCarry(h=(1 - self.alpha) * carry.h + self.alpha * jnp.tanh(u + v))
+        rate = jnp.broadcast_to(params.rate, carry.h.shape)
+        return ElmanCarry(h=carry.h + rate * (jnp.tanh(u + v) - carry.h))
 
     def output(self, params, carry, u):
         return carry.h
@@ -48,13 +55,33 @@ class Echo(tasks.Task):
 
     delay: int = 10
 
-    describes = property(lambda self: f"the number that was read {self.delay} steps ago")
-    unit = property(lambda self: "squared volts")
-    input_size = property(lambda self: 3)
-    output_size = property(lambda self: 1)
-    every_step = property(lambda self: False)
-    lag = property(lambda self: self.delay)
-    landmarks: Mapping[str, float] = property(lambda self: {"nothing kept": 1 / 12})  # pyright: ignore
+    @property
+    def describes(self):
+        return f"the number that was read {self.delay} steps ago"
+
+    @property
+    def unit(self):
+        return "squared volts"
+
+    @property
+    def input_size(self):
+        return 3
+
+    @property
+    def output_size(self):
+        return 1
+
+    @property
+    def every_step(self):
+        return False
+
+    @property
+    def landmarks(self):
+        return {"nothing kept": 1 / 12}
+
+    @property
+    def lag(self):
+        return self.delay
 
     def with_lag(self, lag):
         return replace(self, delay=lag)

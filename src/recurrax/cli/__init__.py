@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from recurrax.cli.doctor import examine
 from recurrax.cli.launch import launch
 from recurrax.cli.list import list_all
+from recurrax.cli.record import record_figure
 from recurrax.cli.report import report_all
 from recurrax.extras import require
 from recurrax.sweep.sweep import sweep
@@ -18,6 +19,7 @@ COMMANDS = {
     "doctor": examine,
     "launch": launch,
     "list": list_all,
+    "record": record_figure,
     "report": report_all,
     "sweep": sweep,
 }

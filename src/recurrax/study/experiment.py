@@ -101,6 +101,7 @@ class Experiment:
         protocol: how it was measured, sentences filled in with the settings `s`.
         smoke: what --smoke does, see `Command`.
         length: the setting that says how long the sequences are of a task whose text does not.
+        over: what the first axis of measured arrays is, in words.
     """
 
     name: str
@@ -112,6 +113,7 @@ class Experiment:
     protocol: tuple[str, ...] = ()
     smoke: Mapping[str, Any] = field(default_factory=dict)
     length: str = "length"
+    over: str = "networks"
 
     @property
     def parts(self) -> tuple[Part, ...]:

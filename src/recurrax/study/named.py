@@ -131,13 +131,13 @@ def _named(what: str, text: str, ours: Iterable[type], contract: type) -> Name:
         kinds = {kind.__name__: kind for kind in ours}
         found = next((kind for kind in kinds.values() if kind.__name__.lower() == name.lower()), None)
         if found is None:
-            raise ValueError(f"{what}: {_expected([*kinds], name, last='or file.py:NAME')}")
+            raise ValueError(f"{what}: {_expected([*kinds], name, 'or file.py:NAME')}")
         return Name(label, found, _fields(label, found, listed), contract)
     module, digest = _module(what, Path(file))
     kinds = {name: kind for name, kind in vars(module).items() if isinstance(kind, type) and is_dataclass(kind)}
     if name not in kinds:
         own = [name for name, kind in kinds.items() if kind.__module__ == module.__name__]
-        raise ValueError(f"{what}: {_expected(own or ['a frozen dataclass'], name)} in {file}")
+        raise ValueError(f"{what}: {_expected(own or ['a frozen dataclass'], name, f'in {file}')}")
     return Name(label, kinds[name], _fields(label, kinds[name], listed), contract, digest)
 
 
@@ -148,7 +148,8 @@ def _fields(label: str, kind: type, listed: str | None) -> tuple[tuple[str, Any]
         name, equals, value = (part.strip() for part in entry.partition("="))
         of_name = [name] if name in names else [field for field in names if name and field.endswith(f"_{name}")]
         if not of_name or not equals:
-            raise ValueError(f"{label}: {_expected(names, name)} as the name of a field before '='")
+            expected = _expected(names, name, "before '='")
+            raise ValueError(f"{label}: {expected}")
         for field in of_name:
             if field in given:
                 raise ValueError(f"{label}: expected each field once, got {field} again")
@@ -180,9 +181,9 @@ def _value(where: str, hint: Any, text: str) -> Any:
     raise ValueError(f"{where}: {_expected(expected, text)}")
 
 
-def _expected(known: Sequence[str], got: str, last: str = "") -> str:
-    """What was expected, what came, and what that is nearest to."""
-    listed = " ".join(filter(None, [", ".join(known), last]))
+def _expected(known: Sequence[str], got: str, place: str = "") -> str:
+    """What was expected (and where), what came, and what that is nearest to."""
+    listed = " ".join(filter(None, [", ".join(known), place]))
     names = {name.lower(): name for name in known if " " not in name}
     close = difflib.get_close_matches(got.lower(), names, n=1, cutoff=0.3)
     said = f"expected {'one of ' if len(known) > 1 else ''}{listed}, got {got[:120]!r}"

@@ -19,7 +19,7 @@ from recurrax.study.statistics import Censored, Interval
 Value = Callable[[np.ndarray, Any, Any], Any]
 """(array measured, settings, task) to one value per network (S,), or for a curve to (S, N)."""
 
-IN_BRACKETS = "in brackets the 95 % interval over networks, left out where it is narrower than the digits shown"
+IN_BRACKETS = "in brackets the 95 % interval, left out where it is narrower than the digits shown"
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Number:
         middle: how networks are summed up, a key of `MIDDLES`.
         show: a value to a text.
         beyond: the name of a setting; inf is then shown as more than that.
+        optional: whether some cells have no such array.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Number:
     middle: Literal["median", "interquartile mean", "fraction", "time"] = "median"
     show: Callable[[float], str] = "{:.3g}".format
     beyond: str | None = None
+    optional: bool = False
 
     def summary(self, array: np.ndarray, settings: Any, task: Any) -> "Summary":
         """What an array comes to."""

@@ -32,7 +32,7 @@ class Results:
         self.numbers = experiment.numbers(settings) if callable(experiment.numbers) else experiment.numbers
         columns = [column for numbers in self.numbers for column in numbers.columns]
         self.summaries = {column: self._summaries(column) for column in columns}
-        lacking = sorted({column.of for column in columns if not self.summaries[column]})
+        lacking = sorted({column.of for column in columns if not (self.summaries[column] or column.optional)})
         if lacking and all(part.when(settings) for part in experiment.parts):
             kinds = sorted({name.partition(".")[0] for name in arrays})
             raise ValueError(f"numbers: expected arrays {', '.join(lacking)} from measure, got {', '.join(kinds)}")
@@ -116,7 +116,7 @@ class Results:
             yield f"{', '.join(names)}: {means}."
         several = len(middles) > 1
         ways = listed([WAYS[middle] + (f" of {listed(of)}" if several else "") for middle, of in middles.items()])
-        yield f"{ways[0].upper()}{ways[1:]} over networks, none left out; {IN_BRACKETS}."
+        yield f"{ways[0].upper()}{ways[1:]} over {self.experiment.over}, none left out; {IN_BRACKETS}."
 
     def _groups(self, curves: Curves) -> dict[str, tuple[named.Name, ...]]:
         """Names of figures and the cells in each: all, or those of one class."""
@@ -139,7 +139,8 @@ class Results:
         ]
         if not panels:
             return None
-        caption = f"{self._fill(curves.caption)} Median over networks, band from the 10th to the 90th percentile."
+        over = f"Median over {self.experiment.over}, band from the 10th to the 90th percentile."
+        caption = f"{self._fill(curves.caption)} {over}"
         title = self._fill(curves.title) + (f": {cells[0].kind.__name__}" if curves.per_class else "")
         return report.Figure(name, title, caption.strip(), tuple(panels), columns=min(2, len(panels)))
 

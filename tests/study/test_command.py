@@ -4,22 +4,24 @@ import json
 import sys
 from dataclasses import dataclass
 
-import _command
 import numpy as np
 import pytest
 
+from recurrax import runs, study
 from recurrax.report import Figure, Line, Panel, Report
 
 
 @dataclass(frozen=True)
-class Config(_command.Common):
+class Settings(study.Settings):
     """Doubles some numbers."""
 
     count: int = 3
     """How many."""
+    names: tuple[str, ...] = ("a", "b")
+    """Of nothing."""
 
     def __post_init__(self):
-        _command.check_least("count", self.count, 1)
+        study.check_least(self, count=1)
 
 
 class Demo:
@@ -28,24 +30,28 @@ class Demo:
     def __init__(self, broken=None, lines=()):
         self.computed, self.broken, self.lines = [], broken, lines
 
-    def plan(self, config):
-        return {f"job {i}": lambda i=i: self.job(i) for i in range(config.count)}
+    def plan(self, settings):
+        if "c" in settings.names:
+            raise ValueError("names: expected a or b, got 'c'")
+        self.names = settings.names
+        return {f"job {i}": lambda run, i=i: self.job(i) for i in range(settings.count)}
 
     def job(self, i):
         if f"job {i}" == self.broken:
             raise FloatingPointError(f"job {i} met a NaN")
         self.computed.append(i)
-        return _command.Measured({f"y{i}": np.arange(4.0) * 2 * i}, [{"i": i, "y": 2 * i}, *self.lines])
+        return study.JobResult({f"y{i}": np.arange(4.0) * 2 * i}, [{"i": i, "y": 2 * i}, *self.lines])
 
-    def finish(self, config, arrays):
+    def finish(self, settings, arrays):
         lines = tuple(Line(name, "x", name, slot) for slot, name in enumerate(sorted(arrays)))
         figure = Figure("doubles", "Doubles", "Of some numbers.", (Panel("all", "x", "y", lines),))
         report = Report("How much is twice?", "Twice as much.", (), (), (figure,), ("Multiplication.",))
         numbers = {name: array.sum() for name, array in sorted(arrays.items())}
-        return _command.Finished({**arrays, "x": np.arange(4)}, numbers, report)
+        return study.Findings({**arrays, "x": np.arange(4)}, numbers, report)
 
     def __call__(self, *arguments):
-        return _command.main("demo", Config, {"count": 2}, self.plan, self.finish, arguments)
+        smoke = {"count": 2, "names": ("a",)}
+        return study.Command("demo", Settings, self.plan, self.finish, smoke).main(arguments)
 
 
 def only_folder(out):
@@ -77,7 +83,7 @@ def test_a_run_leaves_its_whole_folder(tmp_path, capsys):
         "doubles.svg",
         "report.html",
     }
-    assert json.loads((folder / "config.json").read_text()) == {"count": 2}
+    assert json.loads((folder / "config.json").read_text()) == {"count": 2, "names": ["a", "b"]}
     run = json.loads((folder / "run.json").read_text())
     assert (run["experiment"], run["status"]) == ("demo", "finished")
     assert str(folder / "report.html") in capsys.readouterr().out
@@ -112,7 +118,7 @@ def test_how_many_run_side_by_side_changes_nothing(tmp_path):
 
 def test_where_several_processes_work_jobs_come_in_order_one_at_a_time(tmp_path, monkeypatch):
     Demo()("--out", str(tmp_path / "alone"))
-    monkeypatch.setattr(_command.runs, "several_processes", lambda: True)
+    monkeypatch.setattr(runs, "several_processes", lambda: True)
     demo = Demo()
     assert demo("--out", str(tmp_path / "together"), "--jobs", "3") == 0
     assert demo.computed == [0, 1, 2]
@@ -120,7 +126,7 @@ def test_where_several_processes_work_jobs_come_in_order_one_at_a_time(tmp_path,
 
 
 def test_only_the_first_process_speaks(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(_command.runs, "is_first_process", lambda: False)
+    monkeypatch.setattr(runs, "is_first_process", lambda: False)
     assert Demo()("--out", str(tmp_path)) == 0
     assert Demo()("--dry-run", "--out", str(tmp_path)) == 0
     assert capsys.readouterr() == ("", "")
@@ -129,9 +135,9 @@ def test_only_the_first_process_speaks(tmp_path, monkeypatch, capsys):
 
 def test_what_stops_the_first_process_stops_the_others_without_a_word(tmp_path, monkeypatch, capsys):
     def elsewhere(*arguments, **options):
-        raise _command.runs.ElsewhereError("process 0: no space left")
+        raise runs.ElsewhereError("process 0: no space left")
 
-    monkeypatch.setattr(_command.runs, "open_run", elsewhere)
+    monkeypatch.setattr(runs, "open_run", elsewhere)
     assert Demo()("--out", str(tmp_path)) == 1
     assert capsys.readouterr() == ("", "")
 
@@ -161,10 +167,19 @@ def test_drawing_again_what_is_not_there(tmp_path, capsys):
     assert "config.json: expected a file of a finished run, found none" in one_sentence(capsys)
 
 
-def test_smoke_caps_the_sizes(tmp_path):
+def test_smoke_caps_sizes_and_replaces_what_is_at_its_default(tmp_path):
     demo = Demo()
     demo("--smoke", "--out", str(tmp_path))
-    assert sorted(demo.computed) == [0, 1]
+    assert (sorted(demo.computed), demo.names) == ([0, 1], ("a",))
+    demo = Demo()
+    demo("--smoke", "--count", "1", "--names", "b", "--out", str(tmp_path))
+    assert (demo.computed, demo.names) == ([0], ("b",))
+
+
+def test_what_a_plan_refuses_exits_with_2_before_anything_is_made(tmp_path, capsys):
+    assert Demo()("--names", "c", "--out", str(tmp_path / "results")) == 2
+    assert one_sentence(capsys) == "demo: names: expected a or b, got 'c'\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_dry_run_says_what_it_would_do_and_writes_nothing(tmp_path, capsys):
