@@ -3,6 +3,7 @@
 Losses, batches and probes come in as arguments; nothing here knows a task or an instrument.
 """
 
+from recurrax.train.bisection import FailingLag, failing_lag, lag_grid
 from recurrax.train.clip import ClipState, clip_by_global_norm
 from recurrax.train.devices import batch_mesh, cpu_cores, replicate, split_batch, split_loss, use_cpu_devices
 from recurrax.train.keys import batch_key, init_key, probe_key
@@ -16,6 +17,7 @@ from recurrax.train.training import Row, Target, Training
 __all__ = [
     "Chunk",
     "ClipState",
+    "FailingLag",
     "Fitted",
     "Metrics",
     "NonFiniteError",
@@ -31,9 +33,11 @@ __all__ = [
     "chunks",
     "clip_by_global_norm",
     "cpu_cores",
+    "failing_lag",
     "fit",
     "fit_saved",
     "init_key",
+    "lag_grid",
     "log_spaced",
     "probe_key",
     "replicate",
