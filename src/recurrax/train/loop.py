@@ -95,7 +95,7 @@ def chunks(training: Training, state: State | None = None) -> Iterator[Chunk]:
             state = state._replace(step=jnp.asarray(end, jnp.int32))
         else:
             end = min([step - step % training.chunk + training.chunk, training.steps, *following])
-            state, table = program.run(state, np.int32(end - step))
+            state, table = program.run(state, end - step)
             metrics = jax.tree.map(lambda column, n=end - step: column[:n], jax.device_get(table))
         step = end
         yield Chunk(state, metrics, probe(state) if step in probe_steps else None)
@@ -122,13 +122,13 @@ def fit(training: Training, state: State | None = None, *, progress: bool = True
     ...         loss=lambda w, target: (w - target) ** 2,
     ...         init=lambda key: jnp.zeros(()),
     ...         optimizer=optax.sgd(0.25),
-    ...         batch=lambda key: 3.0,
+    ...         batch=lambda key: 3.0 + 0.1 * jax.random.normal(key),
     ...         seeds=(0, 1),
     ...         steps=20,
     ...     ),
     ...     progress=False,
     ... )
-    >>> fitted.metrics.loss.shape, fitted.state.params.round(1).tolist()
+    >>> fitted.metrics.loss.shape, fitted.state.params.round().tolist()
     ((20, 2), [3.0, 3.0])
     """
     parts: list[Chunk] = []
@@ -180,7 +180,7 @@ def _over_rows(probes: Mapping[str, Probe]) -> Callable[[Params, Array], dict[st
 
 def _no_metrics(program: Program, state: State, steps: int) -> Metrics:
     """Metrics (steps, S) of steps that no row takes."""
-    table = jax.device_get(program.run(state, np.int32(0))[1])
+    table = jax.device_get(program.run(state, 0)[1])
     return jax.tree.map(lambda column: np.repeat(column[:1], steps, axis=0), table)
 
 

@@ -13,6 +13,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from recurrax.train.clip import clip_by_global_norm
 from recurrax.train.compiled import Shared
 from recurrax.train.devices import split_loss
+from recurrax.train.host import HostBatches, stack_chunk, uses_its_key
 from recurrax.train.keys import batch_key, init_key
 from recurrax.train.training import Init, Training
 from recurrax.typing import Array, Params
@@ -76,7 +77,7 @@ class Program(NamedTuple):
     """
 
     start: Callable[[], State]
-    run: Callable[[State, np.integer], tuple[State, Metrics]]
+    run: Callable[[State, int], tuple[State, Metrics]]
     retake: Callable[[State, int], Step]
     shapes: Callable[[State], tuple[State, Metrics]]
 
@@ -97,7 +98,15 @@ def make_program(training: Training) -> Program:
 
     One step of one row: g = ∂loss/∂θ on the batch of (seed, step), clipped; θ ← θ + optimizer(g). Where the loss, g or
     the new θ holds an inf or a NaN, the step is not taken, and that row stays as it is from there on.
+
+    Raises:
+        ValueError: the training's `batch` does not use its key.
     """
+    if training.batch is not None and not uses_its_key(training.batch):
+        raise ValueError(
+            "batch: expected something drawn with the key, got one and the same batch for every step; data from the "
+            "host, and what never changes, come in by Training(batches=...), a function of (seed, step)"
+        )
     mesh = training.mesh
     # With devices of several processes, each has to have what it wants to read.
     sharding = None if mesh is None else NamedSharding(mesh, PartitionSpec())
@@ -105,33 +114,56 @@ def make_program(training: Training) -> Program:
     over_rows = jax.vmap if side_by_side else _one_by_one
     step_row = make_step(training)
 
-    def run(state: State, n: Array) -> tuple[State, Metrics]:
-        def run_row(row: State) -> tuple[State, Metrics]:
+    def run(state: State, n: Array, host: HostBatches | None) -> tuple[State, Metrics]:
+        def run_row(row: State, place: Any) -> tuple[State, Metrics]:
+            def advance(done: Array, row: State) -> tuple[State, Metrics]:
+                step = state.step + done.astype(jnp.int32)
+                if training.batch is not None:
+                    batch = training.batch(batch_key(row.seeds, step))
+                else:
+                    batch = jax.tree.map(lambda leaf: leaf[place, done], host and host.arrays)
+                return step_row.advance(row, step, batch)
+
             def body(carried: tuple[Array, State, Metrics]) -> tuple[Array, State, Metrics]:
                 done, row, table = carried
-                step = state.step + done.astype(jnp.int32)
-                row, metrics = step_row.advance(row, step, training.batch(batch_key(row.seeds, step)))
+                row, metrics = advance(done, row)
                 return done + 1, row, jax.tree.map(lambda column, metric: column.at[done].set(metric), table, metrics)
 
-            batch = jax.eval_shape(lambda: training.batch(batch_key(0, 0)))
-            shapes = jax.eval_shape(step_row.advance, row, state.step, batch)[1]
+            shapes = jax.eval_shape(advance, n, row)[1]
             table = jax.tree.map(lambda metric: _unset(training.chunk, metric.dtype), shapes)
             return _repeat(body, n, row, table, stoppable=training.stop is not None)
 
-        rows, table = over_rows(run_row)(_rows(state))
+        rows, table = over_rows(run_row)(_rows(state), host and host.of_row)
         metrics = jax.tree.map(lambda columns: jnp.swapaxes(columns, 0, 1), table)  # (chunk, S)
         return rows._replace(step=state.step + n.astype(jnp.int32)), metrics
 
-    def retake(state: State, row: Array) -> Step:
+    def retake(state: State, row: Array, batch: Any) -> Step:
         picked = jax.tree.map(lambda leaf: leaf[row], _rows(state))
-        return step_row.take(picked, training.batch(batch_key(picked.seeds, picked.failed_at)))[0]
+        if training.batch is not None:
+            batch = training.batch(batch_key(picked.seeds, picked.failed_at))
+        return step_row.take(picked, batch)[0]
 
-    shared = Shared(retake, sharding)
+    def host_batches(state: State, n: int) -> HostBatches | None:
+        if training.batches is None:
+            return None
+        first = min(int(state.step), max(training.steps - 1, 0))  # a call of no steps needs shapes all the same
+        live = np.asarray(state.stopped_at) < 0
+        return stack_chunk(training.batches, np.asarray(state.seeds), live, first, max(n, 1), training.chunk)
+
+    def shapes(state: State) -> tuple[State, Metrics]:
+        seeds = np.array([row.seed for row in training.all_rows])
+        host = training.batches and stack_chunk(training.batches, seeds, seeds >= 0, 0, 1, training.chunk)
+        return jax.eval_shape(run, state, jnp.int32(0), host)
+
+    def refused(state: State, row: int) -> Any:
+        return training.batches and training.batches(int(state.seeds[row]), int(state.failed_at[row]))
+
+    shared_run, shared_retake = Shared(run, sharding), Shared(retake, sharding)
     return Program(
         start=lambda: start(training),
-        run=Shared(run, sharding),
-        retake=lambda state, row: shared(state, np.int32(row)),
-        shapes=lambda state: jax.eval_shape(run, state, jnp.int32(0)),
+        run=lambda state, n: shared_run(state, np.int32(n), host_batches(state, n)),
+        retake=lambda state, row: shared_retake(state, np.int32(row), refused(state, row)),
+        shapes=shapes,
     )
 
 

@@ -60,7 +60,9 @@ class Training:
         init: key to params, any pytree of floating arrays; None if every row has its own.
         optimizer: an Optax transformation; or, for rows with `arguments`, a function of these to one, such as
             `optax.adam`.
-        batch: key to whatever `loss` takes, pure; the key is a function of (seed, step).
+        batch: key to whatever `loss` takes, pure and traced once; the key is a function of (seed, step).
+        batches: in place of batch, for data from the host: (seed, step) to a pytree of NumPy arrays, always the same
+            for the same two numbers, such as `recurrax.tasks.Arrays`; called for each step, stacked for each chunk.
         seeds: S ints; every seed is a whole training of its own, a row, all in one program.
         rows: in place of seeds, where more than the seed differs: arms that differ in initialisation, rate or clip
             share one program.
@@ -87,7 +89,7 @@ class Training:
     loss: Callable[[Params, Any], Array]
     init: Init | None
     optimizer: optax.GradientTransformation | Callable[..., optax.GradientTransformation]
-    batch: Callable[[Key], Any]
+    batch: Callable[[Key], Any] | None = None
     seeds: Sequence[int] = (0,)
     steps: int = 1000
     chunk: int = 50
@@ -101,8 +103,11 @@ class Training:
     rows: Sequence[Row] = ()
     stop: Target | None = None
     metrics: Callable[[Params, Any], Any] | None = None
+    batches: Callable[[int, int], Any] | None = None
 
     def __post_init__(self):
+        if (self.batch is None) == (self.batches is None):
+            raise ValueError("batch, batches: expected one of the two, got " + ("both", "none")[self.batch is None])
         _check_seeds(self)
         _check_rows(self)
         if not _is_int(self.steps, 0):
