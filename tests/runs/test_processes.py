@@ -143,7 +143,7 @@ def test_rows_that_cannot_be_shared_are_one_sentence():
         loss=lambda w, xs: jnp.mean(w * xs),
         init=lambda key: jnp.zeros(()),
         optimizer=optax.sgd(0.1),
-        batch=lambda key: jnp.ones(3),
+        batch=lambda key: jax.random.normal(key, (3,)),
         mesh=train.batch_mesh(),
         batch_axes=0,
     )

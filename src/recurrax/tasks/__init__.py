@@ -4,6 +4,7 @@ A new task is one file here and one line in `ALL`. The contract is `recurrax.tas
 """
 
 from recurrax.tasks.adding import Adding
+from recurrax.tasks.arrays import Arrays
 from recurrax.tasks.characters import Characters
 from recurrax.tasks.corpus import Corpus, standard_library
 from recurrax.tasks.task import Batch, Task, accuracy, bits, cross_entropy, exact_match, squared_error, within
@@ -17,6 +18,7 @@ ALL = (
 __all__ = [
     "ALL",
     "Adding",
+    "Arrays",
     "Batch",
     "Characters",
     "Corpus",

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from recurrax.runs import checkpoint
 from recurrax.runs.folder import RunFolder, check_name
 from recurrax.runs.processes import is_first_process, on_first
 from recurrax.runs.signals import Stopped
-from recurrax.train.loop import Chunk, Fitted, Training, chunks, fitted_like, join
+from recurrax.train.loop import Chunk, Fitted, chunks, fitted_like, join
 from recurrax.train.progress import bar
+from recurrax.train.training import Training
 
 
 def fit_saved(
@@ -93,15 +95,26 @@ def _cut(path: Path, size: int) -> None:
         os.truncate(path, min(size, path.stat().st_size))
 
 
+def _lines(label: dict[str, Any], part: Chunk) -> Iterator[dict[str, Any]]:
+    """An object per step: its number, and of each metric the values (S,)."""
+    columns = part.metrics._asdict() | {"scores": None}
+    paths = jax.tree.leaves_with_path(part.metrics.scores)
+    columns |= {jax.tree_util.keystr(path, simple=True, separator="."): column for path, column in paths}
+    first = int(part.state.step) - len(part.metrics.loss)
+    for number, norms in enumerate(part.metrics.log_gradient_norm):
+        if not np.isnan(norms).all():  # otherwise no row has taken the step: all have met the training's `stop`
+            yield (
+                label
+                | {"step": first + number}
+                | {name: column[number] for name, column in columns.items() if column is not None}
+            )
+
+
 def _write(
     run: RunFolder, name: str | None, metrics: Path, part: Chunk, checkpoints: Path, fitted: Fitted | None
 ) -> None:
     """Appends the lines of a chunk, and saves a checkpoint of all there is where that is given."""
-    first = int(part.state.step) - len(part.metrics.loss)
-    label = {} if name is None else {"training": name}
-    columns = part.metrics._asdict()
-    rows = range(len(part.metrics.loss))
-    lines = [label | {"step": first + row} | {field: column[row] for field, column in columns.items()} for row in rows]
+    lines = list(_lines({} if name is None else {"training": name}, part))
     append_lines(metrics, lines)
     run.track(lines)
     if fitted is not None:
