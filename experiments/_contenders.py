@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 import recurrax
 from recurrax import cells
+from recurrax.kernels import Implementation
 
 Apply = Callable[[Any, jax.Array], jax.Array]
 Shape = tuple[int, int, int, int]
@@ -48,7 +49,7 @@ def _peer(module: str, package: str) -> Any:
         raise Absent(f"{package} is not installed; `pip install recurrax[bench]` brings it") from error
 
 
-def _recurrax(implementation: str) -> Callable[[str, Shape], tuple[Apply, Any]]:
+def _recurrax(implementation: Implementation) -> Callable[[str, Shape], tuple[Apply, Any]]:
     def build(cell_name: str, shape: Shape) -> tuple[Apply, Any]:
         _, _, inputs, hidden = shape
         cell = cells.named(cell_name)(hidden)
