@@ -19,6 +19,7 @@ import numpy as np
 
 import recurrax
 from recurrax import train
+from recurrax.kernels import Implementation
 from recurrax.study.named import Name
 
 Apply = Callable[[Any, jax.Array], jax.Array]
@@ -44,7 +45,7 @@ def _of(cell: Name, layers: Mapping[str, Any], peer: str) -> Any:
     return layers[cell.kind.__name__]
 
 
-def _recurrax(implementation: str) -> Callable[[Name, Shape], tuple[Apply, Any]]:
+def _recurrax(implementation: Implementation) -> Callable[[Name, Shape], tuple[Apply, Any]]:
     def build(name: Name, shape: Shape) -> tuple[Apply, Any]:
         _, _, inputs, hidden = shape
         cell = name.build(hidden_size=hidden)

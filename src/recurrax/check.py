@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from recurrax.kernels import arguments
-from recurrax.kernels.scan import ScanResult, scan
+from recurrax.kernels.scan import Implementation, ScanResult, scan
 from recurrax.typing import Array, Carry, Cell, DTypeLike, Key, Params
 
 _T, _B = 5, 3
@@ -134,7 +134,7 @@ def _draw(cell: Cell, input_size: int, key: Key) -> Given:
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def _pull(cell: Cell, implementation: str, with_rows: bool, given: Given) -> Pulled:
+def _pull(cell: Cell, implementation: Implementation, with_rows: bool, given: Given) -> Pulled:
     lengths, mask, resets = (given.lengths, given.mask, given.resets) if with_rows else (None, None, None)
 
     def run(params: Params, xs: Array, carry: Carry) -> ScanResult:

@@ -1,30 +1,31 @@
 """`recurrax.scan`: one door to every way of walking time."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import Generic, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
 from recurrax.kernels import arguments, chunks, forward_mode, fused, reference
 from recurrax.kernels.padding import Rows
-from recurrax.typing import Array, Carry, Cell, Params
+from recurrax.typing import Array, Carry, CarryT, Cell, Params, ParamsT
 
+Implementation: TypeAlias = Literal["reference", "fused"]
 IMPLEMENTATIONS = {"reference": reference.scan, "fused": fused.scan}
 
 
-class ScanResult(NamedTuple):
+class ScanResult(NamedTuple, Generic[CarryT]):
     """outputs (T, *batch, H); carry, each field (*batch, ...), after the last valid step of each row."""
 
     outputs: Array
-    carry: Carry
+    carry: CarryT
 
 
 def scan(
-    cell: Cell,
-    params: Params,
+    cell: Cell[ParamsT, CarryT],
+    params: ParamsT,
     xs: Array,
-    carry: Carry | None = None,
+    carry: CarryT | None = None,
     *,
     lengths: Array | None = None,
     mask: Array | None = None,
@@ -32,8 +33,8 @@ def scan(
     reverse: bool = False,
     unroll: int = 1,
     chunk: int | None = None,
-    implementation: str | None = None,
-) -> ScanResult:
+    implementation: Implementation | None = None,
+) -> ScanResult[CarryT]:
     """Runs a cell over a sequence: s_t, y_t = cell.step(θ, s_tm1, x_t) for t = 0 .. T-1.
 
     Padding never matters: inputs at invalid steps are replaced by zeros before anything is computed with them, so inf

@@ -91,7 +91,7 @@ def _profile(
         norms = scaled.log_norms(adjoint), scaled.log_norm_joint(adjoint), _classic(cell, params, at_t, adjoint)
         return None, norms
 
-    steps, batch_shape = arguments.sequence_shape(xs)
+    steps, batch_shape = arguments.sequence_shape(cell, params, xs)
 
     # Reduced-precision products bend slopes near the critical point; an accelerator uses them unless told not to.
     with jax.default_matmul_precision("highest"):

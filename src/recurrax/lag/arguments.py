@@ -14,26 +14,23 @@ from recurrax.lag.walk import Loss
 from recurrax.typing import Array, Carry, Cell, DTypeLike, Params, Shape
 
 
-def sequence_shape(xs: Any) -> tuple[int, tuple[int, ...]]:
-    """T and the batch axes of xs, a tree of arrays (T, *batch, ...): the axes that all leaves begin with.
+def sequence_shape(cell: Cell, params: Params, xs: Any) -> tuple[int, tuple[int, ...]]:
+    """T and *batch of inputs, leaves (T, *batch, ...): the axes that all leaves begin with.
 
     Where nothing but floating arrays of one shape came, their last axis holds features.
-
-    >>> sequence_shape({"x": jnp.ones((9, 2, 3)), "token": jnp.zeros((9, 2), int)}), sequence_shape(jnp.ones((9, 2, 3)))
-    ((9, (2,)), (9, (2,)))
     """
+    check_is_cell(cell)
     leaves = jax.tree.leaves(xs)
     if not leaves or not all(hasattr(leaf, "shape") and hasattr(leaf, "dtype") for leaf in leaves):
-        kinds = ", ".join(sorted({type(leaf).__name__ for leaf in leaves})) or "none"
-        raise ValueError(f"xs: expected arrays (T, *batch, ...), got {kinds}")
-    shared = list(leaves[0].shape)
-    for leaf in leaves[1:]:
-        sizes = zip(shared, leaf.shape, strict=False)
-        shared = shared[: next((axis for axis, (a, b) in enumerate(sizes) if a != b), min(len(shared), leaf.ndim))]
-    if all(leaf.ndim == len(shared) and jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in leaves):
+        raise ValueError(f"xs: expected an array (T, *batch, D) or a pytree of arrays, got {type(xs).__name__}")
+    shared = min((leaf.shape for leaf in leaves), key=len)
+    while any(leaf.shape[: len(shared)] != shared for leaf in leaves):
+        shared = shared[:-1]
+    if all(leaf.shape == shared and jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in leaves):
         shared = shared[:-1]
     if not shared:
-        raise ValueError(f"xs: expected (T, *batch, ...), got shapes {', '.join(str(leaf.shape) for leaf in leaves)}")
+        shapes = " and ".join(str(leaf.shape) for leaf in leaves)
+        raise ValueError(f"xs: expected leaves that share their first axis, time, got shapes {shapes}")
     return shared[0], tuple(shared[1:])
 
 
@@ -51,8 +48,7 @@ def check(
     Raises:
         ValueError: an argument is not what it should be.
     """
-    check_is_cell(cell)
-    steps, batch_shape = sequence_shape(xs)
+    steps, batch_shape = sequence_shape(cell, params, xs)
     check_finite("params", params)
     initial = cell.initial_carry(params, batch_shape, carry_dtype(params, xs))
     if not jax.tree.leaves(walk.differentiable(initial)):
@@ -109,7 +105,7 @@ def output_cotangent(
         return jax.grad(loss)(_outputs(cell, params, xs, carry, valid)).astype(like.dtype)
     if cotangent is None:
         return jnp.asarray(np.ones(like.shape, like.dtype))
-    shapes = like.shape, (sequence_shape(xs)[0], *like.shape)
+    shapes = like.shape, (sequence_shape(cell, params, xs)[0], *like.shape)
     kind = jnp.complexfloating if jnp.issubdtype(like.dtype, jnp.complexfloating) else jnp.floating
     if jnp.shape(cotangent) not in shapes or not jnp.issubdtype(jnp.result_type(cotangent), kind):
         raise ValueError(
@@ -141,7 +137,8 @@ def _check_carry(carry: Carry, initial: Carry) -> Carry:
         if jnp.shape(got) != like.shape:
             raise ValueError(f"{name}: expected shape {like.shape}, got {jnp.shape(got)}")
         if not jnp.can_cast(jnp.result_type(got), like.dtype, "same_kind"):
-            raise ValueError(f"{name}: expected {like.dtype}, got {jnp.result_type(got)}")
+            kind = "a floating dtype" if jnp.issubdtype(like.dtype, jnp.floating) else f"dtype {like.dtype}"
+            raise ValueError(f"{name}: expected {kind}, got {jnp.result_type(got)}")
     return jax.tree.map(lambda leaf, like: jnp.asarray(leaf, like.dtype), carry, initial)
 
 

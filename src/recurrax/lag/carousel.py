@@ -88,7 +88,7 @@ def _share(
     def read(_: None, at_t: Trajectory, adjoint: ScaledVector, __: Array | None) -> tuple[None, ScaledVector]:
         return None, scaled.rescale(arguments.part(adjoint.value, field), adjoint.exponent)
 
-    steps, batch_shape = arguments.sequence_shape(xs)
+    steps, batch_shape = arguments.sequence_shape(cell, params, xs)
     with jax.default_matmul_precision("highest"):
         trajectory, last = walk.record(cell, params, xs, carry, valid)
         back = partial(walk.walk_back, cell, params, trajectory, last, cotangent, len(batch_shape), read)

@@ -80,7 +80,7 @@ def jacobian_profile(
     ((3,), 8.0, (3,))
     """
     carry, valid = arguments.check(cell, params, xs, carry, lengths)
-    _check_lags(lags, arguments.sequence_shape(xs)[0])
+    _check_lags(lags, arguments.sequence_shape(cell, params, xs)[0])
     if probes is not None and (not isinstance(probes, int) or probes < 16):
         raise ValueError(f"probes: expected None or an int of at least 16, got {probes!r}")
     if probes is not None and key is None:
@@ -109,7 +109,7 @@ def _profile(
     lags: Array,
     key: Key | None,
 ) -> JacobianProfile:
-    steps, batch_shape = arguments.sequence_shape(xs)
+    steps, batch_shape = arguments.sequence_shape(cell, params, xs)
     xs, valid = _one_batch_axis((xs, valid), 1, len(batch_shape))
     carry = _one_batch_axis(carry, 0, len(batch_shape))
     count = math.prod(batch_shape)  # B

@@ -68,7 +68,7 @@ def lyapunov_spectrum(
     ((8,), 180, True)
     """
     carry, _ = arguments.check(cell, params, xs, carry)
-    steps, batch_shape = arguments.sequence_shape(xs)
+    steps, batch_shape = arguments.sequence_shape(cell, params, xs)
     if batch_shape:
         raise ValueError(f"xs: expected one sequence (T, D), got batch axes {batch_shape}")
     plan = _plan(steps, _size(carry), exponents, interval, burn_in)

@@ -64,7 +64,7 @@ def lag_matrix(
     """
     carry, valid = arguments.check(cell, params, xs, carry, lengths)
     arguments.check_field(carry, field)
-    steps, _ = arguments.sequence_shape(xs)
+    steps, _ = arguments.sequence_shape(cell, params, xs)
     values = np.asarray(anchors)
     if values.ndim != 1 or values.size == 0 or values.dtype.kind not in "iu":
         raise ValueError(f"anchors: expected a sequence of ints, got {anchors!r}")
@@ -88,7 +88,7 @@ def _matrix(
     valid: Array | None,
     anchors: Array,
 ) -> LagMatrix:
-    steps, batch_shape = arguments.sequence_shape(xs)
+    steps, batch_shape = arguments.sequence_shape(cell, params, xs)
 
     def body(adjoints: ScaledVector, at_t: tuple[Trajectory, Array, Array]) -> tuple[ScaledVector, Array]:
         used, cotangent_t, t = at_t

@@ -25,8 +25,8 @@ class MemoryCurve(NamedTuple):
     r2_by_feature: (K, D); NaN for a feature that does not vary.
     capacity: Σ_k Σ_D max(R², 0), in features remembered; at most n for n state components and independent inputs.
 
-    Of a feature that the state does not hold R² is about -n/(N - n), the noise floor, with N steps fitted; what lies
-    within a few times √(2/N) of it says nothing.
+    Of a feature that the state does not hold R² is about -n/(N - n), the noise floor, with N steps fitted, and scatters
+    by some 2 √n/N around it.
     """
 
     lag: Array
@@ -82,7 +82,7 @@ def memory_curve(
     """
     carry, _ = arguments.check(cell, params, xs, carry)
     arguments.check_field(carry, field)
-    steps, batch_shape = arguments.sequence_shape(xs)
+    steps, batch_shape = arguments.sequence_shape(cell, params, xs)
     targets = _targets(xs, targets, (steps, *batch_shape))
     values = np.asarray(lags)
     if values.ndim != 1 or values.size == 0 or values.dtype.kind not in "iu" or values.min() < 0:

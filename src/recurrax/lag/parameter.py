@@ -85,7 +85,7 @@ def _profile(
     valid: Array | None,
     lengths: Array | None,
 ) -> ParameterProfile:
-    steps, batch_shape = arguments.sequence_shape(xs)
+    steps, batch_shape = arguments.sequence_shape(cell, params, xs)
 
     def read(total: Params, at_t: Trajectory, adjoint: ScaledVector, cotangent: Array) -> tuple[Params, tuple]:
         adjoint = adjoint._replace(value=walk.zero_padding(at_t.valid, adjoint.value))

@@ -97,7 +97,7 @@ def probe(
         at = on(params, key)
         readings = {name: INSTRUMENTS[name](cell, at, lags) for name in instruments}
         if levels is not None:
-            batch_ndim = len(arguments.sequence_shape(at.xs)[1])
+            batch_ndim = len(arguments.sequence_shape(cell, at.params, at.xs)[1])
             readings = {name: _over_batch(result, levels, batch_ndim) for name, result in readings.items()}
         return Readings(**readings)
 

@@ -17,7 +17,7 @@ from recurrax.typing import Array, Carry, Cell, Params
 Tree = TypeVar("Tree")
 Loss = Callable[[Array], Array]
 """A function of the outputs (T, *batch, H) to a scalar."""
-Read = Callable[[Any, "Trajectory", ScaledVector, "Array | None"], tuple[Any, Any]]
+Read = Callable[[Any, "Trajectory", ScaledVector, Any], tuple[Any, Any]]
 """(memo, what step t used, δs_t, ∂L/∂y_t or None) to (memo, reading)."""
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from recurrax.kernels import scan
+from recurrax.kernels import Implementation, scan
 from recurrax.typing import Array, Cell, DTypeLike, Key, Params
 
 
@@ -44,7 +44,7 @@ class Readout:
     input_size: int
     output_size: int
     every_step: bool
-    implementation: str | None = None
+    implementation: Implementation | None = None
     symbols: int | None = None
 
     def init(self, key: Key, dtype: DTypeLike = jnp.float32) -> ReadoutParams:
