@@ -48,6 +48,11 @@ def test_verdicts_on_planted_effects(effects, expected):
     assert found.answer == f"It is so. {expected.capitalize()}."
 
 
+def test_verdicts_that_differ_between_tasks_alone_depend_on_the_task():
+    echo, adding = planted(2.0), [one._replace(task="adding") for one in planted(0.0)]
+    assert verdict([*echo, *adding], depends_on="the drawing").verdict == "depends on the task"
+
+
 def test_the_line_says_all_that_the_verdict_rests_on():
     (line,) = verdict(planted(2.0), analogue=True).sentences()
     # The 2nd and the 9th of ten differences; ten of ten beyond δ: 2/2^10.
@@ -82,6 +87,7 @@ def test_ratios_of_values_beyond_those_measured():
     assert (found.verdict, found.comparisons[0].theta) == ("supported", (4.0, 4.0, np.inf))
     both = verdict([Compared(Pair("a", "b"), "", beyond, beyond)], effect="log2 ratio")
     assert both.verdict == "undecided"
+    assert "unknown [-inf, +inf]" in both.sentences()[0]
     with pytest.raises(ValueError, match="claim: expected positive numbers of K"):
         verdict([Compared(Pair("a", "b"), "", sample("a", [0.0] * 10), against)], effect="log2 ratio")
 

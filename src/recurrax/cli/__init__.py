@@ -7,6 +7,8 @@ status. A ValueError, an OSError or a missing package that it raises becomes one
 import sys
 from collections.abc import Sequence
 
+from recurrax.cli.claims import claims
+from recurrax.cli.compare import compare
 from recurrax.cli.doctor import examine
 from recurrax.cli.launch import launch
 from recurrax.cli.list import list_all
@@ -16,6 +18,8 @@ from recurrax.extras import require
 from recurrax.sweep.sweep import sweep
 
 COMMANDS = {
+    "claims": claims,
+    "compare": compare,
     "doctor": examine,
     "launch": launch,
     "list": list_all,

@@ -176,9 +176,12 @@ def _verdict(theta: Interval, delta: float, p_value: float) -> str:
 
 
 def _together(claim: Claim, found: Sequence[Comparison]) -> str:
+    """What the comparisons come to. Those that differ within a task differ by X, others by the task."""
     verdicts = {one.verdict for one in found}
     if {SUPPORTED, REFUTED} <= verdicts:
-        return f"depends on {claim.depends_on}"
+        by_task = [{one.verdict for one in found if one.task == task} for task in {one.task for one in found}]
+        within = any({SUPPORTED, REFUTED} <= of_task for of_task in by_task)
+        return f"depends on {claim.depends_on if within else 'the task'}"
     return verdicts.pop() if len(verdicts) == 1 else UNDECIDED
 
 
@@ -188,5 +191,5 @@ def _on(one: Comparison) -> str:
 
 
 def _theta(theta: Interval) -> str:
-    estimate, low, high = (f"{end:+.3g}" for end in theta)
+    estimate, low, high = ("unknown" if math.isnan(end) else f"{end:+.3g}" for end in theta)
     return f"{estimate} [{low}, {high}]"

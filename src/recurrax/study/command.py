@@ -72,20 +72,23 @@ class Command:
             The exit status: 0, or 1 with one sentence on standard error; 2 where the flags cannot be meant. Flags that
             cannot be read exit with 2.
         """
+        return self.run(lambda: self._read_flags(arguments))
+
+    def run(self, read: Callable[[], Any]) -> int:
+        """Does what settings ask for; `read` gives them. The exit status is that of `main`."""
         try:
             runs.join_processes()
-            settings = self._read_flags(arguments)
+            try:
+                settings = self._sized(read())
+                jobs = {} if settings.replot else self.plan(settings)
+            except ValueError as error:
+                print(f"{self.name}: {error}", file=sys.stderr)
+                return 2
             if (settings.replot or settings.dry_run) and not runs.is_first_process():
                 return 0
             if settings.replot is not None:
                 _replot(settings.replot)
-                return 0
-            try:
-                jobs = self.plan(settings)
-            except ValueError as error:
-                print(f"{self.name}: {error}", file=sys.stderr)
-                return 2
-            if settings.dry_run:
+            elif settings.dry_run:
                 _announce(settings, jobs)
             else:
                 self._run(settings, jobs)
@@ -98,19 +101,19 @@ class Command:
 
     def _read_flags(self, arguments: Sequence[str] | None) -> Any:
         tyro = require("tyro", "experiments")
-        settings = tyro.cli(self.settings, prog=self.name, args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
-        return dataclasses.replace(settings, **self._smallest(settings)) if settings.smoke else settings
+        return tyro.cli(self.settings, prog=self.name, args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
 
-    def _smallest(self, settings: Settings) -> dict[str, Any]:
+    def _sized(self, settings: Any) -> Any:
+        """The settings, or under --smoke the smallest of their kind."""
         defaults = {entry.name: entry.default for entry in dataclasses.fields(settings)}
         changes = {}
-        for name, size in self.smoke.items():
+        for name, size in self.smoke.items() if settings.smoke else ():
             value = getattr(settings, name)
             if not isinstance(size, tuple):
                 changes[name] = min(value, size)
             elif value == defaults[name]:
                 changes[name] = size
-        return changes
+        return dataclasses.replace(settings, **changes)
 
     def _run(self, settings: Settings, jobs: Mapping[str, Job]) -> None:
         for package in ("matplotlib", "jinja2"):

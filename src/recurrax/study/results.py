@@ -182,7 +182,8 @@ class Results:
         for pair in claim.pairs:
             of, against = (self._measured(text) for text in (pair.of, pair.against))
             for task in self.tasks:
-                if of and against and pair.task in (None, task and task.label) and (task, of) in summaries:
+                asked = pair.task in (None, task and task.label)
+                if of and against and asked and {(task, of), (task, against)} <= summaries.keys():
                     one, other = (
                         claims.Sample(
                             cell.label,
