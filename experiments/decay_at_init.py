@@ -24,7 +24,7 @@ from recurrax.study import networks, standard
 
 
 @dataclass(frozen=True)
-class Settings(study.Settings):
+class Settings(study.LagSettings):
     """Which initialisation lets gradients reach how far back, and how much of that is the scale of the inputs?"""
 
     cells: tuple[str, ...] = (
@@ -32,34 +32,21 @@ class Settings(study.Settings):
         "lstm:init=uniform,forget_bias=0", "lstm:forget_bias=0", "lstm:kernel_init=glorot", "lstm",
         "lstm:forget_bias=3", "lstm:forget_bias=5", "lstm:forget_bias=chrono",
     )  # fmt: skip
-    """What is compared: names, or file.py:NAME, each with :field=value,... where wanted."""
     tasks: tuple[str, ...] = ("adding", "characters:symbols=32")
     """What the cells read, named likewise."""
     scales: tuple[float, ...] = (0.3, 1.0, 3.0)
     """What the inputs are multiplied by."""
     seeds: int = 10
-    """Networks drawn per cell."""
     hidden_size: int = 128
-    """Units of a network."""
     lags: int = 200
-    """Longest time lag measured, in steps."""
     rows: int = 16
     """Sequences per network."""
 
     def __post_init__(self):
-        study.check_least(self, seeds=1, hidden_size=1, rows=1, lags=4)
+        super().__post_init__()
+        study.check_least(self, rows=1)
         if not self.scales or not all(math.isfinite(scale) for scale in self.scales):
             raise ValueError(f"scales: expected at least one number, all finite, got {self.scales}")
-
-    @property
-    def reference_lag(self) -> int:
-        return min(100, self.lags)
-
-    @property
-    def window(self) -> tuple[int, int]:
-        """Lags the rate is fitted in."""
-        last = min(49, self.lags)
-        return min(5, last // 2), last
 
     @property
     def reference_scale(self) -> float:

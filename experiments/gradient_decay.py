@@ -13,7 +13,7 @@ beyond all lags measured; and training on the adding problem slows the decay of 
 """
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,51 +24,29 @@ from recurrax.study import networks, standard
 
 
 @dataclass(frozen=True)
-class Settings(study.Settings):
+class Settings(study.LagSettings, study.TrainingSettings):
     """How fast does the gradient of each recurrent cell fade with time lag, at initialisation and during training?"""
 
-    cells: tuple[str, ...] = (
-        "elman:init=uniform", "elman", "gru", "lstm:forget_bias=0", "lstm:forget_bias=1", "lstm:forget_bias=chrono",
-    )  # fmt: skip
-    """What is compared: names, or file.py:NAME, each with :field=value,... where wanted."""
     tasks: tuple[str, ...] = ("adding", "characters:symbols=32")
-    """What the cells read and learn, named likewise."""
     seeds: int = 10
-    """Networks drawn per cell at initialisation."""
     hidden_size: int = 128
-    """Units of a network at initialisation."""
     lags: int = 200
-    """Longest time lag measured, in steps, untrained and trained."""
     rows: int = 16
     """Sequences per network and measurement."""
-    steps: int = 300
-    """Adam steps; 0 measures at initialisation only."""
     train_seeds: int = 5
     """Networks trained per cell, at most `seeds`."""
     train_hidden_size: int = 64
     """Units of a trained network."""
-    train_length: int = 50
-    """Length of training sequences, in steps."""
-    batch_size: int = 32
-    """Training sequences per step."""
-    learning_rate: float = 2e-3
-    """Adam's, constant."""
-    max_norm: float = 1.0
-    """Gradients are clipped to this global norm."""
     probes: int = 7
     """How often the gradient is measured during training, evenly in log(1 + step), first and last step included."""
 
     def __post_init__(self):
-        study.check_least(self, seeds=1, hidden_size=1, rows=1, train_seeds=1, train_hidden_size=1, batch_size=1)
-        study.check_least(self, jobs=1, steps=0, lags=4, train_length=4, probes=2)
+        super().__post_init__()
+        study.check_least(self, rows=1, train_seeds=1, train_hidden_size=1, train_length=4, probes=2)
 
     @property
     def probe_steps(self) -> tuple[int, ...]:
         return train.log_spaced(self.steps, self.probes)
-
-    @property
-    def reference_lag(self) -> int:
-        return min(100, self.lags)
 
     @property
     def window(self) -> tuple[int, int]:
@@ -91,9 +69,8 @@ def in_training(settings: Settings, cell: Any, task: Any, run: study.Run) -> stu
     def probe(params: train.ReadoutParams, key: Any) -> Any:
         return networks.log_norms(cell, params.cell, networks.probe(cell, longer, key, settings.rows))
 
-    names = ("steps", "batch_size", "learning_rate", "max_norm", "probe_steps")
-    training = networks.training(cell, task, seeds=seeds, **{name: getattr(settings, name) for name in names})
-    fitted = run.fit(replace(training, probes={"log_norm": probe}))
+    probes, steps = {"log_norm": probe}, settings.probe_steps
+    fitted = run.fit(networks.training(cell, task, settings, seeds, probes, steps))
     curves = [networks.median_curves(at_step)[:, : settings.lags + 1] for at_step in fitted.probes["log_norm"]]
     return {
         "loss": fitted.metrics.loss.T,
@@ -163,11 +140,9 @@ EXPERIMENT = study.Experiment(
         standard.ADJOINT,
         "Each network is measured on {s.rows} sequences, at lags up to {s.lags} whatever the length it was trained on; "
         "its curve is the median of ln A(k) - ln A(0) over them.",
-        "Training: batches of {s.batch_size}, Adam at {s.learning_rate:g}, clipping at a global norm of "
-        "{s.max_norm:g}, a fresh batch at every step, the same for every cell.",
+        standard.TRAINING,
     ),
     smoke=SMOKE,
-    length="train_length",
 )
 
 if __name__ == "__main__":

@@ -32,14 +32,14 @@ class Settings(study.Settings):
 
     cells: tuple[str, ...] = ("lstm",)
     """What is measured: names, or file.py:NAME, each with :field=value,... where wanted."""
+    hidden_size: int = 128
+    """Units of a layer whose text does not say."""
     batch_size: int = 32
     """Sequences."""
     length: int = 128
     """Steps of a sequence that the walks go over."""
     input_size: int = 64
     """Features."""
-    hidden_size: int = 128
-    """Units."""
     jacobian_length: int = 200
     """Steps of the sequences of Jacobian profiles, at 20 lags."""
     spectrum_length: int = 2000
@@ -50,8 +50,8 @@ class Settings(study.Settings):
     """Timings never run side by side."""
 
     def __post_init__(self):
-        study.check_least(self, batch_size=1, length=1, input_size=1, hidden_size=1, rounds=1)
-        study.check_least(self, jacobian_length=20, spectrum_length=20)
+        super().__post_init__()
+        study.check_least(self, batch_size=1, length=1, input_size=1, rounds=1, jacobian_length=20, spectrum_length=20)
         if self.jobs != 1:
             raise ValueError(f"jobs: expected 1, timings never run side by side, got {self.jobs}")
 

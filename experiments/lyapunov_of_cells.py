@@ -29,28 +29,19 @@ PHASES = ("drawn", "trained")
 
 
 @dataclass(frozen=True)
-class Settings(study.Settings):
+class Settings(study.TrainingSettings):
     """What are the Lyapunov exponents of recurrent cells, and what goes wrong when an LSTM's memory is left out?"""
 
-    cells: tuple[str, ...] = (
-        "elman:init=uniform", "elman", "gru", "lstm:forget_bias=0", "lstm:forget_bias=1", "lstm:forget_bias=chrono",
-    )  # fmt: skip
-    """What is compared: names, or file.py:NAME, each with :field=value,... where wanted."""
     tasks: tuple[str, ...] = ("characters:symbols=32",)
-    """What the cells read and learn, named likewise."""
     seeds: int = 3
-    """Networks per cell."""
     hidden_size: int = 32
-    """Units of a network."""
+    steps: int = 200
     length: int = 1000
     """Steps of the inputs that drive a network while its exponents are measured."""
-    steps: int = 200
-    """Adam steps before the second measurement."""
-    train_length: int = 50
-    """Length of training sequences, in steps."""
 
     def __post_init__(self):
-        study.check_least(self, seeds=1, hidden_size=1, length=20, steps=1, train_length=2)
+        super().__post_init__()
+        study.check_least(self, length=20, steps=1)
 
 
 @dataclass(frozen=True)
@@ -98,8 +89,7 @@ def measure(settings: Settings, cell: Any, task: Any, run: study.Run) -> study.A
     """Losses (S, steps), spectra (S, N) before and after training, the leading exponent (S, 1) of the h block."""
     seeds, phases = range(settings.seeds), {"drawn": 0, "trained": settings.steps}
     probes = {"cell": lambda params, key: params.cell}
-    names = {"seeds": seeds, "steps": settings.steps, "probes": probes, "probe_steps": tuple(phases.values())}
-    fitted = run.fit(networks.training(cell, task, **names))
+    fitted = run.fit(networks.training(cell, task, settings, seeds, probes, tuple(phases.values())))
     drive = task.with_lag(settings.length - 1).batch(jax.random.key(0), 1).xs[:, 0]
     arrays: dict[str, list[np.ndarray]] = {}
     # float64 for the tail of a spectrum; the setting holds for this thread alone.
@@ -173,12 +163,12 @@ EXPERIMENT = study.Experiment(
     protocol=(
         "Exponents over {s.length} steps of input, about a tenth of them left out while directions turn; QR at every "
         "step, float64, conditional on the input.",
+        standard.TRAINING,
     ),
     smoke={
         "cells": ("gru", "lstm"), "tasks": ("adding",), "seeds": 2, "hidden_size": 8, "length": 60, "steps": 2,
         "train_length": 8,
     },
-    length="train_length",
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -27,24 +27,19 @@ PAIRS = ((0.5, 0.1), (0.9, 0.3), (1.0, 0.3), (1.0, 1.0), (1.5, 0.5), (2.0, 0.5))
 
 
 @dataclass(frozen=True)
-class Settings(study.Settings):
+class Settings(study.LagSettings):
     """Does mean-field theory predict how fast gradients fade in a tanh network of finite width?"""
 
     cells: tuple[str, ...] = ("elman",)
-    """What is compared with theory: names, or file.py:NAME, each with :field=value,... where wanted."""
-    seeds: int = 5
-    """Networks drawn for each pair of σ_w and σ_v."""
     hidden_size: int = 512
-    """Units of a network."""
-    lags: int = 100
-    """Longest time lag measured, in steps."""
-    burn_in: int = 50
-    """Steps before those measured, in which the state forgets that it began at zero."""
     rows: int = 4
     """Sequences per network."""
+    burn_in: int = 50
+    """Steps before those measured, in which the state forgets that it began at zero."""
 
     def __post_init__(self):
-        study.check_least(self, seeds=2, hidden_size=1, lags=20, burn_in=0, rows=1)
+        super().__post_init__()
+        study.check_least(self, seeds=2, lags=20, rows=1, burn_in=0)
 
     @property
     def window(self) -> tuple[int, int]:

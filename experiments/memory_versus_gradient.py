@@ -23,19 +23,9 @@ from recurrax.study import networks, standard
 
 
 @dataclass(frozen=True)
-class Settings(study.Settings):
+class Settings(study.LagSettings):
     """Does a network whose gradients vanish forget, and does one whose gradients flow remember?"""
 
-    cells: tuple[str, ...] = (
-        "elman:init=uniform", "elman", "gru", "lstm:forget_bias=0", "lstm:forget_bias=1", "lstm:forget_bias=chrono",
-    )  # fmt: skip
-    """What is compared: names, or file.py:NAME, each with :field=value,... where wanted."""
-    seeds: int = 5
-    """Networks drawn per cell."""
-    hidden_size: int = 64
-    """Units of a network."""
-    lags: int = 100
-    """Longest time lag measured, in steps."""
     length: int = 20_000
     """Steps of the one sequence that the decoder is fitted to and tried on; a state that drifts over hundreds of steps
     needs many times as many: on 4000 the chrono LSTM's capacity came out as 2.2 inputs, on 20,000 as 5.6."""
@@ -43,7 +33,8 @@ class Settings(study.Settings):
     """Inputs are uniform in ± this."""
 
     def __post_init__(self):
-        study.check_least(self, seeds=1, hidden_size=1, lags=4, length=5 * self.lags)
+        super().__post_init__()
+        study.check_least(self, length=5 * self.lags)
 
 
 def measure(settings: Settings, cell: Any, task: None, run: study.Run) -> study.Arrays:

@@ -56,9 +56,12 @@ def test_a_smoke_run_with_ones_own_cell_and_task(name, tmp_path, capsys):
     assert any("Leaky:alpha=0.25" in text for text in said)
     if "tasks" in fields:
         assert any("squared volts" in text for text in said)
-    assert (folder / "report.html").is_file()
-    for figure in saved.report.figures:
-        assert (folder / f"{figure.name}.png").is_file()
+    drawn = {path: path.read_bytes() for kind in ("png", "svg", "html") for path in folder.glob(f"*.{kind}")}
+    assert {path.stem for path in drawn} == {"report", *(figure.name for figure in saved.report.figures)}
+    for path in drawn:
+        path.unlink()
+    assert asked.main(["--replot", str(folder)]) == 0
+    assert {path: path.read_bytes() for path in drawn} == drawn
     config = json.loads((folder / "config.json").read_text())
     assert config["cells"] == [f"{OWN}:Leaky:alpha=0.25"]
 

@@ -10,10 +10,13 @@ def compare(
     instrument: Literal["adjoint", "parameter", "carousel", "jacobian", "lyapunov"] = "adjoint",
     seeds: int = 6,
     hidden_size: int = 64,
-    length: int = 50,
     lags: int = 100,
     rows: int = 16,
     steps: int = 300,
+    train_length: int = 50,
+    batch_size: int = 32,
+    learning_rate: float = 2e-3,
+    max_norm: float = 1.0,
     out: Path = Path("results"),
     jobs: int = 2,
     smoke: bool = False,
@@ -29,10 +32,13 @@ def compare(
         instrument: what is measured of them.
         seeds: networks per cell.
         hidden_size: units of a network whose text does not say.
-        length: steps of training sequences of a task whose text does not say.
         lags: longest time lag measured, in steps.
         rows: sequences per network and measurement.
         steps: Adam steps; 0 measures at initialisation only.
+        train_length: steps of training sequences of a task whose text does not say.
+        batch_size: training sequences per step.
+        learning_rate: Adam's, constant.
+        max_norm: gradients are clipped to this global norm.
         out: folder of all results.
         jobs: measurements that run side by side.
         smoke: smallest sizes; the numbers mean nothing.

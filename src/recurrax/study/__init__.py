@@ -12,13 +12,16 @@ gives the script flags, a dry run, jobs side by side, resume, saved files and a 
 
 from recurrax.study import named, networks, standard, statistics
 from recurrax.study.claims import Claim, Pair
-from recurrax.study.command import Command, Findings, RefusedError, Settings, check_least
+from recurrax.study.command import Command, Findings, RefusedError
 from recurrax.study.experiment import Arrays, Experiment, Part, Run, main
 from recurrax.study.jobs import Job, JobResult, shared_compilations
 from recurrax.study.quantities import Curve, Curves, Number, Numbers, half_life, power, said, signed, steps
+from recurrax.study.settings import USUAL, CellSettings, LagSettings, Settings, TrainingSettings, check_least
 
 __all__ = [
+    "USUAL",
     "Arrays",
+    "CellSettings",
     "Claim",
     "Command",
     "Curve",
@@ -27,6 +30,7 @@ __all__ = [
     "Findings",
     "Job",
     "JobResult",
+    "LagSettings",
     "Number",
     "Numbers",
     "Pair",
@@ -34,6 +38,7 @@ __all__ = [
     "RefusedError",
     "Run",
     "Settings",
+    "TrainingSettings",
     "check_least",
     "half_life",
     "main",

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -16,24 +16,7 @@ from rich.text import Text
 from recurrax import report, runs
 from recurrax.extras import require
 from recurrax.study.jobs import Job, do_all
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Flags that every question has; extend it by those that its results depend on."""
-
-    out: Path = Path("results")
-    """Folder of all results; the run gets its own in it, named after its settings."""
-    smoke: bool = False
-    """Smallest sizes: shows in seconds that everything runs; the numbers mean nothing."""
-    dry_run: bool = False
-    """Say what would be done; compute and write nothing."""
-    replot: Path | None = None
-    """Draw figures and report of this finished run again, from its saved files alone."""
-    jobs: int = 2
-    """Measurements that run side by side; one at a time under `recurrax launch`."""
-    track: Literal["tensorboard"] | None = None
-    """Write metrics as event files for TensorBoard too, into the run's folder."""
+from recurrax.study.settings import Settings
 
 
 class Findings(NamedTuple):
@@ -120,7 +103,7 @@ class Command:
             require(package, "experiments")
         if settings.track:
             require("tensorboardX", "track")
-        config = results_depend_on(settings) | dict(self.depends_on(settings))
+        config = settings.results_depend_on() | dict(self.depends_on(settings))
         with contextlib.ExitStack() as stack:
             try:
                 slug = "smoke" if settings.smoke else "run"
@@ -142,20 +125,6 @@ class Command:
 
 class RefusedError(Exception):
     """Something asked for cannot be done; the message is the sentence to print."""
-
-
-def check_least(settings: Any, **least: float) -> None:
-    """Raises a ValueError unless each named field of the settings has at least the value given."""
-    for name, value in least.items():
-        if getattr(settings, name) < value:
-            raise ValueError(f"{name}: expected at least {value:g}, got {getattr(settings, name)}")
-
-
-def results_depend_on(settings: Settings) -> dict[str, Any]:
-    """The settings that are not about where or how the run is done."""
-    about_the_run = {entry.name for entry in dataclasses.fields(Settings)}
-    names = (entry.name for entry in dataclasses.fields(settings))
-    return {name: getattr(settings, name) for name in names if name not in about_the_run}
 
 
 @contextlib.contextmanager

@@ -9,49 +9,28 @@ import numpy as np
 
 from recurrax import lag, train
 from recurrax.study import networks, standard
-from recurrax.study.command import Settings, check_least
 from recurrax.study.experiment import Arrays, Experiment, Part, Run
 from recurrax.study.networks import Probe
 from recurrax.study.quantities import Curve, Curves, Number, Numbers, power, signed
+from recurrax.study.settings import LagSettings, TrainingSettings, check_least
 
 Instruments = Literal["adjoint", "parameter", "carousel", "jacobian", "lyapunov"]
 
 
 @dataclass(frozen=True)
-class Comparison(Settings):
+class Comparison(LagSettings, TrainingSettings):
     """How do these cells compare on these tasks?"""
 
     cells: tuple[str, ...] = ("elman", "gru", "lstm")
-    """What is compared: names, or file.py:NAME, each with :field=value,... where wanted."""
-    tasks: tuple[str, ...] = ("adding",)
-    """What the cells read and learn, named likewise."""
     instrument: Instruments = "adjoint"
     """What is measured of them."""
     seeds: int = 6
-    """Networks per cell; fewer than six decide no claim."""
-    hidden_size: int = 64
-    """Units of a network whose text does not say."""
-    length: int = 50
-    """Steps of training sequences of a task whose text does not say."""
-    lags: int = 100
-    """Longest time lag measured, in steps."""
     rows: int = 16
     """Sequences per network and measurement."""
-    steps: int = 300
-    """Adam steps; 0 measures at initialisation only."""
 
     def __post_init__(self):
-        check_least(self, seeds=1, hidden_size=1, length=2, lags=20, rows=1, steps=0, jobs=1)
-
-    @property
-    def reference_lag(self) -> int:
-        return self.lags // 2
-
-    @property
-    def window(self) -> tuple[int, int]:
-        """Lags the rate is fitted in."""
-        last = min(self.length - 1, self.lags)
-        return min(5, last // 2), last
+        super().__post_init__()
+        check_least(self, lags=20, rows=1)
 
 
 @dataclass(frozen=True)
@@ -156,7 +135,7 @@ def comparison(name: Instruments) -> Experiment:
 
     def trained(settings: Comparison, cell: Any, task: Any, run: Run) -> Arrays:
         seeds = range(settings.seeds)
-        fitted = run.fit(networks.training(cell, task, seeds=seeds, steps=settings.steps))
+        fitted = run.fit(networks.training(cell, task, settings, seeds))
         each = [jax.tree.map(lambda leaf, seed=seed: leaf[seed], fitted.state.params.cell) for seed in seeds]
         curves = [curve(cell, task, params, seed, settings) for seed, params in zip(seeds, each, strict=True)]
         return {"trained": np.stack(curves), "loss": fitted.metrics.loss.T, "seed": seeds}
@@ -180,7 +159,7 @@ def comparison(name: Instruments) -> Experiment:
         ),
         protocol=(
             "Each network is measured on {s.rows} sequences of inputs, the same for every cell.",
-            "Training: batches of 32, Adam at 0.002, clipping at a global norm of 1, the same batches for every cell.",
+            standard.TRAINING,
         ),
-        smoke={"seeds": 2, "hidden_size": 8, "length": 8, "lags": 20, "rows": 2, "steps": 2},
+        smoke={"seeds": 2, "hidden_size": 8, "train_length": 8, "batch_size": 2, "lags": 20, "rows": 2, "steps": 2},
     )

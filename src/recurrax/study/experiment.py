@@ -100,7 +100,6 @@ class Experiment:
         claims: beliefs to be judged, where their cells are among those measured.
         protocol: how it was measured, sentences filled in with the settings `s`.
         smoke: what --smoke does, see `Command`.
-        length: the setting that says how long the sequences are of a task whose text does not.
         over: what the first axis of measured arrays is, in words.
     """
 
@@ -112,7 +111,6 @@ class Experiment:
     claims: tuple[Claim, ...] = ()
     protocol: tuple[str, ...] = ()
     smoke: Mapping[str, Any] = field(default_factory=dict)
-    length: str = "length"
     over: str = "networks"
 
     @property
@@ -128,7 +126,7 @@ class Experiment:
         """The tasks that the settings name, built; None alone where they have no `tasks`."""
         if not hasattr(settings, "tasks"):
             return {None: None}
-        sizes = {"length": getattr(settings, self.length)} if hasattr(settings, self.length) else {}
+        sizes = {"length": settings.train_length} if hasattr(settings, "train_length") else {}
         return {task: task.build(**sizes) for task in named.tasks(settings.tasks)}
 
     def files(self, settings: Any) -> dict[str, Any]:

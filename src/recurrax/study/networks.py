@@ -13,6 +13,7 @@ import numpy as np
 import optax
 
 from recurrax import lag, runs, train
+from recurrax.study.settings import TrainingSettings
 from recurrax.tasks import Task
 from recurrax.typing import Array, Cell, Key, Params
 
@@ -83,12 +84,8 @@ def median_curves(profiles: np.ndarray) -> np.ndarray:
 def training(
     cell: Cell,
     task: Task,
-    *,
+    settings: TrainingSettings,
     seeds: Sequence[int],
-    steps: int,
-    batch_size: int = 32,
-    learning_rate: float = 2e-3,
-    max_norm: float = 1.0,
     probes: Mapping[str, Callable[[Any, Key], Any]] | None = None,
     probe_steps: Sequence[int] = (),
 ) -> train.Training:
@@ -100,11 +97,11 @@ def training(
     return train.Training(
         loss=lambda params, batch: task.loss(model.predict(params, batch.xs), batch),
         init=model.init,
-        optimizer=optax.adam(learning_rate),
-        batch=partial(task.batch, batch_size=batch_size),
+        optimizer=optax.adam(settings.learning_rate),
+        batch=partial(task.batch, batch_size=settings.batch_size),
         seeds=seeds,
-        steps=steps,
-        max_norm=max_norm,
+        steps=settings.steps,
+        max_norm=settings.max_norm,
         probes=probes or {},
         probe_steps=probe_steps,
         continue_others=True,

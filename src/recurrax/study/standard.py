@@ -27,6 +27,11 @@ ADJOINT = (
     "it does not underflow."
 )
 """What A(k) is, for a protocol."""
+TRAINING = (
+    "Training: batches of {s.batch_size}, Adam at {s.learning_rate:g}, clipping at a global norm of {s.max_norm:g}, a "
+    "fresh batch at every step, the same for every cell."
+)
+"""How networks are trained, for a protocol."""
 LANDMARKS = "Dashed: the exact loss of a predictor that knows no more than stated."
 """A caption for losses."""
 
