@@ -5,11 +5,12 @@ import sys
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
 import recurrax
-from recurrax import LSTM, tasks, train
+from recurrax import LSTM, Elman, tasks, train
 from tests.tolerances import assert_close
 
 
@@ -29,11 +30,14 @@ def test_value_and_gradients_of_a_split_batch():
     assert_close(jax.device_get(got), jax.device_get(whole), "float32")
 
 
-def test_training_on_two_devices_is_training_on_one():
-    task = tasks.Adding(length=8)
-    model = train.Readout(LSTM(4), task.input_size, task.output_size, task.every_step)
+@pytest.mark.usefixtures("quick_compile")
+@pytest.mark.parametrize("kind", tasks.ALL, ids=lambda kind: kind.__name__)
+def test_a_task_is_learned_alike_on_one_device_and_on_two(kind):
+    """As the README says it: `Training(mesh=train.batch_mesh())`, and the batch knows the rest."""
+    task = kind().with_lag(7)
+    model = train.Readout(Elman(4), task.input_size, task.output_size, task.every_step)
 
-    def losses(mesh):
+    def fitted(mesh):
         training = train.Training(
             loss=lambda params, batch: task.loss(model.predict(params, batch.xs), batch),
             init=model.init,
@@ -42,10 +46,27 @@ def test_training_on_two_devices_is_training_on_one():
             seeds=(0, 1),
             steps=5,
             mesh=mesh,
+            metrics=lambda params, batch: task.scores(model.predict(params, batch.xs), batch),
         )
-        return train.fit(training, progress=False).metrics.loss
+        return train.fit(training, progress=False).metrics
 
-    assert_close(losses(train.batch_mesh()), losses(None), "float32")
+    one, two = fitted(None), fitted(train.batch_mesh())
+    assert_close(two.loss, one.loss, "float32")
+    assert_close(two.scores, one.scores, "float32")
+
+
+def test_a_mesh_does_not_guess_what_is_cut():
+    def mean(params, batch):
+        return jnp.mean(params * batch["xs"])
+
+    mesh, batch = train.batch_mesh(), {"xs": jnp.arange(24.0).reshape(3, 4, 2)}
+    said = "batch_axes: expected with a mesh, .* since a batch of type dict does not say; got None"
+    with pytest.raises(ValueError, match=said):
+        train.split_loss(mean, mesh, mean=True)(1.0, batch)
+    np.testing.assert_allclose(train.split_loss(mean, mesh, axes=1, mean=True)(1.0, batch), 11.5)
+    uneven = {"xs": jnp.zeros((3, 4)), "targets": jnp.zeros((6, 3))}
+    with pytest.raises(ValueError, match=r"batch_axes: expected axes of one length, .* got lengths \[4, 6\]"):
+        train.split_loss(mean, mesh, axes={"xs": 1, "targets": 0}, mean=True)(1.0, uneven)
 
 
 def test_devices_are_asked_for_before_jax_starts():

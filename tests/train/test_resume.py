@@ -205,6 +205,7 @@ class Harmful:
 
 def header(**changes):
     content = {"config": runs.config_hash({"steps": STEPS}), "step": 10, "probed": 1, "metrics_bytes": 0} | changes
+    content = {"program": train.fingerprint(training(STEPS))} | content
     return np.frombuffer(json.dumps(content).encode(), np.uint8)
 
 
@@ -223,6 +224,8 @@ def header(**changes):
             "probed: expected 0 to 3 in a checkpoint of this training, got 1000000000000",
         ),
         ({"header": header(metrics_bytes=None)}, "metrics_bytes: expected 0 to .* got None"),
+        ({"header": header(program=None)}, "it does not say which program saved it; fresh=True begins anew"),
+        ({"header": header(program={"step": "0"})}, "another program, which differs in batch, initialisation, probe w"),
         (
             {"header": header(), "../../elsewhere": np.zeros(3)},
             "expected the tensors of this training, got a difference",

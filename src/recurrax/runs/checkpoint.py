@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,15 +76,29 @@ def restore(folder: Path, config: str, like: Callable[[dict[str, Any]], Any]) ->
     return Restored(_shaped(path, arrays, like(header)), header, tuple(damaged))
 
 
+def read_all(folder: Path) -> Iterator[tuple[int, dict[str, Any], dict[str, np.ndarray]]]:
+    """Step, header and leaves by path of every whole checkpoint, the newest first; damaged ones are left out."""
+    for path in _newest_first(folder):
+        content = path.read_bytes()
+        if _is_whole(path, content):
+            arrays = load_arrays(path, io.BytesIO(content))
+            header = _header_of(path, arrays.pop(_HEADER, None))
+            yield int(path.name.split("-")[1]), header, arrays
+
+
 def _newest_whole(folder: Path) -> bytes:
     """A line of JSON, [name, names of damaged ones that are newer], and the content; empty where there is none."""
     damaged = []
     for path in _newest_first(folder):
         content = path.read_bytes()
-        if path.name.endswith(f"-{hashlib.sha256(content).hexdigest()}.npz"):
+        if _is_whole(path, content):
             return json.dumps([path.name, damaged]).encode() + b"\n" + content
         damaged.append(path.name)
     return b""
+
+
+def _is_whole(path: Path, content: bytes) -> bool:
+    return path.name.endswith(f"-{hashlib.sha256(content).hexdigest()}.npz")
 
 
 def _header_of(path: Path, array: np.ndarray | None) -> dict[str, Any]:

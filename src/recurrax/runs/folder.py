@@ -4,6 +4,7 @@
 |---|---|
 | config.json | the configuration, whole |
 | run.json | status, command, times, versions, devices, git's state |
+| program.json | the fingerprint of what it computes, where `open_run` was given one |
 | metrics.jsonl | one object per line, appended as the run goes |
 | arrays.npz | measurements |
 | summary.json | what the report says |
@@ -19,6 +20,7 @@ import hashlib
 import io
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +34,7 @@ from recurrax.files import append_lines, load_arrays, load_json, plain, save_arr
 from recurrax.runs.environment import command_line, environment, resume_command
 from recurrax.runs.lock import LockedError, locked
 from recurrax.runs.processes import from_first, is_first_process, on_first
+from recurrax.runs.program import check_fingerprint
 from recurrax.runs.signals import Stop, Stopped, stop_on_signals
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -129,6 +132,9 @@ def open_run(
     config: Any,
     command: Sequence[str] | None = None,
     track: Tracker | None = None,
+    *,
+    program: Mapping[str, str] | None = None,
+    fresh: bool = False,
 ) -> Iterator[RunFolder]:
     """Opens the folder of a run for the duration of a `with` block, and keeps the status in its run.json.
 
@@ -144,9 +150,13 @@ def open_run(
         config: a dataclass or mapping; what the results depend on and nothing else, since its hash names the folder.
         command: the command line to record, `sys.argv` if None.
         track: who else is told of metrics, such as `tensorboard`; nobody if None.
+        program: what the run computes, `recurrax.train.fingerprint` of its training: a run of another program is then
+            not taken for this one, finished or not. None relies on the configuration alone.
+        fresh: whether to delete what is in the folder, and begin anew.
 
     Raises:
         ValueError: a name is no plain name, or the folder holds another configuration.
+        OtherProgramError: the run in the folder is of another program, or does not say of which.
         OSError: the folder cannot be made or written.
         LockedError: another process has this run open; nothing has been written.
         ElsewhereError: in the other processes, whatever stopped process 0 here.
@@ -160,7 +170,7 @@ def open_run(
     path = run_path(root, experiment, slug, config)
     record = {"experiment": experiment, "command": command_line(sys.argv if command is None else command)}
     with contextlib.ExitStack() as held, stop_on_signals() as stop:
-        before = json.loads(from_first(lambda: json.dumps(_begin(path, config, record, held)).encode()))
+        before = json.loads(from_first(lambda: json.dumps(_begin(path, config, record, held, program, fresh)).encode()))
         run = RunFolder(path, before.get("status") == "finished", config_hash(config), stop)
         if run.finished:
             yield run
@@ -182,14 +192,37 @@ def open_run(
         _note(path, {"status": "finished", "finished": _now()})
 
 
-def _begin(path: Path, config: Any, record: dict[str, Any], held: contextlib.ExitStack) -> dict[str, Any]:
+def _begin(
+    path: Path,
+    config: Any,
+    record: dict[str, Any],
+    held: contextlib.ExitStack,
+    program: Mapping[str, str] | None,
+    fresh: bool,
+) -> dict[str, Any]:
     """Claims the folder and, unless the run in it has finished, notes that it is running; run.json as it was."""
     _claim(path, config, held)
+    if fresh:
+        _clear(path)
     before = load_json(path / "run.json") if (path / "run.json").exists() else {}
+    if program is not None and before:
+        saved = path / "program.json"
+        check_fingerprint(path, load_json(saved) if saved.exists() else None, program)
     if before.get("status") != "finished":
+        if program is not None:
+            save_json(path / "program.json", dict(program))
         started = before.get("started", _now())
         save_json(path / "run.json", record | {"status": "running", "started": started, "environment": environment()})
     return before
+
+
+def _clear(path: Path) -> None:
+    """Deletes all that a run has left in its folder; what a symbolic link leads to stays."""
+    for entry in path.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name not in (".lock", "config.json"):
+            entry.unlink()
 
 
 def _note(path: Path, changes: dict[str, Any]) -> None:

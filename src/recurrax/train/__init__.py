@@ -6,6 +6,7 @@ Losses, batches and probes come in as arguments; nothing here knows a task or an
 from recurrax.train.bisection import FailingLag, failing_lag, lag_grid
 from recurrax.train.clip import ClipState, clip_by_global_norm
 from recurrax.train.devices import batch_mesh, cpu_cores, replicate, split_batch, split_loss, use_cpu_devices
+from recurrax.train.fingerprint import fingerprint
 from recurrax.train.keys import batch_key, init_key, probe_key
 from recurrax.train.loop import Chunk, Fitted, chunks, fit, log_spaced
 from recurrax.train.nonfinite import NonFiniteError
@@ -34,6 +35,7 @@ __all__ = [
     "clip_by_global_norm",
     "cpu_cores",
     "failing_lag",
+    "fingerprint",
     "fit",
     "fit_saved",
     "init_key",

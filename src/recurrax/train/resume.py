@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,21 +14,30 @@ from recurrax.files import append_lines
 from recurrax.runs import checkpoint
 from recurrax.runs.folder import RunFolder, check_name
 from recurrax.runs.processes import is_first_process, on_first
+from recurrax.runs.program import check_fingerprint
 from recurrax.runs.signals import Stopped
+from recurrax.train.fingerprint import fingerprint
 from recurrax.train.loop import Chunk, Fitted, chunks, fitted_like, join
 from recurrax.train.progress import bar
 from recurrax.train.training import Training
 
 
 def fit_saved(
-    training: Training, run: RunFolder, name: str | None = None, *, save_every: int = 1, progress: bool = True
+    training: Training,
+    run: RunFolder,
+    name: str | None = None,
+    *,
+    save_every: int = 1,
+    progress: bool = True,
+    fresh: bool = False,
 ) -> Fitted:
     """Trains to the end as `fit` does, from wherever an earlier call in the same folder came to.
 
     After chunks a checkpoint holds the state and everything measured so far, and metrics.jsonl gets a line per step.
     Cut anywhere, the same call goes on from the newest whole checkpoint and returns what the uncut training returns,
     bit for bit on CPU; of a finished training it returns the result without computing. A damaged checkpoint is named
-    on standard error and the one before it used.
+    on standard error and the one before it used. Each holds the training's `fingerprint`: the numbers of another cell,
+    task, rate or probe are never taken for those of this one.
 
     Where several processes have joined, all call this; process 0 alone reads and writes, and a signal to one stops all.
 
@@ -38,17 +47,22 @@ def fit_saved(
         name: of a folder inside the run's for this training, where a run has several; None for the run's own.
         save_every: chunks between checkpoints; the last chunk is always saved.
         progress: whether to draw a bar.
+        fresh: whether to delete what an earlier call has left of this training, and begin anew.
 
     Raises:
         Stopped: a signal asked to stop; everything is saved.
         NonFiniteError: a seed met an inf or a NaN.
+        OtherProgramError: a checkpoint is of another program, the sentence says in which parts.
         ValueError: a checkpoint is not of this training.
         OSError: a checkpoint could not be written; the one before is intact.
     """
     folder = run.path if name is None else run.path / check_name("name", name)
     metrics, checkpoints = folder / "metrics.jsonl", folder / "checkpoints"
     on_first(lambda: _make_folders(folder, checkpoints))
-    restored = checkpoint.restore(checkpoints, run.config_hash, partial(_like, training))
+    if fresh:
+        on_first(lambda: _clear(metrics, checkpoints))
+    program = fingerprint(training)
+    restored = checkpoint.restore(checkpoints, run.config_hash, partial(_like, training, folder, program))
     before: Fitted | None = None
     if restored is not None:
         before = restored.tree._replace(state=jax.tree.map(jax.numpy.asarray, restored.tree.state))
@@ -64,7 +78,7 @@ def fit_saved(
             saving = number % save_every == 0 or step == training.steps or asked is not None
             if saving:
                 before, parts = join(parts, before), []
-            write = partial(_write, run, name, metrics, part, checkpoints, before if saving else None)
+            write = partial(_write, run, name, metrics, part, checkpoints, program, before if saving else None)
             on_first(write)
             if asked is not None and step < training.steps:
                 raise Stopped(asked)
@@ -81,7 +95,13 @@ def _make_folders(*folders: Path) -> None:
         folder.mkdir(exist_ok=True)
 
 
-def _like(training: Training, header: dict[str, Any]) -> Fitted:
+def _clear(metrics: Path, checkpoints: Path) -> None:
+    for path in (metrics, *checkpoints.iterdir()):
+        path.unlink(missing_ok=True)
+
+
+def _like(training: Training, folder: Path, program: Mapping[str, str], header: dict[str, Any]) -> Fitted:
+    check_fingerprint(folder, header.get("program"), program)
     limits = {"step": training.steps, "probed": len(training.probe_steps), "metrics_bytes": 2**62}
     for name, most in limits.items():
         if not isinstance(header.get(name), int) or not 0 <= header[name] <= most:
@@ -111,7 +131,13 @@ def _lines(label: dict[str, Any], part: Chunk) -> Iterator[dict[str, Any]]:
 
 
 def _write(
-    run: RunFolder, name: str | None, metrics: Path, part: Chunk, checkpoints: Path, fitted: Fitted | None
+    run: RunFolder,
+    name: str | None,
+    metrics: Path,
+    part: Chunk,
+    checkpoints: Path,
+    program: Mapping[str, str],
+    fitted: Fitted | None,
 ) -> None:
     """Appends the lines of a chunk, and saves a checkpoint of all there is where that is given."""
     lines = list(_lines({} if name is None else {"training": name}, part))
@@ -121,6 +147,7 @@ def _write(
         step = int(fitted.state.step)
         header = {
             "config": run.config_hash,
+            "program": program,
             "step": step,
             "probed": len(fitted.probe_steps),
             "metrics_bytes": metrics.stat().st_size,
