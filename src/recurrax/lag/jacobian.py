@@ -51,8 +51,8 @@ def jacobian_profile(
 ) -> JacobianProfile:
     """Measures P_k = J_{T-1} J_{T-2} … J_{T-k}, J_t = ∂s_t/∂s_tm1, exactly or by random probes.
 
-    All n rows of P_k are pulled back together, as one matrix near 1 and a power of two, so no lag underflows and the
-    largest singular values keep their digits; n² numbers per row of the batch and lag are held. With probes, S rows
+    All n lines of P_k are pulled back together, as one matrix near 1 and a power of two, so no lag underflows and the
+    largest singular values keep their digits; n² numbers per row of the batch and lag are held. With probes, S lines
     gᵀP_k with g ~ N(0, I) take their place: E ‖gᵀP_k‖² = ‖P_k‖_F², whose error is estimated from their spread. A
     single probe's log norm is biased by -0.6 nats once the stable rank nears 1, so at least 16 are asked for.
 

@@ -157,7 +157,7 @@ def _plan(steps: int, size: int, exponents: int | None, interval: int, burn_in: 
 def _spectrum(step: Any, plan: _Plan, params: Params, state: Any, xs: Any) -> LyapunovSpectrum:
     like = as_columns(walk.differentiable(state), leading=0)  # (n,)
 
-    def stretch(carried: tuple[Any, Array], x: Any) -> tuple[tuple[Any, Array], None]:
+    def one_step(carried: tuple[Any, Array], x: Any) -> tuple[tuple[Any, Array], None]:
         state, frame = carried
         part = walk.differentiable(state)
 
@@ -170,7 +170,7 @@ def _spectrum(step: Any, plan: _Plan, params: Params, state: Any, xs: Any) -> Ly
         return (after, jax.vmap(push)(frame)), None
 
     def block(carried: tuple[Any, Array], xs: Any) -> tuple[tuple[Any, Array], Array]:
-        (state, frame), _ = jax.lax.scan(stretch, carried, xs)
+        (state, frame), _ = jax.lax.scan(one_step, carried, xs)
         frame, growth = orthonormal(frame)  # (N, n), (N,)
         # Below rounding of the largest one, a direction is noise and not a small exponent.
         lost = growth <= growth.max() + np.log(like.size * float(jnp.finfo(like.dtype).eps))
