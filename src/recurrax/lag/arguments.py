@@ -23,6 +23,7 @@ def sequence_shape(cell: Cell, params: Params, xs: Any) -> tuple[int, tuple[int,
     leaves = jax.tree.leaves(xs)
     if not leaves or not all(hasattr(leaf, "shape") and hasattr(leaf, "dtype") for leaf in leaves):
         raise ValueError(f"xs: expected an array (T, *batch, D) or a pytree of arrays, got {type(xs).__name__}")
+    # The longest beginning that all shapes have: (T, *batch) where one leaf is nothing else, tokens say.
     shared = min((leaf.shape for leaf in leaves), key=len)
     while any(leaf.shape[: len(shared)] != shared for leaf in leaves):
         shared = shared[:-1]
@@ -104,6 +105,7 @@ def output_cotangent(
             raise ValueError("loss: expected either a loss or a cotangent, got both")
         return jax.grad(loss)(_outputs(cell, params, xs, carry, valid)).astype(like.dtype)
     if cotangent is None:
+        # By NumPy: there is nothing to compile before the instrument itself.
         return jnp.asarray(np.ones(like.shape, like.dtype))
     shapes = like.shape, (sequence_shape(cell, params, xs)[0], *like.shape)
     kind = jnp.complexfloating if jnp.issubdtype(like.dtype, jnp.complexfloating) else jnp.floating
