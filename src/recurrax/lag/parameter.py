@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from recurrax.kernels.arguments import carry_dtype
 from recurrax.lag import arguments, scaled, walk
 from recurrax.lag.scaled import ScaledVector
 from recurrax.lag.walk import Loss, Trajectory
@@ -111,7 +112,7 @@ def _profile(
             cell, params, trajectory, last, cotangent, len(batch_shape), read, zeros
         )
         if carry_is_initial:  # a carry that was given is a constant, the cell's own may be learned
-            dtype = arguments.carry_dtype(params, xs)
+            dtype = carry_dtype(params, xs)
             pull = walk.vjp(lambda params: cell.initial_carry(params, batch_shape, dtype), params)
             (learned,) = pull(scaled.times_power(*first))
             gradient = jax.tree.map(lambda g, g_0: g + g_0.astype(g.dtype), gradient, learned)

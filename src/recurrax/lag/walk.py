@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 
+from recurrax.kernels.padding import in_dtype_of, where_rows
 from recurrax.lag import scaled
 from recurrax.lag.scaled import ScaledVector
 from recurrax.typing import Array, Carry, Cell, Params
@@ -64,15 +65,9 @@ def carry_after(cell: Cell, params: Params, at_t: Trajectory) -> Carry:
 
 def where_valid(valid: Array | None, new: Tree, old: Tree) -> Tree:
     """`new` in the rows (*batch,) that are valid, `old` in the others, leaf by leaf in the dtype of `old`."""
-
-    def select(new: Array, old: Array) -> Array:
-        new = new if new.dtype == old.dtype else new.astype(old.dtype)  # a key has no `astype`
-        if valid is None:
-            return new
-        rows = valid.reshape(valid.shape + (1,) * (old.ndim - valid.ndim))  # (*batch, 1, ...)
-        return jnp.where(rows, new, old)
-
-    return jax.tree.map(select, new, old)
+    if valid is None:
+        return jax.tree.map(lambda new, old: in_dtype_of(old, new), new, old)
+    return where_rows(valid, new, old)
 
 
 def zero_padding(valid: Array | None, tree: Tree) -> Tree:
