@@ -1,6 +1,5 @@
 """What instruments are given, checked: one sentence that names the argument, what came and what was expected."""
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -8,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from recurrax.kernels import arguments
+from recurrax.kernels import arguments, scan
 from recurrax.lag import walk
 from recurrax.lag.walk import Loss
 from recurrax.typing import Array, Carry, Cell, Params
@@ -81,7 +80,8 @@ def output_cotangent(
     if loss is not None:
         if cotangent is not None:
             raise ValueError("loss: expected either a loss or a cotangent, got both")
-        return jax.grad(loss)(_outputs(cell, params, xs, carry, valid)).astype(like.dtype)
+        outputs = scan(cell, params, xs, carry, mask=valid).outputs
+        return jax.grad(loss)(outputs).astype(like.dtype)
     if cotangent is None:
         # By NumPy: there is nothing to compile before the instrument itself.
         return jnp.asarray(np.ones(like.shape, like.dtype))
@@ -98,10 +98,3 @@ def output_cotangent(
 def output_like(cell: Cell, params: Params, xs: Any, carry: Carry) -> jax.ShapeDtypeStruct:
     """Shape and dtype of one step's output (*batch, H)."""
     return jax.eval_shape(cell.step, params, carry, arguments.first_step(xs))[1]
-
-
-@partial(jax.jit, static_argnums=0)
-def _outputs(cell: Cell, params: Params, xs: Any, carry: Carry, valid: Array | None) -> Array:
-    """All outputs (T, *batch, H), zeros where a step is padding."""
-    trajectory, last = walk.record(cell, params, xs, carry, valid)
-    return walk.zero_padding(valid, cell.output(params, walk.carries_after(trajectory, last), trajectory.u))
