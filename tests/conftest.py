@@ -35,3 +35,10 @@ def quick_compile():
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture
+def plain_style():
+    """JAX as users have it, broadcasting a bias (H,) over a batch: for cells written by them."""
+    with jax.numpy_rank_promotion("allow"):
+        yield

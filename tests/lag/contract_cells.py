@@ -26,6 +26,7 @@ class CounterCarry(NamedTuple):
     count: Any  # int32 (*batch)
     odd: Any  # bool (*batch)
     bits: Any  # uint32 (*batch, 2)
+    key: Any  # a key of random numbers (*batch)
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Counter(Cell):
             jnp.zeros(batch_shape, jnp.int32),
             jnp.zeros(batch_shape, bool),
             jnp.zeros((*batch_shape, 2), jnp.uint32),
+            jnp.broadcast_to(jax.random.key(0), batch_shape),
         )
 
     def project(self, params, x):
@@ -54,7 +56,7 @@ class Counter(Cell):
     def pointwise(self, params, carry, u, v):
         shrink = (1 - 1 / (carry.count.astype(v.dtype) + 2)) * jnp.where(carry.odd, -1.0, 1.0).astype(v.dtype)
         h = jnp.take(jnp.tanh(u + v) + 0.3 * carry.h, params.order, axis=-1) * shrink[..., None]
-        return CounterCarry(h, carry.count + 1, ~carry.odd, carry.bits + jnp.uint32(3))
+        return CounterCarry(h, carry.count + 1, ~carry.odd, carry.bits + jnp.uint32(3), carry.key)
 
     def output(self, params, carry, u):
         return carry.h

@@ -20,13 +20,17 @@ pytestmark = pytest.mark.usefixtures("x64", "quick_compile")
 
 def smooth(tree):
     """The leaves of a tree that have a gradient."""
-    return [leaf for leaf in jax.tree.leaves(tree) if leaf.dtype.kind in "fc"]
+    return [leaf for leaf in jax.tree.leaves(tree) if is_smooth(leaf)]
+
+
+def is_smooth(leaf):
+    return getattr(leaf.dtype, "kind", "key") in "fc"
 
 
 def with_smooth(tree, leaves):
     """The tree with those leaves in place of its own."""
     leaves = iter(leaves)
-    return jax.tree.map(lambda leaf: next(leaves) if leaf.dtype.kind in "fc" else leaf, tree)
+    return jax.tree.map(lambda leaf: next(leaves) if is_smooth(leaf) else leaf, tree)
 
 
 def at(tree, t):

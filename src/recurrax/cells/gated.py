@@ -46,6 +46,7 @@ class Gated(Cell[ParamsT, HiddenCarryT]):
         """Kernel (D, G, H), recurrent_kernel (H, G, H) and bias (G, H) from one of three keys each."""
         initializers.check_input_size(input_size)
         size = self.hidden_size
+        # Gate by gate: an orthogonal (H, G*H) block would be orthogonal in no gate.
         return (
             initializers.kernel(self.kernel_init, keys[0], input_size, gates, size, dtype),
             initializers.kernel(self.recurrent_init, keys[1], size, gates, size, dtype),

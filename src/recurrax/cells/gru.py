@@ -85,7 +85,7 @@ class GRU(Gated[GRUParams, GRUCarry]):
         if self.reset_after:
             if params.recurrent_bias is None:
                 raise ValueError("params: expected a recurrent_bias (H,) with reset_after=True, got None")
-            r, z, n = recur_gates(carry.h, params.recurrent_kernel, apart=1)
+            r, z, n = recur_gates(carry.h, params.recurrent_kernel)
             return GRUGates(r=u.r + r, z=u.z + z, n=add_bias(n, params.recurrent_bias))
         r, z = recur_gates(carry.h, params.recurrent_kernel[:, :2])
         (n,) = recur_gates(jax.nn.sigmoid(u.r + r) * carry.h, params.recurrent_kernel[:, 2:])

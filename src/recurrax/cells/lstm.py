@@ -86,6 +86,7 @@ class LSTM(Gated[LSTMParams, LSTMCarry]):
         """What initialisation adds to the bias (4, H): only the forget gate's, or chrono's pair."""
         zeros = jnp.zeros(self.hidden_size)
         if self.forget_bias == "chrono":
+            # T steps are remembered where σ(b_f) = T/(1 + T), so b_f = log T.
             b_f = jnp.log(jax.random.uniform(key, (self.hidden_size,), minval=1.0, maxval=self.t_max - 1.0))
             return jnp.stack([-b_f, b_f, zeros, zeros])
         return jnp.stack([zeros, zeros + self.forget_bias, zeros, zeros])

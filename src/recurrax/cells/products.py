@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,11 +19,8 @@ _FEW_ROWS = 8
 def project_gates(x: Array, kernel: Array, bias: Array) -> tuple[Array, ...]:
     """u_g = x W_g + b_g, all gates in one product.
 
-    For a sequence the bias is one more row of the kernel, met by a one beside every input: added afterwards it would
-    take a pass over G time-sized arrays and a copy of them, and its gradient another.
-
     Args:
-        x: (..., D), floating; with more than two axes it is a sequence's.
+        x: (..., D), floating.
         kernel: (D, G, H).
         bias: (G, H).
 
@@ -30,38 +28,33 @@ def project_gates(x: Array, kernel: Array, bias: Array) -> tuple[Array, ...]:
         G arrays (..., H) in the promoted dtype of x and kernel, at least float32.
 
     Raises:
-        ValueError: the last axis of x is not D.
+        ValueError: x is not floating, or its last axis is not D.
     """
     if x.ndim == 0 or x.shape[-1] != kernel.shape[0]:
         raise ValueError(f"xs: expected {kernel.shape[0]} features on the last axis, got shape {x.shape}")
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"xs: expected a floating dtype, got {x.dtype}")
     dtype = jnp.promote_types(x.dtype, kernel.dtype)
     fan_in, gates, size = kernel.shape
     x, kernel, bias = x.astype(dtype), kernel.astype(dtype).reshape(fan_in, gates * size), bias.reshape(gates * size)
-    if x.ndim > 2 and jnp.promote_types(bias.dtype, dtype) == dtype:
-        with_ones = jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), dtype)], axis=-1)
-        return _cut(_product_with(with_ones)(jnp.concatenate([kernel, bias.astype(dtype)[None]])), gates)
     joined = add_bias(_product_with(x)(kernel), bias)
-    # Slices, whose transpose joins nothing: jaxlib 0.10.2 once miscompiled that in a loop (float64, three gates).
+    # Slices, whose adjoint joins nothing: jaxlib 0.10.2 once miscompiled that in a loop (float64, three gates).
     return tuple(joined[..., g * size : (g + 1) * size] for g in range(gates))
 
 
-def recur_gates(h: Array, kernel: Array, apart: int = 0) -> tuple[Array, ...]:
+def recur_gates(h: Array, kernel: Array) -> tuple[Array, ...]:
     """v_g = h U_g in the kernel's dtype, all gates in one product, but where a step's is large.
 
     Args:
         h: (..., H).
         kernel: (H, G, H).
-        apart: how many of the last gates have adjoints that are not those of u. A sequence takes these in a product of
-            their own, since adjoints from different buffers would have to be copied into one.
 
     Returns:
         G arrays (..., H) in the kernel's dtype, at least float32.
     """
-    if apart and h.ndim > 2:
-        return recur_gates(h, kernel[:, :-apart]) + recur_gates(h, kernel[:, -apart:])
     fan_in, gates, size = kernel.shape
     product = _product_with(h.astype(kernel.dtype))
-    if h.ndim <= 2 and math.prod(h.shape[:-1]) * gates * size * kernel.dtype.itemsize > _CACHED_BYTES:
+    if not is_below(math.prod(h.shape[:-1]) * gates * size * kernel.dtype.itemsize, _CACHED_BYTES):
         return tuple(product(kernel[:, g]) for g in range(gates))
     joined = product(kernel.reshape(fan_in, gates * size))
     return _cut(joined, gates)
@@ -82,7 +75,7 @@ def _product_with(x: Array) -> Callable[[Array], Array]:
     accumulator = jnp.promote_types(x.dtype, jnp.float32)
     # Two axes only: with more, XLA's CPU back end transposes copies of whole arrays for the weight gradients.
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-    few = rows.shape[0] < _FEW_ROWS
+    few = is_below(rows.shape[0], _FEW_ROWS)
 
     def product(kernel: Array) -> Array:
         # With the transpose of the kernel, which the compiler takes back here; but the adjoint, ct kernelᵀ, is then a
@@ -92,3 +85,8 @@ def _product_with(x: Array) -> Callable[[Array], Array]:
         return y.reshape(*x.shape[:-1], kernel.shape[-1])
 
     return product
+
+
+def is_below(size: Any, limit: int) -> bool:
+    """Whether a size is known and below a limit: one that `jax.export` leaves open is not."""
+    return isinstance(size, int) and size < limit

@@ -1,27 +1,39 @@
 """What `recurrax.scan` is given, checked: one sentence that names the argument, what came and what was expected."""
 
-from typing import Any
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from recurrax.kernels.padding import Rows
+from recurrax.kernels.padding import Rows, in_dtype_of
 from recurrax.typing import Array, Carry, Cell, DTypeLike, Params
 
 
-def check_sequence(cell: Cell, params: Params, xs: Array) -> None:
-    """Raises a ValueError unless xs is a floating (T, *batch, D) that the cell can project."""
-    check_is_cell(cell)
-    if not hasattr(xs, "ndim") or not hasattr(xs, "dtype"):
-        raise ValueError(f"xs: expected an array (T, *batch, D), got {type(xs).__name__}")
-    if xs.ndim < 2:
-        raise ValueError(f"xs: expected (T, *batch, D) with at least two axes, got shape {xs.shape}")
-    if not jnp.issubdtype(xs.dtype, jnp.floating):
-        raise ValueError(f"xs: expected a floating dtype, got {xs.dtype}")
-    if xs.shape[-1] == 0:
-        raise ValueError(f"xs: expected at least one feature on the last axis, got shape {xs.shape}")
+class Arguments(NamedTuple):
+    """What every implementation is given.
+
+    xs, leaves (T, *batch, ...), and params as arrays; carry before the first step and initial carry, leaves
+    (*batch, ...) of the same dtypes; rows, bools (T, *batch); batch_shape, *batch.
+    """
+
+    cell: Cell
+    params: Params
+    xs: Any
+    carry: Carry
+    initial: Carry
+    rows: Rows
+    batch_shape: tuple[int, ...]
+    reverse: bool
+    unroll: int
+
+
+def is_below(size: Any, limit: int) -> bool:
+    """Whether a size is known and below a limit: one that `jax.export` leaves open is not."""
+    return isinstance(size, int) and size < limit
 
 
 def check_is_cell(cell: Any) -> None:
@@ -29,39 +41,192 @@ def check_is_cell(cell: Any) -> None:
     if isinstance(cell, type):
         raise ValueError(f"cell: expected an instance such as {cell.__name__}(128), got the class itself")
     if not isinstance(cell, Cell):
-        raise ValueError(f"cell: expected an object with the methods of recurrax.typing.Cell, got {cell!r}")
+        raise ValueError(f"cell: expected an object with the methods of recurrax.typing.Cell, got {cell!r:.200}")
 
 
-def carry_dtype(params: Params, xs: Array) -> DTypeLike:
-    """The promoted dtype of xs and the parameters, and at least float32: a bfloat16 carry loses a sequence."""
-    return jnp.result_type(jnp.float32, xs.dtype, *(leaf.dtype for leaf in jax.tree.leaves(params)))
+def check_sequence(cell: Cell, params: Params, xs: Any) -> tuple[Any, int, tuple[int, ...]]:
+    """Xs as arrays, its number of steps T and its batch shape.
+
+    The batch shape of one floating array (T, *batch, D) is all between its first and its last axis. Of anything else it
+    is the axes all leaves share after the first, as many of them as leave the carry of `cell` its shape in a step.
+
+    Raises:
+        ValueError: `cell` is none or cannot be hashed, or xs is no pytree of arrays (T, *batch, ...).
+    """
+    check_is_cell(cell)
+    try:
+        hash(cell)
+    except TypeError as error:
+        name = type(cell).__name__
+        raise ValueError(f"cell: expected a hashable one, such as a frozen dataclass, got {name}: {error}") from None
+    leaves, tree = jax.tree.flatten(xs)
+    if not leaves or not all(hasattr(leaf, "ndim") and hasattr(leaf, "dtype") for leaf in leaves):
+        raise ValueError(f"xs: expected an array (T, *batch, D) or a pytree of arrays, got {type(xs).__name__}")
+    if len(leaves) == 1 and jnp.issubdtype(leaves[0].dtype, jnp.floating) and leaves[0].ndim < 2:
+        raise ValueError(f"xs: expected (T, *batch, D) with at least two axes, got shape {leaves[0].shape}")
+    for leaf in leaves:
+        if leaf.ndim < 1 or leaf.shape[0] != leaves[0].shape[0]:
+            sizes = f"{leaves[0].shape} and {leaf.shape}"
+            raise ValueError(f"xs: expected leaves that share their first axis, time, got shapes {sizes}")
+        if jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.shape[-1] == 0 and leaf.ndim > 1:
+            raise ValueError(f"xs: expected at least one feature on the last axis, got shape {leaf.shape}")
+    leaves = [jnp.asarray(leaf) for leaf in leaves]
+    xs = jax.tree.unflatten(tree, leaves)
+    candidates = list(dict.fromkeys(_batch_shapes(leaves)))
+    if len(candidates) > 1:
+        candidates = [shape for shape in candidates if _keeps_shapes(cell, params, xs, shape)] or candidates
+    return xs, leaves[0].shape[0], candidates[0]
 
 
-def check_carry(carry: Carry, expected: Carry) -> None:
-    """Raises a ValueError unless `carry` has the type, structure and shapes of `expected` and floating leaves."""
+def _batch_shapes(leaves: list[Array]) -> Iterator[tuple[int, ...]]:
+    """The batch shapes that leaves (T, ...) may have, the likeliest first."""
+    floating = [jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves]
+    yield _common([leaf.shape[1 : leaf.ndim - is_floating] for leaf, is_floating in zip(leaves, floating, strict=True)])
+    if len(leaves) > 1 or not floating[0]:
+        shared = _common([leaf.shape[1:] for leaf in leaves])
+        yield from (shared[:axes] for axes in range(len(shared), -1, -1))
+
+
+def _common(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+    shared = []
+    for sizes in zip(*shapes, strict=False):
+        if any(size != sizes[0] for size in sizes):
+            break
+        shared.append(sizes[0])
+    return tuple(shared)
+
+
+def _keeps_shapes(cell: Cell, params: Params, xs: Any, batch_shape: tuple[int, ...]) -> bool:
+    def step(params: Params, x: Any) -> tuple[Carry, Carry]:
+        carry = cell.initial_carry(params, batch_shape, carry_dtype(params, xs))
+        return carry, cell.step(params, carry, x)[0]
+
+    try:
+        before, after = jax.eval_shape(step, params, first_step(xs))
+    except Exception:  # the wrong shapes may fail anywhere in a cell; the right ones fail again where it can be read
+        return False
+    return jax.tree.map(jnp.shape, before) == jax.tree.map(jnp.shape, after)
+
+
+def first_step(xs: Any) -> Any:
+    """Shapes of one step of leaves (T, ...)."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), xs)
+
+
+def carry_dtype(params: Params, xs: Any) -> DTypeLike:
+    """The promoted real dtype of xs and the parameters, and at least float32: a bfloat16 carry loses a sequence."""
+    leaves = [leaf.dtype for leaf in jax.tree.leaves((params, xs)) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    return jnp.finfo(jnp.result_type(jnp.float32, *leaves)).dtype
+
+
+def check_params(cell: Cell, params: Params, xs: Any) -> None:
+    """Raises a ValueError unless `params` has the structure and shapes that `cell.init` gives for such inputs.
+
+    Only where xs is one floating array, whose features say what `init` was called with.
+    """
+    if not hasattr(xs, "ndim") or not jnp.issubdtype(xs.dtype, jnp.floating):
+        return
+    expected = _shapes_of_init(cell, xs.shape[-1]) if isinstance(xs.shape[-1], int) else None
+    if expected is None:
+        return
+    if jax.tree.structure(params) != jax.tree.structure(expected):
+        raise ValueError(f"params: expected {type(cell).__name__}'s {_describe(expected)}, got {_describe(params)}")
+    wrong = _differences(params, expected)
+    if not wrong:
+        return
+    name, got, want = wrong[0]
+    for features in got:
+        other = _shapes_of_init(cell, features) if isinstance(features, int) and features > 0 else None
+        if other is not None and not _differences(params, other):
+            raise ValueError(f"xs: expected {features} features on the last axis, got shape {xs.shape}")
+    raise ValueError(f"params{name}: expected shape {want}, got {got}")
+
+
+@lru_cache(maxsize=256)
+def _shapes_of_init(cell: Cell, input_size: int) -> Any:
+    """Shapes of the parameters, or None where `init` refuses to be asked without values."""
+    try:
+        return jax.eval_shape(lambda key: cell.init(key, input_size), jax.eval_shape(lambda: jax.random.key(0)))
+    except Exception:  # an `init` that draws with NumPy, say, is legal and cannot be traced
+        return None
+
+
+def _differences(params: Params, expected: Params) -> list[tuple[str, tuple[int, ...], tuple[int, ...]]]:
+    return [
+        (jax.tree_util.keystr(path), jnp.shape(got), want.shape)
+        for (path, got), want in zip(jax.tree.leaves_with_path(params), jax.tree.leaves(expected), strict=True)
+        if jnp.shape(got) != want.shape
+    ]
+
+
+def check_carry(carry: Carry, expected: Carry) -> Carry:
+    """The carry as arrays.
+
+    Raises:
+        ValueError: it has not the type, structure and shapes of `expected`, or a leaf is not of its kind: real
+            floating, complex, or the very dtype of anything else.
+    """
     if jax.tree.structure(carry) != jax.tree.structure(expected):
         raise ValueError(f"carry: expected a {_describe(expected)}, got {_describe(carry)}")
     for (path, got), want in zip(jax.tree.leaves_with_path(carry), jax.tree.leaves(expected), strict=True):
         name = "carry" + jax.tree_util.keystr(path)
         if jnp.shape(got) != want.shape:
             raise ValueError(f"{name}: expected shape {want.shape}, got {jnp.shape(got)}")
-        if not jnp.issubdtype(jnp.result_type(got), jnp.floating):
-            raise ValueError(f"{name}: expected a floating dtype, got {jnp.result_type(got)}")
+        dtype = jnp.asarray(got).dtype
+        kind = next((k for k in (jnp.floating, jnp.complexfloating) if jnp.issubdtype(want.dtype, k)), None)
+        if kind is None and dtype != want.dtype:
+            raise ValueError(f"{name}: expected dtype {want.dtype}, got {dtype}")
+        if kind is not None and not jnp.issubdtype(dtype, kind):
+            words = "a floating" if kind is jnp.floating else "a complex"
+            raise ValueError(f"{name}: expected {words} dtype, got {dtype}")
+    return jax.tree.map(jnp.asarray, carry)
 
 
-def rows(xs: Array, lengths: Array | None, mask: Array | None, resets: Array | None) -> Rows:
+def carries(
+    cell: Cell, params: Params, xs: Any, batch_shape: tuple[int, ...], carry: Carry | None
+) -> tuple[Carry, Carry]:
+    """The carry to start from and the initial one, of the same dtypes: those of `carry` if it is given."""
+    initial = cell.initial_carry(params, batch_shape, carry_dtype(params, xs))
+    if carry is None:
+        return initial, initial
+    carry = check_carry(carry, initial)
+    return carry, jax.tree.map(lambda leaf, like: in_dtype_of(like, leaf), initial, carry)
+
+
+def check_step(given: Arguments) -> None:
+    """Raises a ValueError unless a step keeps the carry's structure and shapes, and gives one array."""
+    name = type(given.cell).__name__
+    carry, y = jax.eval_shape(given.cell.step, given.params, given.carry, first_step(given.xs))
+    if not hasattr(y, "shape"):
+        raise ValueError(f"cell: expected {name}.output to give one array (*batch, ...), got {_describe(y)}")
+    if y.shape[: len(given.batch_shape)] != given.batch_shape:
+        raise ValueError(f"cell: expected {name}.output to start with (*batch,) = {given.batch_shape}, got {y.shape}")
+    if jax.tree.structure(carry) != jax.tree.structure(given.carry):
+        expected = _describe(given.carry)
+        raise ValueError(
+            f"cell: expected {name}.step to keep the carry's structure, {expected}, got {_describe(carry)}"
+        )
+    for where, got, want in _differences(carry, given.carry):
+        raise ValueError(f"cell: expected {name}.step to keep carry{where} of shape {want}, got {got}")
+
+
+def rows(
+    steps: int, batch_shape: tuple[int, ...], lengths: Array | None, mask: Array | None, resets: Array | None
+) -> Rows:
     """`lengths` and `mask` combined into one, and `resets`, checked."""
-    valid = None
+    valid, shape = None, (steps, *batch_shape)
     if mask is not None:
-        valid = _bools("mask", mask, xs.shape[:-1])
+        valid = _bools("mask", mask, shape)
     if lengths is not None:
-        steps = jnp.arange(xs.shape[0]).reshape((-1,) + (1,) * (xs.ndim - 2))
-        within = steps < _lengths(lengths, xs.shape)[None]
+        at = jnp.arange(steps).reshape((-1,) + (1,) * len(batch_shape))
+        within = at < _lengths(lengths, steps, batch_shape)[None]
         valid = within if valid is None else valid & within
-    return Rows(valid=valid, reset=None if resets is None else _bools("resets", resets, xs.shape[:-1]))
+    return Rows(valid=valid, reset=None if resets is None else _bools("resets", resets, shape))
 
 
 def _bools(name: str, array: Array, shape: tuple[int, ...]) -> Array:
+    if not hasattr(array, "dtype"):
+        raise ValueError(f"{name}: expected a bool array (T, *batch) = {shape}, got {type(array).__name__}")
     if jnp.shape(array) != shape or jnp.result_type(array) != jnp.bool_:
         raise ValueError(
             f"{name}: expected bool (T, *batch) = {shape}, got {jnp.result_type(array)} {jnp.shape(array)}"
@@ -69,8 +234,9 @@ def _bools(name: str, array: Array, shape: tuple[int, ...]) -> Array:
     return jnp.asarray(array)
 
 
-def _lengths(lengths: Array, xs_shape: tuple[int, ...]) -> Array:
-    steps, batch_shape = xs_shape[0], xs_shape[1:-1]
+def _lengths(lengths: Array, steps: int, batch_shape: tuple[int, ...]) -> Array:
+    if not hasattr(lengths, "dtype"):
+        raise ValueError(f"lengths: expected an integer array (*batch,), got {type(lengths).__name__}")
     if not jnp.issubdtype(jnp.result_type(lengths), jnp.integer):
         raise ValueError(f"lengths: expected an integer dtype, got {jnp.result_type(lengths)}")
     if jnp.shape(lengths) != batch_shape:
@@ -85,5 +251,8 @@ def _lengths(lengths: Array, xs_shape: tuple[int, ...]) -> Array:
 
 
 def _describe(tree: Any) -> str:
-    fields = getattr(tree, "_fields", None)
-    return type(tree).__name__ + (f"({', '.join(fields)})" if fields else "")
+    """A pytree's type and the names of its parts."""
+    names = getattr(tree, "_fields", None) or (sorted(map(str, tree)) if isinstance(tree, dict) else None)
+    if isinstance(tree, tuple | list) and names is None:
+        return f"{type(tree).__name__} of {len(tree)}"
+    return type(tree).__name__ + (f"({', '.join(names)})" if names else "")

@@ -1,7 +1,7 @@
 """The fast path: `lax.scan` with a backward written for recurrences, for any cell.
 
 Derivation. With s_t the carry, u = project(θ, x), v_t = recur(θ, s_tm1, u_t), s_t = pointwise(θ, s_tm1, u_t, v_t) and
-y_t = output(s_t), the adjoints run backwards through
+y_t = output(θ, s_t, u_t), the adjoints run backwards through
 
     δs_t   = (∂y_t/∂s_t)ᵀ δy_t + what step t+1 returns
     δv_t   = (∂s_t/∂v_t)ᵀ δs_t
@@ -11,215 +11,295 @@ and nothing in that loop needs the gradient of a weight. Those come after it, fr
 
     δθ = Σ_t (∂v_t/∂θ)ᵀ δv_t + Σ_t (∂u_t/∂θ)ᵀ δu_t + Σ_t (∂s_t/∂θ)ᵀ δs_t
 
-where the first two are `jax.vjp` of `recur` and `project` on the whole sequence at once, single products over T*B rows,
-and only the third, for the few elementwise parameters that `pointwise` uses, is summed as the loop goes.
+where the first is a single product over T*B rows for each product in a step, the second is `jax.vjp` of `project` on
+the whole sequence, and only the third, for elementwise parameters, is summed as the loop goes. Which equation of a cell
+goes where is read from its trace, see `steps` (the step) and `residuals` (its derivative).
 
-Second derivatives are those of the reference: `_forward` and `_backward` carry rules of their own that say so.
+Second derivatives are those of the same scan differentiated by JAX: `_forward` and `_backward` carry rules of their own
+that say so.
 """
 
 import math
-from collections.abc import Callable
 from functools import partial
 from itertools import groupby
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import zero_from_primal
 
-from recurrax.kernels import buffers, reference
+from recurrax.kernels import arguments, buffers, steps
+from recurrax.kernels.arguments import Arguments
 from recurrax.kernels.forward_mode import reverse_mode_only
+from recurrax.kernels.jaxprs import Leaves
 from recurrax.kernels.padding import Rows, entering_carry, leaving_carry, leaving_output, where_rows
-from recurrax.kernels.residuals import Cotangents, CutStep, Known, Leaves
+from recurrax.kernels.projection import of_sequence
+from recurrax.kernels.residuals import Derivative, is_moving, moving, vjp
+from recurrax.kernels.steps import Step
 from recurrax.typing import Array, Carry, Cell, Params
-
-Operands: TypeAlias = tuple[Params, Array, Carry, Carry]
-"""params, xs, carry, initial: all that is differentiated."""
-
 
 _FEW_ROWS = 8
 """Fewer rows than that, and a step's projection is bound by reading its kernel."""
 
 
 class Walk(NamedTuple):
-    """How time is walked; static under `jax.jit`."""
+    """How time is walked, and what over; static under `jax.jit`.
+
+    operands: the structure of (params, xs, carry, initial); moves: which of their leaves gradients flow through.
+    """
 
     cell: Cell
+    batch_shape: tuple[int, ...]
     reverse: bool
     unroll: int
+    operands: Any
+    moves: tuple[bool, ...]
+
+    def join(self, flowing: Leaves, still: Leaves) -> tuple[Params, Any, Carry, Carry]:
+        """params, xs, carry and initial of the leaves that gradients flow through and of the others."""
+        parts = iter(still), iter(flowing)
+        return jax.tree.unflatten(self.operands, [next(parts[move]) for move in self.moves])
 
 
 class Kept(NamedTuple):
     """What the forward walk leaves for the backward one: flat leaves (T, *batch, ...), `saved` as they lie in memory.
 
-    `entering` lacks the leaf that the outputs hold, if there is one.
+    `entering` has those leaves of the carry before each step that are needed and that z does not hold.
     """
 
     saved: buffers.Groups
     entering: Leaves
     u: Leaves
-    ys: Array
+    z: Leaves
 
 
-def scan(
-    cell: Cell, params: Params, xs: Array, carry: Carry, initial: Carry, rows: Rows, reverse: bool, unroll: int
-) -> tuple[Array, Carry]:
-    """Outputs (T, *batch, H) and the last carry."""
-    params, xs, carry, initial = jax.tree.map(reverse_mode_only, (params, xs, carry, initial))
-    return _scan(Walk(cell, reverse, unroll), params, xs, carry, initial, rows)
+def supports(given: Arguments) -> str | None:
+    """Why this implementation cannot run these arguments, or None."""
+    step = jax.make_jaxpr(given.cell.step)(given.params, given.carry, _one_step(given.xs))
+    return f"a step has the effects {step.effects}" if step.effects else None
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _scan(walk: Walk, params: Params, xs: Array, carry: Carry, initial: Carry, rows: Rows) -> tuple[Array, Carry]:
+def scan(given: Arguments) -> tuple[Array, Carry]:
+    """Outputs (T, *batch, ...) and the last carry."""
+    cell, params, xs, carry, initial, rows, batch_shape, reverse, unroll = given
+    leaves, operands = jax.tree.flatten((params, xs, carry, initial))
+    moves = tuple(is_moving(leaf) for leaf in leaves)
+    walk = Walk(cell, batch_shape, reverse, unroll, operands, moves)
+    flowing = [reverse_mode_only(leaf) for leaf in moving(leaves)]
+    still = [leaf for leaf in leaves if not is_moving(leaf)]
+    z, last = _scan(walk, flowing, still, rows)
+    step = _step(cell, params, carry, xs)
+    if step.head is None:
+        return z[0], jax.tree.unflatten(jax.tree.structure(carry), last)
+    params = walk.join(flowing, still)[0]
+    prepared = step.prepare(*jax.tree.leaves(params))
+    (ys,) = jax.vmap(step.head, in_axes=(*[None] * len(prepared), *[0] * len(z)))(*prepared, *z)
+    return leaving_output(rows.valid, ys), jax.tree.unflatten(jax.tree.structure(carry), last)
+
+
+def _plain(walk: Walk, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Leaves, Leaves]:
+    """Z (T, *batch, ...), from which the outputs are made, and the last carry, keeping nothing for a derivative."""
+    params, xs, carry, initial = walk.join(flowing, still)
     cell = walk.cell
-    # Nothing is kept here. A projection made before the loop would be written and read once for that alone, which pays
-    # where a step has few rows: it then reads the whole kernel for them.
-    ahead = math.prod(xs.shape[1:-1]) < _FEW_ROWS
+    # A projection made before the loop would be written and read once for that alone, which pays where a step has few
+    # rows: it then reads the whole kernel for them.
+    if arguments.is_below(math.prod(walk.batch_shape), _FEW_ROWS):
+        step = _step(cell, params, carry, xs)
+        xs = cell.project(params, xs)
+    else:
+        step = steps.cut(
+            lambda params, carry, x: steps.one_step(cell, params, carry, cell.project(params, x)),
+            params,
+            carry,
+            _one_step(xs),
+        )
+    prepared, start = step.prepare(*jax.tree.leaves(params)), jax.tree.leaves(initial)
 
-    def body(carry: Carry, at_t: tuple[Any, Rows]) -> tuple[Carry, Array]:
-        x_or_u, rows_t = at_t
-        u = x_or_u if ahead else cell.project(params, x_or_u)
-        entering = entering_carry(rows_t.reset, initial, carry)
-        stepped = cell.pointwise(params, entering, u, cell.recur(params, entering, u))
-        stepped = leaving_carry(None, stepped, entering)
-        y = leaving_output(rows_t.valid, cell.output(params, stepped, u))
-        return leaving_carry(rows_t.valid, stepped, entering), y
+    def body(carry: Leaves, at_t: tuple[Any, Rows]) -> tuple[Leaves, Leaves]:
+        x, rows_t = at_t
+        entering = entering_carry(rows_t.reset, start, carry)
+        results = step.loop(*prepared, *entering, *jax.tree.leaves(x))
+        stepped, z = results[: len(carry)], results[len(carry) :]
+        return leaving_carry(rows_t.valid, stepped, entering), _masked(step, rows_t, z)
 
-    at = (cell.project(params, xs) if ahead else xs, rows)
-    carry, ys = jax.lax.scan(body, carry, at, reverse=walk.reverse, unroll=walk.unroll)
-    return ys, carry
+    last, z = jax.lax.scan(body, jax.tree.leaves(carry), (xs, rows), reverse=walk.reverse, unroll=walk.unroll)
+    return z, last
+
+
+_scan = jax.custom_vjp(_plain, nondiff_argnums=(0,))
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _forward(walk: Walk, operands: Operands, rows: Rows) -> tuple[Array, Carry, Kept]:
-    """`_scan`, keeping what the backward walk needs."""
-    params, xs, carry, initial = operands
-    u = walk.cell.project(params, xs)
-    step = CutStep(walk.cell, params, carry, _one_step(u), _alike(rows))
-    theta, start, u = jax.tree.leaves(params), jax.tree.leaves(initial), jax.tree.leaves(u)
+def _forward(walk: Walk, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Leaves, Leaves, Kept]:
+    """`_plain`, keeping what the backward walk needs."""
+    params, xs, carry, initial = walk.join(flowing, still)
+    step = _step(walk.cell, params, carry, xs)
+    theta, start, leaves = jax.tree.leaves(params), jax.tree.leaves(initial), jax.tree.leaves(carry)
+    u = of_sequence(walk.cell, params, xs)(theta, jax.tree.leaves(xs))
+    derivative = Derivative(step, _one_step(u), _alike(rows))
+    prepared = step.prepare(*theta)
+    n_s, n_z = len(leaves), len(step.seen)
+    # What is saved overwrites u, but for leaves that the derivative reads.
+    over = [leaf for i, leaf in enumerate(u) if i not in derivative.kept_u]
+    read_only = [u[i] for i in derivative.kept_u]
+    kept_s = [i for i in derivative.kept_s if i not in derivative.same]
 
-    def body(carry: Leaves, u_t: Leaves, at_t: tuple[Leaves, Rows]) -> tuple[Leaves, Leaves]:
+    def body(carry: Leaves, over_t: Leaves, at_t: tuple[Leaves, Rows]) -> tuple[Leaves, Leaves]:
         read_only_t, rows_t = at_t
+        parts = iter(over_t), iter(read_only_t)
+        u_t = [next(parts[i in derivative.kept_u]) for i in range(len(u))]
         entering = entering_carry(rows_t.reset, start, carry)
-        stepped = step.forward(theta, entering, u_t or read_only_t)
-        y = leaving_output(rows_t.valid, stepped.y)
-        to_keep = [leaf for i, leaf in enumerate(entering) if i != step.output_leaf]
-        return leaving_carry(rows_t.valid, stepped.carry, entering), [*stepped.saved, *to_keep, y]
+        results = derivative.forward(*prepared, *entering, *u_t)
+        stepped, z, saved = results[:n_s], results[n_s : n_s + n_z], results[n_s + n_z :]
+        kept = [*saved, *(entering[i] for i in kept_s), *_masked(step, rows_t, z)]
+        return leaving_carry(rows_t.valid, stepped, entering), kept
 
-    # What is saved overwrites u, unless the derivative reads u itself.
-    over, read_only = ([], u) if step.needs_u else (u, [])
-    leaves, tree = jax.tree.flatten(carry)
     last, results, together = buffers.walk(
         body,
         leaves,
         buffers.side_by_side(over),
         (read_only, rows),
-        steps=xs.shape[0],
+        steps=jax.tree.leaves(xs)[0].shape[0],
         reverse=walk.reverse,
         unroll=walk.unroll,
     )
-    *kept, ys = results
-    cut = len(kept) - len(leaves) + (step.output_leaf is not None)
+    z = results[len(results) - n_z :]
+    entering = results[len(results) - n_z - len(kept_s) : len(results) - n_z]
+    n_saved = len(results) - n_z - len(kept_s)
     buffer = {i: number for number, places in enumerate(together) for i in places}
     # Neighbours alone stay together: the backward walk hands the step what is saved in the order in which it was given.
-    saved = [[kept[i] for i in run] for _, run in groupby(range(cut), lambda i: buffer.get(i, -1 - i))]
-    return ys, jax.tree.unflatten(tree, last), Kept(saved=saved, entering=kept[cut:], u=read_only, ys=ys)
+    saved = [[results[i] for i in run] for _, run in groupby(range(n_saved), lambda i: buffer.get(i, -1 - i))]
+    return z, last, Kept(saved=saved, entering=entering, u=read_only, z=z)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _backward(walk: Walk, operands: Operands, rows: Rows, kept: Kept, cotangents: tuple[Array, Carry]) -> Operands:
-    """Cotangents of params, xs, carry and initial."""
-    params, xs, carry, initial = operands
-    ct_ys, ct_last = cotangents
-    u, pull_project = jax.vjp(walk.cell.project, params, xs)
-    step = CutStep(walk.cell, params, carry, _one_step(u), _alike(rows))
-    theta, tree = jax.tree.flatten(params)
-    fixed = step.forward(theta, *_zeros([jax.tree.leaves(carry), jax.tree.leaves(_one_step(u))])).fixed
-    entering = list(kept.entering)
-    if step.output_leaf is not None:
-        first = jax.tree.leaves(carry)[step.output_leaf]
-        entering.insert(step.output_leaf, _one_later(kept.ys, first, walk.reverse))
-    places: list[Any] = []
+def _backward(walk: Walk, flowing: Leaves, still: Leaves, rows: Rows, kept: Kept, cotangents: Any) -> Leaves:
+    """Cotangents of the flowing leaves of params, xs, carry and initial."""
+    params, xs, carry, initial = walk.join(flowing, still)
+    ct_z, ct_last = cotangents
+    theta, inputs = jax.tree.leaves(params), jax.tree.leaves(xs)
+    u, pull_project = vjp(of_sequence(walk.cell, params, xs), theta, inputs)
+    step = _step(walk.cell, params, carry, xs)
+    derivative = Derivative(step, _one_step(u), _alike(rows))
+    prepared, pull_prepared = vjp(lambda theta: step.prepare(*theta), theta)
+    fixed = derivative.fix(*prepared)
+    before = _Before(walk, derivative, jax.tree.leaves(carry), kept)
+    n_flows, n_summed = sum(derivative.flows), len(derivative.summed)
+    moved_s = [i for i, leaf in enumerate(step.carry) if is_moving(leaf)]
 
-    def body(carried: Any, saved_t: Leaves, at_t: tuple[Array, Array, Leaves, Leaves, Rows]) -> tuple[Any, Leaves]:
-        ct_carry, ct_initial, ct_theta = carried
-        ct_y, y, entering_t, u_t, rows_t = at_t
-        ct_y, ct_carry, passed = _through_padding(rows_t.valid, ct_y, ct_carry)
-        known = Known(theta, entering_t, u_t, [y], fixed, saved_t)
-        pulled = step.backward(known, ct_carry, ct_y)
-        ct_entering = [
-            ct if through is None else ct + through for through, ct in zip(pulled.entering, passed, strict=True)
+    def body(carried: Any, saved_t: Leaves, at_t: Any) -> tuple[Any, Leaves]:
+        ct_s, ct_initial, summed = carried
+        ct_z_t, read_t, rows_t = at_t
+        ct_s, passed = _through_padding(rows_t.valid, ct_s)
+        results = derivative.backward(*fixed, *read_t, *saved_t, *ct_s, *_masked(step, rows_t, ct_z_t))
+        pulled = iter(results[:n_flows])
+        ct_s = [
+            _added(next(pulled) if flow else None, beside, leaf)
+            for flow, beside, leaf in zip(derivative.flows, passed, ct_s, strict=True)
         ]
         if rows_t.reset is not None:
-            zeros = _zeros(ct_entering)
-            ct_initial = _sum(ct_initial, where_rows(rows_t.reset, ct_entering, zeros))
-            ct_entering = where_rows(rows_t.reset, zeros, ct_entering)
-        ct_theta = _sum(ct_theta, [ct for ct in pulled.params if ct is not None])
-        # A leaf of u that recur only adds has the cotangent of v itself, and is stacked once.
-        moved, *places[:] = _distinct(pulled.u, pulled.v)
-        return (ct_entering, ct_initial, ct_theta), moved
+            zeros = _zeros(ct_s)
+            ct_initial = _sum(ct_initial, where_rows(rows_t.reset, ct_s, zeros))
+            ct_s = where_rows(rows_t.reset, zeros, ct_s)
+        return (ct_s, ct_initial, _sum(summed, results[n_flows : n_flows + n_summed])), results[n_flows + n_summed :]
 
-    in_pointwise = step.pointwise_uses[0]
-    trained = [leaf for leaf, used in zip(theta, in_pointwise, strict=True) if used]
-    (ct_carry, ct_initial, ct_theta), moved, _ = buffers.walk(
+    (ct_s, ct_initial, summed), moved, together = buffers.walk(
         body,
-        (jax.tree.leaves(ct_last), _zeros(jax.tree.leaves(initial)), _zeros(trained)),
+        (ct_last, _zeros(moving(jax.tree.leaves(initial))), _zeros(derivative.summed)),
         kept.saved,
-        (ct_ys, kept.ys, entering, kept.u, rows),
-        steps=xs.shape[0],
+        (ct_z, before.read(), rows),
+        steps=inputs[0].shape[0],
         reverse=not walk.reverse,
         unroll=walk.unroll,
     )
-    ct_u = [_zeros(leaf) if i is None else moved[i] for leaf, i in zip(jax.tree.leaves(u), places[0], strict=True)]
-    ct_project, ct_xs = pull_project(jax.tree.unflatten(jax.tree.structure(u), ct_u))
-    if step.output_leaf is not None and step.output_leaf not in step.needs_entering:
-        # The same values again, bound to what the loop gives: else the array is laid out before the loop and held
-        # through it, for a product after it. Where the loop gives NaN, so does this: the gradient has it either way.
-        first = jax.lax.clamp(first, ct_carry[step.output_leaf], first)
-        entering[step.output_leaf] = _one_later(kept.ys, first, walk.reverse)
-    entered = jax.tree.unflatten(jax.tree.structure(carry), entering)
-    v, pull_recur = jax.vjp(lambda params: walk.cell.recur(params, entered, u), params)
-    (ct_recur,) = pull_recur(jax.tree.unflatten(jax.tree.structure(v), [moved[i] for i in places[1]]))
-    summed = iter(ct_theta)
-    ct_pointwise = [next(summed) if used else None for used in in_pointwise]
-    ct_params = [
-        a + b if c is None else a + b + c
-        for a, b, c in zip(jax.tree.leaves(ct_project), jax.tree.leaves(ct_recur), ct_pointwise, strict=True)
+    ct_u = [
+        jnp.zeros(leaf.shape, leaf.dtype) if at is None else moved[at]
+        for leaf, at in zip(moving(u), derivative.u_at, strict=True)
     ]
-    like_carry = jax.tree.structure(carry)
-    return (
-        jax.tree.unflatten(tree, ct_params),
-        ct_xs,
-        jax.tree.unflatten(like_carry, ct_carry),
-        jax.tree.unflatten(like_carry, ct_initial),
-    )
+    ct_theta, ct_xs = pull_project(ct_u)
+    ct_by_leaf = dict(zip(moved_s, ct_s, strict=True))
+    ct_prepared = derivative.after(fixed, before.kept(ct_by_leaf), moved, summed, together)
+    ct_prepared = [
+        jnp.zeros(leaf.shape, leaf.dtype) if ct is None else ct.astype(leaf.dtype)
+        for ct, leaf in zip(ct_prepared, moving(prepared), strict=True)
+    ]
+    (also_theta,) = pull_prepared(ct_prepared)
+    return [*_sum(ct_theta, also_theta), *ct_xs, *ct_s, *ct_initial]
 
 
-def _through_padding(valid: Array | None, ct_y: Array, ct_carry: Leaves) -> tuple[Array, Leaves, Leaves]:
-    """Cotangents of y and of the stepped carry, and those that a padded row passes straight to the entering carry."""
-    zeros = _zeros(ct_carry)
+class _Before(NamedTuple):
+    """The leaves of the carry before each step, of z and of u that a derivative reads."""
+
+    walk: Walk
+    derivative: Derivative
+    first: Leaves
+    stored: Kept
+
+    def read(self) -> Leaves:
+        """What the backward loop reads, (T, *batch, ...)."""
+        d = self.derivative
+        u = dict(zip(d.kept_u, self.stored.u, strict=True))
+        return [
+            *(self._entering(i) for i in d.read_s),
+            *(self.stored.z[i] for i in d.read_z),
+            *(u[i] for i in d.read_u),
+        ]
+
+    def kept(self, ct_s: dict[int, Array]) -> Leaves:
+        """What is read after the loop, (T, *batch, ...)."""
+        d = self.derivative
+        entering = [self._entering(i, None if i in d.read_s else ct_s.get(i)) for i in d.kept_s]
+        return [*entering, *(self.stored.z[i] for i in d.kept_z), *self.stored.u]
+
+    def _entering(self, i: int, after: Array | None = None) -> Array:
+        d = self.derivative
+        alone = [i for i in d.kept_s if i not in d.same]
+        if i in alone:
+            return self.stored.entering[alone.index(i)]
+        first = self.first[i]
+        if after is not None:
+            # Trick: a clamp that delays an array. The same values, bound to what the loop gives: else the array is laid
+            # out before the loop and held through it, for a product after it. Where the loop gives NaN, so does this:
+            # the gradient has it either way.
+            first = jax.lax.clamp(first, after, first)
+        return _one_later(self.stored.z[d.same[i]], first, self.walk.reverse)
+
+
+def _step(cell: Cell, params: Params, carry: Carry, xs: Any) -> Step:
+    """The cut step for inputs (T, *batch, ...), from the projection on."""
+    u = jax.eval_shape(cell.project, params, xs)
+    return steps.cut(partial(steps.one_step, cell), params, carry, _one_step(u))
+
+
+def _masked(step: Step, rows: Rows, z: Leaves) -> Leaves:
+    """Outputs of a step, zero in rows that are padding; what outputs are still to be made from is left as it is."""
+    return z if step.head is not None else [leaving_output(rows.valid, leaf) for leaf in z]
+
+
+def _added(pulled: Array | None, passed: Array | None, like: Array) -> Array:
+    if pulled is None:
+        return jnp.zeros_like(like) if passed is None else passed
+    return pulled if passed is None else pulled + passed
+
+
+def _through_padding(valid: Array | None, ct_s: Leaves) -> tuple[Leaves, list[Array | None]]:
+    """Cotangents of the stepped carry, and those that a padded row passes straight to the carry before the step."""
     if valid is None:
-        return ct_y, ct_carry, zeros
-    return leaving_output(valid, ct_y), where_rows(valid, ct_carry, zeros), where_rows(valid, zeros, ct_carry)
+        return ct_s, [None] * len(ct_s)
+    zeros = _zeros(ct_s)
+    return where_rows(valid, ct_s, zeros), where_rows(valid, zeros, ct_s)
 
 
-def _reference(walk: Walk, rows: Rows) -> Callable[..., tuple[Array, Carry]]:
-    """The same function of (params, xs, carry, initial) by the reference."""
-
-    def scan(params: Params, xs: Array, carry: Carry, initial: Carry) -> tuple[Array, Carry]:
-        return reference.scan(walk.cell, params, xs, carry, initial, rows, walk.reverse, walk.unroll)
-
-    return scan
-
-
-def _scan_fwd(walk, params, xs, carry, initial, rows):
-    operands = (params, xs, carry, initial)
-    ys, last, kept = _forward(walk, operands, rows)
-    return (ys, last), (operands, rows, kept)
+def _scan_fwd(walk, flowing, still, rows):
+    z, last, kept = _forward(walk, flowing, still, rows)
+    return (z, last), (flowing, still, rows, kept)
 
 
 def _scan_bwd(walk, residuals, cotangents):
-    return (*_backward(walk, *residuals, cotangents), None)
+    flowing, still, rows, kept = residuals
+    ct_z, ct_last = cotangents
+    cotangents = [ct for ct in ct_z if is_moving(ct)], [ct for ct in ct_last if is_moving(ct)]
+    return _backward(walk, flowing, still, rows, kept, cotangents), None, None
 
 
 _scan.defvjp(_scan_fwd, _scan_bwd)
@@ -227,23 +307,27 @@ _scan.defvjp(_scan_fwd, _scan_bwd)
 
 @_forward.defjvp
 def _forward_jvp(walk, primals, tangents):
-    operands, rows = primals
-    out = _forward(walk, operands, rows)
-    ct_ys, ct_last = jax.jvp(_reference(walk, rows), operands, tangents[0])[1]
+    flowing, still, rows = primals
+    out = _forward(walk, flowing, still, rows)
+    ct_z, ct_last = jax.jvp(lambda flowing: _plain(walk, flowing, still, rows), (flowing,), (tangents[0],))[1]
     # What is kept is a function of the operands, and `_backward` is differentiated with respect to those: no tangent
     # travels through `kept`.
-    return out, (ct_ys, ct_last, jax.tree.map(zero_from_primal, out[2]))
+    return out, (ct_z, ct_last, jax.tree.map(zero_from_primal, out[2]))
 
 
 @_backward.defjvp
 def _backward_jvp(walk, primals, tangents):
-    operands, rows, kept, cotangents = primals
+    flowing, still, rows, kept, cotangents = primals
 
-    def gradients(operands, cotangents):
-        return jax.vjp(_reference(walk, rows), *operands)[1](cotangents)
+    def gradients(flowing, cotangents):
+        def results(flowing: Leaves) -> tuple[Leaves, Leaves]:
+            z, last = _plain(walk, flowing, still, rows)
+            return moving(z), moving(last)
 
-    out = _backward(walk, operands, rows, kept, cotangents)
-    return out, jax.jvp(gradients, (operands, cotangents), (tangents[0], tangents[3]))[1]
+        return jax.vjp(results, flowing)[1](cotangents)[0]
+
+    out = _backward(walk, flowing, still, rows, kept, cotangents)
+    return out, jax.jvp(gradients, (flowing, cotangents), (tangents[0], tangents[4]))[1]
 
 
 def _alike(rows: Rows) -> bool:
@@ -252,9 +336,9 @@ def _alike(rows: Rows) -> bool:
 
 
 def _one_later(left: Array, first: Array, reverse: bool) -> Array:
-    """What the steps enter with, (T, ...), from what they leave with and what the first of them enters with."""
-    first = first[None]
-    return jnp.concatenate([left[1:], first] if reverse else [first, left[:-1]])
+    """The carry before each step, (T, ...), from those after each step and the one before the first."""
+    first, steps = first[None], left.shape[0]
+    return jnp.concatenate([left[1:], first] if reverse else [first, left[:-1]])[:steps]  # T may be 0
 
 
 def _one_step(sequence: Any) -> Any:
@@ -268,17 +352,3 @@ def _zeros(tree: Any) -> Any:
 
 def _sum(left: Leaves, right: Leaves) -> Leaves:
     return [a + b for a, b in zip(left, right, strict=True)]
-
-
-def _distinct(*groups: Cotangents) -> tuple[Any, ...]:
-    """The arrays of all groups, each once, and for every group the places of its own; None stays None."""
-    arrays: Leaves = []
-    places = []
-    for group in groups:
-        known = {id(array): i for i, array in enumerate(arrays)}
-        for array in group:
-            if array is not None and id(array) not in known:
-                known[id(array)] = len(arrays)
-                arrays.append(array)
-        places.append([None if array is None else known[id(array)] for array in group])
-    return arrays, *places

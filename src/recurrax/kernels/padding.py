@@ -21,9 +21,14 @@ def where_rows(rows: Array, chosen: Tree, otherwise: Tree) -> Tree:
     """Leaf by leaf, `chosen` in the rows (*batch,) that are True and `otherwise` elsewhere, in the latter's dtype."""
 
     def select(new: Array, old: Array) -> Array:
-        return jnp.where(rows.reshape(rows.shape + (1,) * (old.ndim - rows.ndim)), new.astype(old.dtype), old)
+        return jnp.where(rows.reshape(rows.shape + (1,) * (old.ndim - rows.ndim)), in_dtype_of(old, new), old)
 
     return jax.tree.map(select, chosen, otherwise)
+
+
+def in_dtype_of(like: Array, leaf: Array) -> Array:
+    """A leaf in the dtype of another; keys of random numbers have one dtype and cannot be cast."""
+    return leaf if leaf.dtype == like.dtype else leaf.astype(like.dtype)
 
 
 def entering_carry(reset: Array | None, initial: Tree, carry: Tree) -> Tree:
@@ -34,7 +39,7 @@ def entering_carry(reset: Array | None, initial: Tree, carry: Tree) -> Tree:
 def leaving_carry(valid: Array | None, stepped: Tree, entering: Tree) -> Tree:
     """The carry a step leaves behind: the one it entered with in rows that are padding, always in its dtypes."""
     if valid is None:
-        return jax.tree.map(lambda new, old: new.astype(old.dtype), stepped, entering)
+        return jax.tree.map(lambda new, old: in_dtype_of(old, new), stepped, entering)
     return where_rows(valid, stepped, entering)
 
 

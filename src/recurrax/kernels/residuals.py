@@ -1,193 +1,252 @@
-"""One step of any cell, cut for a hand-written backward: what to keep, what stays the same, what moves.
+"""The derivative of one step of any cell, cut in three: forward loop, backward loop, after the loops.
 
-The step is traced once. Its derivative is JAX's own (`jax.vjp` of the cell's methods); this module only reads the
-traced step to find where each value which that derivative needs comes from:
+A step and its derivative (JAX's own `jax.vjp`) are traced together, once. The equations are then dealt out:
 
-- `entering`: a leaf of the carry entering the step, which is stored anyway;
-- `u`: a leaf of the projection;
-- `output`: the step's output, where all rows are walked alike and the outputs are therefore what the steps gave;
-- `fixed`: a function of the parameters alone, laid out once, outside the loop;
-- `again`: what follows from the others without a matrix product, computed again;
-- `saved`: anything else, written once per step however often it is needed.
+- those that no cotangent reaches are the forward loop's;
+- those that lead from cotangents to the adjoints of s_tm1 and u_t are the backward loop's;
+- matrix products that only a parameter's gradient waits for are left until after the backward loop, where each is one
+  product over all steps: Σ_t a_tᵀ b_t. The backward loop stacks those of their factors that do not follow from what is
+  stored anyway. Other terms of a parameter's gradient, such as a peephole's, are summed as the loop goes.
 
-For an LSTM four arrays are saved, the activated gates; for an Elman network none, because its state is its output.
+What the backward loop needs of the forward one comes from, in this order of preference:
+
+- what is stored anyway: the carry before the step, the output where every row of the batch is walked alike;
+- what follows from that without a heavy equation, which is computed again: on CPU, the only device measured, a
+  time-sized array costs at least as much to write and read as elementwise arithmetic, tanh included;
+- `saved`, written once per step however often it is read. For an LSTM four arrays, the activated gates; for an Elman
+  network none, because its state is its output.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from itertools import groupby
+from typing import Any
 
 import jax
-from jax.extend import core
+import jax.numpy as jnp
 
-from recurrax.kernels.padding import leaving_carry
-from recurrax.kernels.recompute import function_of, without_following
-from recurrax.typing import Array, Carry, Cell, Params
+from recurrax.kernels import jaxprs, sums
+from recurrax.kernels.jaxprs import Leaves, Literal, Traced, Var
+from recurrax.kernels.steps import Step
+from recurrax.typing import Array
 
-Leaves = list[Array]
-Cotangents = Sequence[Array | None]
-"""Leaf by leaf; None where nothing can flow."""
-
-
-class Forward(NamedTuple):
-    """What one step leaves: the carry's leaves, the output, and what its derivative needs beside its arguments."""
-
-    carry: Leaves
-    y: Array
-    fixed: Leaves
-    saved: Leaves
+_LEFT_TO_THE_LOOP = {"broadcast_in_dim", "iota"}
+"""Primitives whose results are cheaper to make again in every step than to read from memory."""
 
 
-class Known(NamedTuple):
-    """What is at hand when a step's derivative is wanted, by where it comes from."""
-
-    params: Leaves
-    entering: Leaves
-    u: Leaves
-    output: Leaves
-    fixed: Leaves
-    saved: Leaves
+def is_moving(leaf: Any) -> bool:
+    """Whether gradients flow through a leaf: floating and complex ones; integers, bools and keys have none."""
+    return jnp.issubdtype(leaf.dtype, jnp.inexact)
 
 
-class Backward(NamedTuple):
-    """Cotangents of the arguments of one step, and of v."""
-
-    params: Cotangents
-    entering: Cotangents
-    u: Cotangents
-    v: Cotangents
+def moving(leaves: Leaves) -> Leaves:
+    """The leaves that gradients flow through."""
+    return [leaf for leaf in leaves if is_moving(leaf)]
 
 
-class CutStep:
-    """One step of a cell and its derivative over flat leaves, traced for arguments of the given shapes.
+def vjp(f: Callable[..., Leaves], *groups: Leaves) -> tuple[Leaves, Callable[[Leaves], list[Leaves]]]:
+    """`jax.vjp` of a function of lists of leaves to a list of leaves, with respect to and of the moving ones alone.
+
+    Returns:
+        All results, and the function from cotangents of the moving results to those of the moving leaves, group by
+        group.
+    """
+    flows: list[bool] = []
+
+    def of_moving(*parts: Leaves) -> tuple[Leaves, Leaves]:
+        joined = []
+        for group, part in zip(groups, parts, strict=True):
+            values = iter(part)
+            joined.append([next(values) if is_moving(leaf) else leaf for leaf in group])
+        results = f(*joined)
+        flows[:] = [is_moving(leaf) for leaf in results]
+        return moving(results), [leaf for leaf in results if not is_moving(leaf)]
+
+    flowing, pull, still = jax.vjp(of_moving, *map(moving, groups), has_aux=True)
+    parts = iter(still), iter(flowing)
+    return [next(parts[flow]) for flow in flows], lambda cotangents: list(pull(cotangents))
+
+
+class Derivative:
+    """The cut derivative of a step, as functions of flat leaves.
+
+    "Moving" leaves are the floating and complex ones. Adjoints are written δ.
 
     Args:
-        cell: any cell of the contract.
-        params: its parameters.
-        carry: a carry (*batch, ...).
-        u: the projection of one step, leaves (*batch, ...).
-        alike: whether all rows are walked alike, none padded and none reset.
+        step: the cut step.
+        u: arrays or shapes of one step's projection.
+        alike: whether every row is walked alike, none padded and none reset, so that outputs are what the steps gave.
 
     Attributes:
-        needs_u: whether the derivative reads the projection itself.
-        needs_entering: which leaves of the entering carry the derivative reads.
-        output_leaf: which leaf of the stepped carry is the output itself, so that the outputs hold what the next steps
-            enter with; None if there is none or rows differ.
+        forward: (*P, *s_tm1, *u_t) to (*s_t, *z_t, *saved_t).
+        fix: (*P,) to `fixed`, what backward loop and `after` need of the parameters alone.
+        backward: (*fixed, *read, *saved_t, *δs_t, *δz_t) to (*δs_tm1, *summed_t, *moved_t), without the δs_tm1 through
+            which nothing flows, see `flows`.
+        read_s, read_z, read_u: which leaves of s_tm1, z_t and u_t the backward loop reads, in this order.
+        kept_s, kept_z, kept_u: which of them that loop or `after` reads.
+        same: for a leaf of s its place in z, where z holds that leaf after every step.
+        flows: for every moving leaf of s whether anything flows back through it.
+        u_at: for every moving leaf of u the place of its adjoint in `moved`; None where nothing flows.
+        summed: shapes of what the backward loop sums.
     """
 
-    _pullbacks: Any
+    def __init__(self, step: Step, u: Leaves, alike: bool):
+        carry, seen = step.carry, step.seen
 
-    def __init__(self, cell: Cell, params: Params, carry: Carry, u: Any, alike: bool):
-        def pointwise(params: Params, carry: Carry, u: Any, v: Any) -> tuple[Carry, Array]:
-            stepped = leaving_carry(None, cell.pointwise(params, carry, u, v), carry)
-            return stepped, cell.output(params, stepped, u)
+        def loop(prepared: Leaves, s: Leaves, u: Leaves) -> Leaves:
+            return step.loop(*prepared, *s, *u)
 
-        v = jax.eval_shape(cell.recur, params, carry, u)
-        params_uses, *pointwise_uses = _uses(pointwise, params, carry, u, v)
-        _, *recur_uses = _uses(cell.recur, params, carry, u)
-        pointwise_uses[-1] = [True] * len(pointwise_uses[-1])  # recur needs a cotangent for every leaf of v
-        self.pointwise_uses = (params_uses, *pointwise_uses)
-        self.recur_uses = ([False] * len(params_uses), *recur_uses)
+        def both(prepared: Leaves, s: Leaves, u: Leaves, ct_s: Leaves, ct_z: Leaves) -> tuple[Leaves, list[Leaves]]:
+            results, pull = vjp(loop, prepared, s, u)
+            adjoints = iter(ct_s), iter(ct_z)
+            cotangents = [next(adjoints[i >= len(carry)]) for i, leaf in enumerate(results) if is_moving(leaf)]
+            return results, pull(cotangents)
 
-        def step(params: Params, carry: Carry, u: Any) -> tuple[Leaves, Array, Leaves]:
-            v, pull_recur = _vjp(cell.recur, self.recur_uses, params, carry, u)
-            (stepped, y), pull_pointwise = _vjp(pointwise, self.pointwise_uses, params, carry, u, v)
-            needed, self._pullbacks = jax.tree.flatten((pull_pointwise, pull_recur))
-            return jax.tree.leaves(stepped), y, needed
+        groups = (step.prepared, carry, u, moving(carry), moving(seen))
+        traced = jaxprs.trace(both, *groups)
+        prepared, s, us, ct_s, ct_z = _dealt(traced.jaxpr.invars, groups)
+        groups = (carry, seen, moving(step.prepared), moving(carry), moving(u))
+        s_next, z, ct_prepared, ct_before, ct_u = _dealt(traced.jaxpr.outvars, groups)
+        adjoints = jaxprs.dependents(traced, [*ct_s, *ct_z])
+        ct_prepared, ct_before, ct_u = (
+            [None if isinstance(atom, Literal) or atom not in adjoints else atom for atom in group]
+            for group in (ct_prepared, ct_before, ct_u)
+        )
+        varying = jaxprs.dependents(traced, [*s, *us, *ct_s, *ct_z])
+        constant = jaxprs.constants(traced, varying, sunk=_LEFT_TO_THE_LOOP)
+        flowing = list(dict.fromkeys(var for var in (*ct_before, *ct_u) if var is not None))
+        outputs = [atom for atom in z if not isinstance(atom, Literal) and atom not in {*s, *us}] if alike else []
 
-        traced = jax.make_jaxpr(step)(params, carry, u)
-        self._step = core.jaxpr_as_fun(traced)
-        self._v_tree, self._carry_tree = jax.tree.structure(v), jax.tree.structure(carry)
-        n_params, n_carry = len(params_uses), self._carry_tree.num_leaves
-        *stepped, y = traced.jaxpr.outvars[: n_carry + 1]
-        self.output_leaf = stepped.index(y) if alike and y in stepped else None
-        given = _given(traced.jaxpr, n_params, n_carry, alike)
-        self._sources, self._again = _sources(traced, given, n_carry + 1)
-        self.needs_u = any(kind == "u" for kind, _ in self._sources)
-        self.needs_entering = {index for kind, index in self._sources if kind == "entering"}
+        follow = _followers(traced, {*s, *outputs}, varying, adjoints)
+        of_u = {var: None for var in ct_u if var is not None}
+        plan = sums.plan(traced, ct_prepared, flowing, set(of_u), varying, adjoints, follow)
+        self._moved = list(dict.fromkeys([*of_u, *plan.stacked]))
+        back = [*(var for var in ct_before if var is not None), *plan.summed, *self._moved]
+        needed = set(jaxprs.reached(traced, back, varying - adjoints))
+        read_u = [var for var in us if var in needed]
+        saved = _saved(traced, needed, {*s, *outputs, *read_u}, varying)
+        given = {*s, *outputs, *read_u, *saved, *ct_s, *ct_z}
+        read = jaxprs.reached(traced, back, given | constant)
+        self._factors = [
+            [sums.factor(traced, product, side, set(of_u)) for side in (0, 1)] for product in plan.products
+        ]
+        later = [
+            piece for pair in self._factors for factor in pair for piece in factor.pieces if piece not in self._moved
+        ]
+        kept = jaxprs.reached(traced, later, {*s, *outputs} | constant)
+        late = [eqn.outvars[0] for eqn in (*plan.products, *plan.sums)]
+        wanted = [var for var in ct_prepared if var is not None]
+        last = jaxprs.reached(traced, wanted, {*late, *plan.summed} | constant)
+        fixed = [var for var in dict.fromkeys([*read, *kept, *last]) if var in constant]
 
-    def forward(self, params: Leaves, entering: Leaves, u: Leaves) -> Forward:
-        """Runs the step."""
-        results = self._step(*params, *entering, *u)
-        y_at = len(entering)
-        found = dict(zip(self._sources, results[y_at + 1 :], strict=True))
-        kept = {kind: [found[place] for place in sorted(found) if place[0] == kind] for kind in ("fixed", "saved")}
-        return Forward(carry=results[:y_at], y=results[y_at], **kept)
+        self.read_s, self.read_z, self.read_u = (_places(group, read) for group in (s, z, us))
+        self.kept_s, self.kept_z, self.kept_u = (_places(group, [*read, *kept]) for group in (s, z, us))
+        self.same = {i: z.index(var) for i, var in enumerate(s_next) if var in outputs}
+        self.flows = [var is not None for var in ct_before]
+        self.u_at = [None if var is None else self._moved.index(var) for var in ct_u]
+        self.summed = [jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in plan.summed]
+        self.forward = jaxprs.part(traced, [*prepared, *s, *us], [*s_next, *z, *saved])
+        self.fix = jaxprs.part(traced, prepared, fixed)
+        read_values = [*_at(s, self.read_s), *_at(z, self.read_z), *_at(us, self.read_u)]
+        self.backward = jaxprs.part(traced, [*fixed, *read_values, *saved, *ct_s, *ct_z], back)
+        self._plan, self._later = plan, later
+        self._kept = [*_at(s, self.kept_s), *_at(z, self.kept_z), *_at(us, self.kept_u)]
+        self._follow = jaxprs.part(traced, [*fixed, *self._kept], later)
+        self._finish = jaxprs.part(traced, [*fixed, *late, *plan.summed], wanted)
+        self._gradients = ct_prepared
 
-    def backward(self, known: Known, ct_carry: Leaves, ct_y: Array) -> Backward:
-        """Pulls the cotangents of the stepped carry and of the output back through the step."""
-        again = self._again(known)
-        needed = [again[index] if kind == "again" else getattr(known, kind)[index] for kind, index in self._sources]
-        pull_pointwise, pull_recur = jax.tree.unflatten(self._pullbacks, needed)
-        ct_stepped = jax.tree.unflatten(self._carry_tree, ct_carry)
-        ct_params, ct_entering, ct_u, ct_v = _spread(pull_pointwise((ct_stepped, ct_y)), self.pointwise_uses)
-        _, also_entering, also_u = _spread(pull_recur(jax.tree.unflatten(self._v_tree, ct_v)), self.recur_uses)
-        return Backward(ct_params, _add(ct_entering, also_entering), _add(ct_u, also_u), ct_v)
+    def after(
+        self, fixed: Leaves, kept: Leaves, moved: Leaves, summed: Leaves, together: list[list[int]]
+    ) -> list[Array | None]:
+        """The gradients of the moving leaves of P.
+
+        Args:
+            fixed: what `fix` gives.
+            kept: `kept_s`, `kept_z` and `kept_u` of all steps, (T, *batch, ...).
+            moved: what the backward loop stacks, (T, *batch, ...).
+            summed: what it sums.
+            together: places in `moved` of leaves that lie side by side in memory.
+        """
+        stacks = dict(zip(self._moved, moved, strict=True))
+        if self._later:
+            over_time = jax.vmap(self._follow, in_axes=(*[None] * len(fixed), *[0] * len(kept)))
+            stacks.update(zip(self._later, over_time(*fixed, *kept), strict=True))
+        late = [
+            self._product(eqn, pair, stacks, together)
+            for eqn, pair in zip(self._plan.products, self._factors, strict=True)
+        ]
+        late += [
+            jnp.sum(stacks[eqn.invars[0]], axis=(0, *(a + 1 for a in eqn.params["axes"]))) for eqn in self._plan.sums
+        ]
+        found = iter(self._finish(*fixed, *late, *summed))
+        return [None if var is None else next(found) for var in self._gradients]
+
+    def _product(self, eqn: Any, pair: list[sums.Factor], stacks: dict[Var, Array], together: list[list[int]]) -> Array:
+        """Σ_t of a product; pieces in different buffers have products of their own, since joining would copy them."""
+        for side, factor in enumerate(pair):
+            if factor.axis is None:
+                continue
+            runs = self._runs(factor, together)
+            if len(runs) > 1:
+                parts = [self._product(eqn, _replaced(pair, side, run), stacks, together) for run in runs]
+                return jnp.concatenate(parts, axis=sums.result_axis(eqn, side, factor.axis))
+        left, right = (
+            stacks[factor.pieces[0]]
+            if factor.axis is None or len(factor.pieces) == 1
+            else jnp.concatenate([stacks[piece] for piece in factor.pieces], axis=factor.axis + 1)
+            for factor in pair
+        )
+        return sums.sum_of_products(eqn, left, right)
+
+    def _runs(self, factor: sums.Factor, together: list[list[int]]) -> list[sums.Factor]:
+        """The pieces of a factor in runs of those that lie side by side."""
+        buffer = {self._moved[i]: number for number, places in enumerate(together) for i in places}
+        alone = {piece: -1 - i for i, piece in enumerate(factor.pieces)}
+        runs = groupby(factor.pieces, lambda piece: buffer.get(piece, alone[piece]))
+        return [sums.Factor(list(run), factor.axis) for _, run in runs]
 
 
-def _uses(f: Callable[..., Any], *args: Any) -> tuple[list[bool], ...]:
-    """For every argument, which of its leaves f computes with."""
-    jaxpr = jax.make_jaxpr(f)(*args).jaxpr
-    read = {id(var) for eqn in jaxpr.eqns for var in eqn.invars} | {id(var) for var in jaxpr.outvars}
-    invars = iter(jaxpr.invars)
-    return tuple([id(next(invars)) in read for _ in jax.tree.leaves(arg)] for arg in args)
+def _replaced(pair: list[sums.Factor], side: int, factor: sums.Factor) -> list[sums.Factor]:
+    return [factor, pair[1]] if side == 0 else [pair[0], factor]
 
 
-def _vjp(f: Callable[..., Any], uses: tuple[list[bool], ...], *args: Any) -> tuple[Any, Callable[[Any], tuple[Leaves]]]:
-    """`jax.vjp` of f with respect to the leaves it uses, as one flat list."""
-    leaves, tree = jax.tree.flatten(args)
-    used = [use for argument in uses for use in argument]
-
-    def of_used(moving: Leaves) -> Any:
-        values = iter(moving)
-        merged = [next(values) if use else leaf for leaf, use in zip(leaves, used, strict=True)]
-        return f(*jax.tree.unflatten(tree, merged))
-
-    return jax.vjp(of_used, [leaf for leaf, use in zip(leaves, used, strict=True) if use])
+def _dealt(atoms: Leaves, groups: Any) -> list[Leaves]:
+    waiting = iter(atoms)
+    return [[next(waiting) for _ in group] for group in groups]
 
 
-def _spread(pulled: tuple[Leaves], uses: tuple[list[bool], ...]) -> list[Cotangents]:
-    """Puts the cotangents that `_vjp` returns back in their places, argument by argument."""
-    (leaves,) = pulled
-    cotangents = iter(leaves)
-    return [[next(cotangents) if use else None for use in argument] for argument in uses]
+def _at(group: Leaves, places: list[int]) -> Leaves:
+    return [group[i] for i in places]
 
 
-def _add(left: Cotangents, right: Cotangents) -> Cotangents:
-    return [b if a is None else a if b is None else a + b for a, b in zip(left, right, strict=True)]
+def _places(group: Leaves, read: Leaves) -> list[int]:
+    found = {var: i for i, var in reversed(list(enumerate(group))) if not isinstance(var, Literal)}
+    return sorted(found[var] for var in dict.fromkeys(read) if var in found)
 
 
-def _given(jaxpr: Any, n_params: int, n_carry: int, alike: bool) -> dict[str, list[Any]]:
-    """The variables of a traced step that need not be saved, by where their values come from."""
-    params, carry = jaxpr.invars[:n_params], jaxpr.invars[n_params : n_params + n_carry]
-    u, y = jaxpr.invars[n_params + n_carry :], jaxpr.outvars[n_carry]
-    varying = {id(var) for var in (*carry, *u)}
-    for eqn in jaxpr.eqns:
-        if any(id(var) in varying for var in eqn.invars):
-            varying.update(id(var) for var in eqn.outvars)
-    needed = {id(var): var for var in jaxpr.outvars[n_carry + 1 :]}
-    fixed = [var for place, var in needed.items() if place not in varying and var not in params]
-    output = [y] if alike and y not in jaxpr.invars else []
-    return {"params": params, "entering": carry, "u": u, "output": output, "fixed": fixed}
+def _followers(traced: Traced, stored: set[Var], varying: set[Var], adjoints: set[Var]) -> set[Var]:
+    """`stored`, and the values that follow from it and from constants without a heavy equation."""
+    known = set(stored)
+    for eqn in traced.jaxpr.eqns:
+        if varying.isdisjoint(eqn.outvars) or not adjoints.isdisjoint(eqn.outvars) or jaxprs.is_heavy(eqn):
+            continue
+        if all(var in known for var in jaxprs.variables(eqn.invars) if var in varying):
+            known.update(eqn.outvars)
+    return known
 
 
-def _sources(
-    traced: Any, given: dict[str, list[Any]], first: int
-) -> tuple[list[tuple[str, int]], Callable[[Known], Leaves]]:
-    """For every needed value its kind and its place in that kind, and the function that computes those of `again`."""
-    needed = {id(var): var for var in traced.jaxpr.outvars[first:]}
-    stored = [var for kind, group in given.items() if kind != "u" for var in group]
-    beside = [var for var in needed.values() if var not in stored and var not in given["u"]]
-    saved = without_following(traced.jaxpr, stored, beside)
-    again = [var for var in beside if var not in saved]
-    places = {
-        id(var): (kind, i)
-        for kind, group in {**given, "saved": saved, "again": again}.items()
-        for i, var in enumerate(group)
-    }
-    compute = function_of(traced, [*stored, *saved], again)
+def _saved(traced: Traced, needed: set[Var], stored: set[Var], varying: set[Var]) -> list[Var]:
+    """The variables among `needed` that have to be stored, in the order in which they are computed.
 
-    def compute_again(known: Known) -> Leaves:
-        known = known._replace(output=known.output if given["output"] else [])
-        return compute(*known.params, *known.entering, *known.output, *known.fixed, *known.saved)
-
-    return [places[id(var)] for var in traced.jaxpr.outvars[first:]], compute_again
+    One that follows from `stored`, and from those chosen before, without a heavy equation is computed again.
+    """
+    known, chosen = set(stored), []
+    for eqn in traced.jaxpr.eqns:
+        follows = not jaxprs.is_heavy(eqn)
+        follows = follows and all(var in known for var in jaxprs.variables(eqn.invars) if var in varying)
+        for var in eqn.outvars:
+            if follows:
+                known.add(var)
+            elif var in needed and var not in known:
+                chosen.append(var)
+                known.add(var)
+    return chosen

@@ -1,17 +1,19 @@
 """`recurrax.scan`: one door to every way of walking time."""
 
 from functools import partial
-from typing import Generic, Literal, NamedTuple, TypeAlias
+from typing import Any, Generic, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
-from recurrax.kernels import arguments, chunks, forward_mode, fused, reference
-from recurrax.kernels.padding import Rows
+from recurrax.kernels import arguments, chunks, forward_mode, fused, meshes, reference
+from recurrax.kernels.arguments import Arguments
+from recurrax.kernels.padding import Rows, where_rows
 from recurrax.typing import Array, Carry, CarryT, Cell, Params, ParamsT
 
 Implementation: TypeAlias = Literal["reference", "fused"]
-IMPLEMENTATIONS = {"reference": reference.scan, "fused": fused.scan}
+IMPLEMENTATIONS = {"fused": fused, "reference": reference}
+"""In the order in which None tries them."""
 
 
 class ScanResult(NamedTuple, Generic[CarryT]):
@@ -24,7 +26,7 @@ class ScanResult(NamedTuple, Generic[CarryT]):
 def scan(
     cell: Cell[ParamsT, CarryT],
     params: ParamsT,
-    xs: Array,
+    xs: Any,
     carry: CarryT | None = None,
     *,
     lengths: Array | None = None,
@@ -76,49 +78,69 @@ def scan(
     if implementation is not None and implementation not in IMPLEMENTATIONS:
         known = ", ".join(IMPLEMENTATIONS)
         raise ValueError(f"implementation: unknown name {implementation!r}; expected None or one of {known}")
-    arguments.check_sequence(cell, params, xs)
-    batch_shape = xs.shape[1:-1]
-    dtype = arguments.carry_dtype(params, xs)
-    initial = cell.initial_carry(params, batch_shape, dtype)
-    if carry is None:
-        carry = initial
-    else:
-        arguments.check_carry(carry, initial)
-        initial = jax.tree.map(lambda leaf, like: leaf.astype(like.dtype), initial, carry)
-    rows = arguments.rows(xs, lengths, mask, resets)
+    xs, steps, batch_shape = arguments.check_sequence(cell, params, xs)
+    arguments.check_params(cell, params, xs)
+    params = jax.tree.map(jnp.asarray, params)
+    mesh = meshes.explicit_mesh(params, xs, carry)
+    if mesh is not None:
+
+        def again(xs: Any, *args: Any) -> ScanResult:
+            params, carry, lengths, mask, resets = args
+            rows = {"lengths": lengths, "mask": mask, "resets": resets}
+            how = {"reverse": reverse, "unroll": unroll, "chunk": chunk, "implementation": implementation}
+            return scan(cell, params, xs, carry, **rows, **how)
+
+        return meshes.with_automatic_axes(again, mesh, xs, batch_shape, params, carry, lengths, mask, resets)
+    carry, initial = arguments.carries(cell, params, xs, batch_shape, carry)
+    rows = arguments.rows(steps, batch_shape, lengths, mask, resets)
     if not isinstance(reverse, bool):
         raise ValueError(f"reverse: expected True or False, got {reverse!r}")
     if not isinstance(unroll, int) or unroll < 1:
         raise ValueError(f"unroll: expected a positive int, got {unroll!r}")
     if chunk is not None and (not isinstance(chunk, int) or chunk < 1):
         raise ValueError(f"chunk: expected a positive int or None, got {chunk!r}")
+    how = Settings(cell, implementation, batch_shape, reverse, unroll, chunk)
     with forward_mode.explained():
-        return _walk(cell, implementation or "fused", reverse, unroll, chunk, params, xs, carry, initial, rows)
+        return _scan(how, params, xs, carry, initial, rows)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
-def _walk(
-    cell: Cell,
-    implementation: str,
-    reverse: bool,
-    unroll: int,
-    chunk: int | None,
-    params: Params,
-    xs: Array,
-    carry: Carry,
-    initial: Carry,
-    rows: Rows,
-) -> ScanResult:
+class Settings(NamedTuple):
+    """What is static under `jax.jit`."""
+
+    cell: Cell
+    implementation: Implementation | None
+    batch_shape: tuple[int, ...]
+    reverse: bool
+    unroll: int
+    chunk: int | None
+
+
+@partial(jax.jit, static_argnums=0)
+def _scan(how: Settings, params: Params, xs: Any, carry: Carry, initial: Carry, rows: Rows) -> ScanResult:
     if rows.valid is not None:
         # The padding is zeroed here, not in the results: a `where` on a result lets NaN into the gradient.
-        xs = jnp.where(rows.valid[..., None], xs, 0)
+        xs = where_rows(rows.valid, xs, jax.tree.map(jnp.zeros_like, xs))
+    given = Arguments(how.cell, params, xs, carry, initial, rows, how.batch_shape, how.reverse, how.unroll)
+    arguments.check_step(given)
+    implementation = _chosen(how.implementation, given)
 
-    def run(xs: Array, carry: Carry, rows: Rows) -> tuple[Array, Carry]:
-        return IMPLEMENTATIONS[implementation](cell, params, xs, carry, initial, rows, reverse, unroll)
+    def run(xs: Any, carry: Carry, rows: Rows) -> tuple[Array, Carry]:
+        return implementation.scan(given._replace(xs=xs, carry=carry, rows=rows))
 
-    if chunk is None or chunk >= xs.shape[0]:
+    if how.chunk is None or how.chunk >= jax.tree.leaves(xs)[0].shape[0]:
         ys, last = run(xs, carry, rows)
     else:
         # prevent_cse guards against a merge that cannot happen across the iterations of a loop.
-        ys, last = chunks.walk(jax.checkpoint(run, prevent_cse=False), xs, carry, rows, chunk, reverse)
+        run = jax.checkpoint(run, prevent_cse=False)
+        ys, last = chunks.run_in_chunks(run, xs, carry, rows, how.chunk, how.reverse)
     return ScanResult(outputs=ys, carry=last)
+
+
+def _chosen(name: str | None, given: Arguments) -> Any:
+    """The module of the implementation of that name, or for None of the first that supports the arguments."""
+    if name is None:
+        return next(module for module in IMPLEMENTATIONS.values() if module.supports(given) is None)
+    reason = IMPLEMENTATIONS[name].supports(given)
+    if reason is not None:
+        raise ValueError(f"implementation: {name!r} cannot run this, since {reason}")
+    return IMPLEMENTATIONS[name]

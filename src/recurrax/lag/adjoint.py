@@ -106,6 +106,7 @@ def _classic(cell: Cell, params: Params, at_t: Trajectory, adjoint: ScaledVector
     expose = getattr(cell, "expose", None)
     if expose is None:
         return None
+    # (∂(h, c)/∂c)ᵀ (δh, δc) = δc + (∂h/∂c)ᵀ δh; of h itself nothing is asked, since it follows c.
     after = walk.carry_after(cell, params, at_t)
     pull = walk.vjp(lambda carry: walk.where_valid(None, expose(params, carry, at_t.v), carry), after)
     (total,) = pull(adjoint.value)

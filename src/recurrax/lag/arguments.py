@@ -1,6 +1,5 @@
 """What instruments are given, checked: one sentence that names the argument, what came and what was expected."""
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -8,36 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from recurrax.kernels.arguments import check_is_cell
+from recurrax.kernels import arguments, scan
 from recurrax.lag import walk
 from recurrax.lag.walk import Loss
-from recurrax.typing import Array, Carry, Cell, DTypeLike, Params, Shape
+from recurrax.typing import Array, Carry, Cell, Params
 
 
 def sequence_shape(cell: Cell, params: Params, xs: Any) -> tuple[int, tuple[int, ...]]:
-    """T and *batch of inputs, leaves (T, *batch, ...): the axes that all leaves begin with.
-
-    Where nothing but floating arrays of one shape came, their last axis holds features.
-    """
-    check_is_cell(cell)
-    leaves = jax.tree.leaves(xs)
-    if not leaves or not all(hasattr(leaf, "shape") and hasattr(leaf, "dtype") for leaf in leaves):
-        raise ValueError(f"xs: expected an array (T, *batch, D) or a pytree of arrays, got {type(xs).__name__}")
-    shared = min((leaf.shape for leaf in leaves), key=len)
-    while any(leaf.shape[: len(shared)] != shared for leaf in leaves):
-        shared = shared[:-1]
-    if all(leaf.shape == shared and jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in leaves):
-        shared = shared[:-1]
-    if not shared:
-        shapes = " and ".join(str(leaf.shape) for leaf in leaves)
-        raise ValueError(f"xs: expected leaves that share their first axis, time, got shapes {shapes}")
-    return shared[0], tuple(shared[1:])
-
-
-def carry_dtype(params: Params, xs: Any) -> DTypeLike:
-    """The dtype in which all floating inputs and parameters can be said, real and at least float32."""
-    leaves = jax.tree.leaves((params, xs))
-    return jnp.result_type(jnp.float32, *(x.real.dtype for x in leaves if jnp.issubdtype(x.dtype, jnp.inexact)))
+    """T and *batch of inputs, leaves (T, *batch, ...)."""
+    return arguments.check_sequence(cell, params, xs)[1:]
 
 
 def check(
@@ -48,14 +26,14 @@ def check(
     Raises:
         ValueError: an argument is not what it should be.
     """
-    steps, batch_shape = sequence_shape(cell, params, xs)
+    xs, steps, batch_shape = arguments.check_sequence(cell, params, xs)
+    arguments.check_params(cell, params, xs)
     check_finite("params", params)
-    initial = cell.initial_carry(params, batch_shape, carry_dtype(params, xs))
-    if not jax.tree.leaves(walk.differentiable(initial)):
-        raise ValueError(f"carry: expected a floating or complex leaf to differentiate, got {_describe(initial)}")
-    if carry is not None:
-        initial = _check_carry(carry, initial)
-    return initial, None if lengths is None else _valid_steps(lengths, steps, batch_shape)
+    carry, _ = arguments.carries(cell, params, xs, batch_shape, carry)
+    if not jax.tree.leaves(walk.differentiable(carry)):
+        kind = type(carry).__name__
+        raise ValueError(f"carry: expected a floating or complex leaf to differentiate, got a {kind} without one")
+    return carry, arguments.rows(steps, batch_shape, lengths, None, None).valid
 
 
 def check_finite(name: str, tree: Any) -> None:
@@ -102,8 +80,10 @@ def output_cotangent(
     if loss is not None:
         if cotangent is not None:
             raise ValueError("loss: expected either a loss or a cotangent, got both")
-        return jax.grad(loss)(_outputs(cell, params, xs, carry, valid)).astype(like.dtype)
+        outputs = scan(cell, params, xs, carry, mask=valid).outputs
+        return jax.grad(loss)(outputs).astype(like.dtype)
     if cotangent is None:
+        # By NumPy: there is nothing to compile before the instrument itself.
         return jnp.asarray(np.ones(like.shape, like.dtype))
     shapes = like.shape, (sequence_shape(cell, params, xs)[0], *like.shape)
     kind = jnp.complexfloating if jnp.issubdtype(like.dtype, jnp.complexfloating) else jnp.floating
@@ -117,45 +97,4 @@ def output_cotangent(
 
 def output_like(cell: Cell, params: Params, xs: Any, carry: Carry) -> jax.ShapeDtypeStruct:
     """Shape and dtype of one step's output (*batch, H)."""
-    x = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), xs)
-    return jax.eval_shape(cell.step, params, carry, x)[1]
-
-
-@partial(jax.jit, static_argnums=0)
-def _outputs(cell: Cell, params: Params, xs: Any, carry: Carry, valid: Array | None) -> Array:
-    """All outputs (T, *batch, H), zeros where a step is padding."""
-    trajectory, last = walk.record(cell, params, xs, carry, valid)
-    return walk.zero_padding(valid, cell.output(params, walk.carries_after(trajectory, last), trajectory.u))
-
-
-def _check_carry(carry: Carry, initial: Carry) -> Carry:
-    """The carry given, in the dtypes of the cell's own."""
-    if jax.tree.structure(carry) != jax.tree.structure(initial):
-        raise ValueError(f"carry: expected a {_describe(initial)}, got {_describe(carry)}")
-    for (path, got), like in zip(jax.tree.leaves_with_path(carry), jax.tree.leaves(initial), strict=True):
-        name = "carry" + jax.tree_util.keystr(path)
-        if jnp.shape(got) != like.shape:
-            raise ValueError(f"{name}: expected shape {like.shape}, got {jnp.shape(got)}")
-        if not jnp.can_cast(jnp.result_type(got), like.dtype, "same_kind"):
-            kind = "a floating dtype" if jnp.issubdtype(like.dtype, jnp.floating) else f"dtype {like.dtype}"
-            raise ValueError(f"{name}: expected {kind}, got {jnp.result_type(got)}")
-    return jax.tree.map(lambda leaf, like: jnp.asarray(leaf, like.dtype), carry, initial)
-
-
-def _valid_steps(lengths: Array, steps: int, batch_shape: Shape) -> Array:
-    if not jnp.issubdtype(jnp.result_type(lengths), jnp.integer):
-        raise ValueError(f"lengths: expected an integer dtype, got {jnp.result_type(lengths)}")
-    if jnp.shape(lengths) != batch_shape:
-        raise ValueError(f"lengths: expected shape (*batch,) = {batch_shape}, got {jnp.shape(lengths)}")
-    # Under jit the values are unknown; a length beyond T then means T, and a negative one 0.
-    if not isinstance(lengths, Tracer):
-        values = np.asarray(lengths)
-        if values.size and (values.min() < 0 or values.max() > steps):
-            worst = values.max() if values.max() > steps else values.min()
-            raise ValueError(f"lengths: expected values in 0..T = 0..{steps}, got {worst}")
-    return jnp.arange(steps).reshape((-1,) + (1,) * len(batch_shape)) < jnp.asarray(lengths)[None]
-
-
-def _describe(tree: Any) -> str:
-    fields = getattr(tree, "_fields", None)
-    return type(tree).__name__ + (f"({', '.join(fields)})" if fields else "")
+    return jax.eval_shape(cell.step, params, carry, arguments.first_step(xs))[1]

@@ -92,6 +92,7 @@ def _share(
     with jax.default_matmul_precision("highest"):
         trajectory, last = walk.record(cell, params, xs, carry, valid)
         back = partial(walk.walk_back, cell, params, trajectory, last, cotangent, len(batch_shape), read)
+        # Trick: both walks go over one recorded trajectory; its products are made once.
         whole, direct = back()[2], back(before=walk.direct_adjoint_before)[2]  # exponents (T, *batch)
     norms = scaled.log_norm_joint(direct), scaled.log_norm_joint(whole), scaled.cosine(direct, whole)
     log_norm, log_norm_whole, cosine = (walk.by_lag(norm, lengths) for norm in norms)

@@ -80,6 +80,7 @@ def half_life(log_norm: Any) -> float:
     if not below.size:
         return math.inf
     k = int(below[0])
+    # k >= 1, because a curve starts at ln 1 = 0.
     before, after = float(curve[k - 1]), float(curve[k])
     return float(k) if math.isinf(after) else k - 1 + (before + math.log(2)) / (before - after)
 
@@ -108,10 +109,11 @@ def fit_decay(log_norm: Any, window: tuple[int, int]) -> DecayFit:
     if np.isnan(inside).any() or np.isposinf(inside).any():
         raise ValueError(f"log_norm: expected numbers below inf at lags {k_min}..{k_max}, got NaN or inf")
     samples, collapsed = inside.shape[1], int(np.isneginf(inside).any(axis=0).sum())
-    if collapsed:
+    if collapsed:  # a mean over samples of which one is -inf
         return DecayFit(-math.inf, math.nan, math.nan, (k_min, k_max), samples, collapsed)
     lag = np.arange(k_min, k_max + 1, dtype=np.float64)
     centred = lag - lag.mean()
+    # (samples,), the least-squares slope of each
     rates = centred @ inside / (centred @ centred)
     error = float(rates.std(ddof=1) / math.sqrt(samples)) if samples > 1 else math.nan
     rate = float(rates.mean())
@@ -121,6 +123,7 @@ def fit_decay(log_norm: Any, window: tuple[int, int]) -> DecayFit:
 def samples_of(log_norm: Any) -> np.ndarray:
     """(T, samples) in float64: the first batch axis, and the mean over any further ones."""
     curves = curves_of(log_norm)
+    # Averaged before anything is fitted: rows of one seed are no independent samples.
     return curves.reshape(*curves.shape[:2], -1).mean(axis=-1) if curves.ndim > 1 else curves[:, None]
 
 

@@ -51,8 +51,8 @@ def jacobian_profile(
 ) -> JacobianProfile:
     """Measures P_k = J_{T-1} J_{T-2} … J_{T-k}, J_t = ∂s_t/∂s_tm1, exactly or by random probes.
 
-    All n rows of P_k are pulled back together, as one matrix near 1 and a power of two, so no lag underflows and the
-    largest singular values keep their digits; n² numbers per row of the batch and lag are held. With probes, S rows
+    All n lines of P_k are pulled back together, as one matrix near 1 and a power of two, so no lag underflows and the
+    largest singular values keep their digits; n² numbers per row of the batch and lag are held. With probes, S lines
     gᵀP_k with g ~ N(0, I) take their place: E ‖gᵀP_k‖² = ‖P_k‖_F², whose error is estimated from their spread. A
     single probe's log norm is biased by -0.6 nats once the stable rank nears 1, so at least 16 are asked for.
 
@@ -110,6 +110,7 @@ def _profile(
     key: Key | None,
 ) -> JacobianProfile:
     steps, batch_shape = arguments.sequence_shape(cell, params, xs)
+    # One batch axis, because every row has slots of its own to be stored in.
     xs, valid = _one_batch_axis((xs, valid), 1, len(batch_shape))
     carry = _one_batch_axis(carry, 0, len(batch_shape))
     count = math.prod(batch_shape)  # B
@@ -121,6 +122,7 @@ def _profile(
 
         def body(carried: tuple[ScaledVector, ScaledVector], at_t: tuple[Trajectory, Array]) -> tuple[Any, None]:
             (product, stored), (used, slot_t) = carried, at_t
+            # Trick: only the K lags asked for are kept, n² numbers each; most steps store nothing.
             wanted = jnp.any(slot_t < lags.size)
             stored = jax.lax.cond(wanted, _store, lambda stored, *_: stored, stored, product, slot_t)
             before = jax.vmap(lambda line: walk.adjoint_before(cell, params, used, line), in_axes=1, out_axes=1)
@@ -149,7 +151,7 @@ def _one_batch_axis(tree: Any, leading: int, batch_ndim: int) -> Any:
 def _slots(lags: Array, length: Array, steps: int) -> Array:
     """(T, B): which of the K lags step t is for a row, K where none."""
     slot_of_lag = jnp.full(steps, lags.size).at[lags].set(jnp.arange(lags.size))
-    lag = length[None] - 1 - jnp.arange(steps)[:, None]
+    lag = length[None] - 1 - jnp.arange(steps)[:, None]  # (T, B)
     return jnp.where(lag >= 0, slot_of_lag[jnp.clip(lag, 0)], lags.size)
 
 
@@ -178,14 +180,15 @@ def _norms(product: ScaledVector, probes: int | None) -> tuple:
     """The fields of a JacobianProfile after `lag`, of one matrix: value with leaves (lines, ...)."""
     matrix = linalg.as_columns(product.value, leading=1)  # (lines, n)
     log_scale = product.exponent.astype(matrix.dtype) * jnp.asarray(np.log(2), matrix.dtype)
-    squares = jnp.sum(jnp.square(matrix), axis=1)
+    squares = jnp.sum(jnp.square(matrix), axis=1)  # (lines,)
     if probes is not None:
         mean = squares.mean()
+        # Of ½ ln of a mean of S squares, by the delta method.
         error = squares.std(ddof=1) / (2 * mean * np.sqrt(probes))
         return None, 0.5 * jnp.log(mean) + log_scale, error, None, None
     operator, frobenius = linalg.log_largest_singular_value(matrix), 0.5 * jnp.log(squares.sum())
     widths, structure = linalg.column_counts(product.value, leading=1), jax.tree.structure(product.value)
-    edges = np.cumsum(widths)[:-1]
+    edges = np.cumsum(widths)[:-1]  # where one field ends and the next begins
 
     def blocks_of(lines: Array) -> Any:
         """Ln σ₁ of the blocks of one field's lines, in a tree like the carry."""

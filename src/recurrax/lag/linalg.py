@@ -88,6 +88,7 @@ def orthonormal(vectors: Array) -> tuple[Array, Array]:
         v, w = panel
         return q - (q @ v.T) @ w, None
 
+    # v, w (panels, b, n); diagonal (panels, b)
     _, (v, w, diagonal) = jax.lax.scan(reduce, padded, width * jnp.arange(panels))
     q, _ = jax.lax.scan(turn_back, jnp.eye(count, size, dtype=vectors.dtype), (v, w), reverse=True)
     return q, jnp.log(diagonal.reshape(-1)[:count]) + jnp.log(scale)
@@ -132,6 +133,7 @@ def log_largest_singular_value(matrix: Array) -> Array:
     """
     largest = jnp.max(jnp.abs(matrix))
     matrix = matrix / jnp.where(largest > 0, largest, 1)
+    # The smaller of M Mᵀ and Mᵀ M, which have the same σ₁².
     gram = matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
 
     def unfinished(found: tuple[Array, Array, Array]) -> Array:

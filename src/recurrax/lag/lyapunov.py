@@ -157,20 +157,21 @@ def _plan(steps: int, size: int, exponents: int | None, interval: int, burn_in: 
 def _spectrum(step: Any, plan: _Plan, params: Params, state: Any, xs: Any) -> LyapunovSpectrum:
     like = as_columns(walk.differentiable(state), leading=0)  # (n,)
 
-    def stretch(carried: tuple[Any, Array], x: Any) -> tuple[tuple[Any, Array], None]:
+    def one_step(carried: tuple[Any, Array], x: Any) -> tuple[tuple[Any, Array], None]:
         state, frame = carried
-        part = walk.differentiable(state)
+        part = walk.differentiable(state)  # counters and keys go along and are not perturbed
 
         def numbers_after(numbers: Array) -> tuple[Array, Any]:
             before = walk.merge(from_columns(numbers, part, leading=0), state)
             after = walk.where_valid(None, step(params, before, x), state)
             return as_columns(walk.differentiable(after), leading=0), after
 
+        # Trick: one linearisation serves the step itself and all N tangents.
         _, push, after = jax.linearize(numbers_after, as_columns(part, leading=0), has_aux=True)
         return (after, jax.vmap(push)(frame)), None
 
     def block(carried: tuple[Any, Array], xs: Any) -> tuple[tuple[Any, Array], Array]:
-        (state, frame), _ = jax.lax.scan(stretch, carried, xs)
+        (state, frame), _ = jax.lax.scan(one_step, carried, xs)
         frame, growth = orthonormal(frame)  # (N, n), (N,)
         # Below rounding of the largest one, a direction is noise and not a small exponent.
         lost = growth <= growth.max() + np.log(like.size * float(jnp.finfo(like.dtype).eps))
@@ -179,9 +180,10 @@ def _spectrum(step: Any, plan: _Plan, params: Params, state: Any, xs: Any) -> Ly
     with jax.default_matmul_precision("highest"):
         # A generic frame: columns of the identity may lie in a subspace that never leaves itself.
         frame, _ = orthonormal(jax.random.normal(jax.random.key(0), (plan.exponents, like.size), like.dtype))
+        # (blocks, interval, ...)
         blocked = jax.tree.map(lambda x: x.reshape(plan.blocks, plan.interval, *x.shape[1:]), xs)
         _, growth = jax.lax.scan(block, (state, frame), blocked)
-    growth = growth[plan.burn_in :] / plan.interval
+    growth = growth[plan.burn_in :] / plan.interval  # (blocks, N), nats per step
     exponents = growth.mean(axis=0)
     # Some twenty batches: fewer leave the error itself uncertain, more leave neighbouring batches correlated.
     batches = min(20, growth.shape[0])

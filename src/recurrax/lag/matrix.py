@@ -103,12 +103,14 @@ def _matrix(
             before = walk.adjoint_before(cell, params, used, adjoint.value)
             return scaled.rescale(before, adjoint.exponent), log_norm
 
+        # All anchors walk together: one pass over the trajectory, A adjoints wide.
         return jax.vmap(one_anchor)(anchors, adjoints)
 
     with jax.default_matmul_precision("highest"):
         trajectory, last = walk.record(cell, params, xs, carry, valid)
         state = walk.differentiable(last)
         zeros = ScaledVector(jax.tree.map(jnp.zeros_like, state), jnp.zeros(batch_shape, jnp.int32))
+        # (A, *batch, ...)
         start = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (anchors.size, *leaf.shape)), zeros)
         _, log_norm = jax.lax.scan(body, start, (trajectory, cotangent, jnp.arange(steps)), reverse=True)
     log_norm = jnp.moveaxis(log_norm, 1, 0)  # (A, T, *batch)
@@ -121,7 +123,7 @@ def _diagonal_means(log_norm: Array, anchors: Array) -> Array:
     """Means along s - t = k over the anchors (A, T, *batch) that reach back that far, (T, *batch)."""
     steps = log_norm.shape[1]
     lag = jnp.arange(steps)
-    diagonals = jax.vmap(lambda row, anchor: row[jnp.clip(anchor - lag, 0)])(log_norm, anchors)
+    diagonals = jax.vmap(lambda row, anchor: row[jnp.clip(anchor - lag, 0)])(log_norm, anchors)  # (A, K = T, *batch)
     reaches = (anchors[:, None] >= lag[None]).reshape(*diagonals.shape[:2], *(1,) * (diagonals.ndim - 2))
     reaches &= ~jnp.isnan(diagonals)
     total = jnp.sum(jnp.where(reaches, diagonals, 0), axis=0)

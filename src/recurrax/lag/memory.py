@@ -93,6 +93,7 @@ def memory_curve(
         raise ValueError(f"held_out: expected a number in (0, 1), got {held_out!r}")
     longest = int(values.max())
     start = max(int(burn_in), longest)
+    # A gap of the longest lag between the parts: no input is a target in both.
     usable = steps - start - longest
     fitted = usable - round(usable * held_out)
     if burn_in < 0 or fitted < 2 or usable - fitted < 2:
@@ -145,6 +146,7 @@ def _curve(
         trajectory, last = walk.record(cell, params, xs, carry, None)
         chosen = arguments.part(walk.carries_after(trajectory, last), field)
         state = linalg.as_columns(walk.differentiable(chosen), leading=targets.ndim - 1)  # (T, *batch, n)
+        # (T, *batch, K, D)
         lagged = jax.vmap(lambda lag: jnp.roll(targets, lag, axis=0), out_axes=-2)(lags).astype(state.dtype)
         # (T, *batch, K D); what was rolled in from the end stands before the steps fitted.
         lagged = lagged.reshape(*targets.shape[:-1], lags.size * targets.shape[-1])
@@ -174,9 +176,10 @@ def _decode(state: Array, lagged: Array, parts: tuple[int, int, int], ridge: Arr
     s, x = pooled(state, fitted) - mean[None], pooled(lagged, fitted) - lagged_mean[None]
     gram = s.T @ s
     factor = jnp.linalg.cholesky(gram + ridge.astype(s.dtype) * jnp.trace(gram) / len(gram) * jnp.eye(len(gram)))
+    # Pivots of a singular gram differ from zero by rounding alone.
     pivots = jnp.square(jnp.diagonal(factor))
     rounding = len(gram) * jnp.finfo(s.dtype).eps
-    decoder = jax.scipy.linalg.cho_solve((factor, True), s.T @ x)
+    decoder = jax.scipy.linalg.cho_solve((factor, True), s.T @ x)  # (n, K D), all lags by one factorisation
     error = pooled(lagged, decoded) - lagged_mean[None] - (pooled(state, decoded) - mean[None]) @ decoder
     deviation = pooled(lagged, decoded) - pooled(lagged, decoded).mean(axis=0, keepdims=True)
     return error, deviation, ~(pivots.min() > rounding * pivots.max())

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from recurrax.kernels.arguments import carry_dtype
 from recurrax.lag import arguments, scaled, walk
 from recurrax.lag.scaled import ScaledVector
 from recurrax.lag.walk import Loss, Trajectory
@@ -95,21 +96,23 @@ def _profile(
         total = jax.tree.map(jnp.add, total, together)
         by_row = partial(_gradient, cell, params)
         for _ in batch_shape:
-            by_row = jax.vmap(by_row)
+            by_row = jax.vmap(by_row)  # a copy of the gradient per row, of this step alone
         log_norm = scaled.log_norms(ScaledVector(by_row(at_t.x, at_t.before, both.value), both.exponent))
+        # In logarithms, since the norms themselves are below any float's range.
         joint = 0.5 * jax.nn.logsumexp(2 * jnp.stack(jax.tree.leaves(log_norm)), axis=0)  # (*batch)
         return total, (log_norm, joint)
 
     with jax.default_matmul_precision("highest"):
         trajectory, last = walk.record(cell, params, xs, carry, valid)
+        # The output's own parameters act at the steps the loss reads, so every step is told what it is to read.
         if cotangent.ndim == arguments.output_like(cell, params, xs, carry).ndim:
             cotangent = walk.at_every_step(cotangent, steps, valid)
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, _wide(leaf)), walk.differentiable(params))
         first, gradient, by_step = walk.walk_back(
             cell, params, trajectory, last, cotangent, len(batch_shape), read, zeros
         )
-        if carry_is_initial:
-            dtype = arguments.carry_dtype(params, xs)
+        if carry_is_initial:  # a carry that was given is a constant, the cell's own may be learned
+            dtype = carry_dtype(params, xs)
             pull = walk.vjp(lambda params: cell.initial_carry(params, batch_shape, dtype), params)
             (learned,) = pull(scaled.times_power(*first))
             gradient = jax.tree.map(lambda g, g_0: g + g_0.astype(g.dtype), gradient, learned)
@@ -131,6 +134,7 @@ def _gradient(cell: Cell, params: Params, x: Any, before: Carry, adjoints: tuple
         u = cell.project(params, x)
         after = cell.pointwise(params, before, u, cell.recur(params, before, u))
         after = walk.where_valid(None, after, before)
+        # What reaches the loss through s_t is in δs_t already.
         return after, cell.output(params, jax.lax.stop_gradient(after), u)
 
     (gradient,) = walk.vjp(step, params)(adjoints)

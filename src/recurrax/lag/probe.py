@@ -92,6 +92,7 @@ def probe(
     if levels is not None:
         check_levels(levels)
 
+    # Compiled here, so that a training loop that looks at many steps traces the instruments once.
     @jax.jit
     def look(params: Any, key: Key) -> Readings:
         at = on(params, key)
@@ -122,13 +123,13 @@ def _gradient(cell: Cell, on: On, lags: Sequence[int] | None) -> GradientNorm:
 def _over_batch(result: Any, levels: Sequence[float], batch_ndim: int) -> Any:
     """Quantiles over the rows, on the last axis, of every field with batch axes."""
     if isinstance(result, GradientNorm):
-        return result
-    if isinstance(result, ParameterProfile):
+        return result  # summed over the batch already
+    if isinstance(result, ParameterProfile):  # its gradient has no batch axes to summarise
         result = result._replace(gradient=None)
 
     def over_rows(leaf: Array) -> Array:
-        kept = leaf.shape[: leaf.ndim - batch_ndim]
-        return quantiles_over_rows(leaf.reshape(*kept, -1), levels)
+        lags = leaf.shape[: leaf.ndim - batch_ndim]
+        return quantiles_over_rows(leaf.reshape(*lags, -1), levels)  # (K, Q)
 
     return jax.tree.map(over_rows, result._replace(lag=None))._replace(lag=result.lag)
 

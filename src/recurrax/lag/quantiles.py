@@ -32,12 +32,12 @@ def quantiles(log_norm: Any, levels: Sequence[float] = (0.1, 0.5, 0.9)) -> np.nd
     level = check_levels(levels)[:, None]
     ordered = np.sort(curves_by_row(log_norm), axis=1)  # NaN last
     present = (~np.isnan(ordered)).sum(axis=1)
-    place = level * np.maximum(present - 1, 0)
+    place = level * np.maximum(present - 1, 0)  # (Q, T), between which order statistics
     below = np.floor(place).astype(int)
     above = np.minimum(below + 1, np.maximum(present - 1, 0))
     lag = np.arange(ordered.shape[0])
     low, high = ordered[lag, below], ordered[lag, above]
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # -inf less -inf, where neither is chosen
         between = low + (place - below) * (high - low)
     return np.where((place == below) | (low == high), low, between)
 

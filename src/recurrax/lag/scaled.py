@@ -45,6 +45,7 @@ def times_power(tree: Any, exponent: Array) -> Any:
     """Scales by 2^exponent, row by row: to zero where that is below the dtype's range."""
 
     def multiply(x: Array) -> Array:
+        # In the dtype of the parts: there is no ldexp of complex numbers.
         factor = jnp.ldexp(jnp.ones((), x.real.dtype), jnp.clip(exponent, -1000, 1000))
         return x * factor.reshape(factor.shape + (1,) * (x.ndim - exponent.ndim))
 
@@ -87,6 +88,7 @@ def cosine(left: ScaledVector, right: ScaledVector) -> Array:
     """⟨left, right⟩ / (‖left‖ ‖right‖) per row (*batch): NaN where either is zero."""
     products = jax.tree.map(lambda x, y: (x * y.conj()).real, left.value, right.value)
     total = reduce(jnp.add, (_over_features(jnp.sum, x, left.exponent.ndim) for x in jax.tree.leaves(products)))
+    # Without their exponents, which drop out of a cosine.
     lengths = [log_norm_joint(ScaledVector(term.value, jnp.zeros_like(term.exponent))) for term in (left, right)]
     return jnp.clip(total * jnp.exp(-lengths[0] - lengths[1]), -1, 1)
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 
+from recurrax.kernels.padding import in_dtype_of, where_rows
 from recurrax.lag import scaled
 from recurrax.lag.scaled import ScaledVector
 from recurrax.typing import Array, Carry, Cell, Params
@@ -39,6 +40,7 @@ class Trajectory(NamedTuple):
 
 def record(cell: Cell, params: Params, xs: Any, carry: Carry, valid: Array | None) -> tuple[Trajectory, Carry]:
     """Walks a cell over xs, leaves (T, *batch, ...): the trajectory and the carry after the last step."""
+    # Before anything is computed with it: a `where` on a result lets NaN in padding through into the gradient.
     xs = zero_padding(valid, xs)
 
     def body(before: Carry, at_t: tuple[Any, Array | None]) -> tuple[Carry, tuple[Carry, Any]]:
@@ -46,7 +48,7 @@ def record(cell: Cell, params: Params, xs: Any, carry: Carry, valid: Array | Non
         v = cell.recur(params, before, u)
         return where_valid(valid_t, cell.pointwise(params, before, u, v), before), (before, v)
 
-    u = cell.project(params, xs)
+    u = cell.project(params, xs)  # (T, *batch, ...), one product for the whole sequence
     last, (before, v) = jax.lax.scan(body, carry, (u, valid))
     return Trajectory(xs, before, u, v, valid), last
 
@@ -63,14 +65,9 @@ def carry_after(cell: Cell, params: Params, at_t: Trajectory) -> Carry:
 
 def where_valid(valid: Array | None, new: Tree, old: Tree) -> Tree:
     """`new` in the rows (*batch,) that are valid, `old` in the others, leaf by leaf in the dtype of `old`."""
-
-    def select(new: Array, old: Array) -> Array:
-        new = new if new.dtype == old.dtype else new.astype(old.dtype)  # a key has no `astype`
-        if valid is None:
-            return new
-        return jnp.where(valid.reshape(valid.shape + (1,) * (old.ndim - valid.ndim)), new, old)
-
-    return jax.tree.map(select, new, old)
+    if valid is None:
+        return jax.tree.map(lambda new, old: in_dtype_of(old, new), new, old)
+    return where_rows(valid, new, old)
 
 
 def zero_padding(valid: Array | None, tree: Tree) -> Tree:
@@ -95,6 +92,7 @@ def merge(part: Any, whole: Any) -> Any:
 def vjp(f: Callable[..., Any], *arguments: Any) -> Callable[[Any], tuple[Any, ...]]:
     """The pull of `jax.vjp` for f between trees of any dtypes: cotangents are `differentiable` trees."""
 
+    # JAX itself would want float0 cotangents of integer leaves, which no arithmetic takes.
     def of_parts(*parts: Any) -> Any:
         return differentiable(f(*map(merge, parts, arguments)))
 
@@ -126,6 +124,7 @@ def direct_adjoint_before(cell: Cell, params: Params, at_t: Trajectory, adjoint:
 
 def output_adjoint(cell: Cell, params: Params, carry: Carry, u: Any, cotangent: Array, batch_ndim: int) -> ScaledVector:
     """The adjoint that ⟨cotangent, output(θ, s_t, u_t)⟩ alone gives s_t."""
+    # With u_t held fixed: what the output reads of the input says nothing about the state.
     (adjoint,) = vjp(lambda carry: cell.output(params, carry, u), carry)(cotangent)
     return scaled.rescale(adjoint, jnp.zeros(cotangent.shape[:batch_ndim], jnp.int32))
 
@@ -158,6 +157,7 @@ def walk_back(
         The adjoint of the carry before the first step, the last memo, and the readings stacked in order of time.
     """
     u_last = last_valid(trajectory.u, trajectory.valid)
+    # A loss of the last output needs the output's adjoint once, before the loop.
     every = cotangent.ndim > jax.eval_shape(cell.output, params, last, u_last).ndim
     own = jnp.zeros_like(cotangent[0]) if every else cotangent
     start = output_adjoint(cell, params, last, u_last, own, batch_ndim)
@@ -169,6 +169,7 @@ def walk_back(
             after = carry_after(cell, params, used)
             adjoint = scaled.add(adjoint, output_adjoint(cell, params, after, used.u, cotangent_t, batch_ndim))
         memo, reading = read(memo, used, adjoint, cotangent_t)
+        # The exponent is an integer beside the loop's floats: no lag underflows, and none of them is rounded for it.
         return (scaled.rescale(before(cell, params, used, adjoint.value), adjoint.exponent), memo), reading
 
     carried, readings = jax.lax.scan(body, (start, memo), (trajectory, cotangent if every else None), reverse=True)
@@ -209,5 +210,6 @@ def by_lag(by_step: Array, lengths: Array | None) -> Array:
     steps = by_step.shape[0]
     lag = jnp.arange(steps).reshape((-1,) + (1,) * (by_step.ndim - 1))
     step = jnp.clip(lengths, 0, steps)[None] - 1 - lag  # (T, *batch)
+    # Steps before the first are clipped to it and made NaN below.
     found = jnp.take_along_axis(by_step, jnp.clip(step, 0, max(steps - 1, 0)), axis=0)
     return jnp.where(step >= 0, found, jnp.nan)

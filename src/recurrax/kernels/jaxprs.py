@@ -1,0 +1,173 @@
+"""Traced functions as data: what depends on what in them, and functions made of a part of one."""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+from jax.extend import core
+
+from recurrax.typing import Array
+
+Leaves = list[Any]
+Traced = core.ClosedJaxpr
+Var = Any
+"""A variable of a trace, `jax.extend.core.Var`; by that name a type checker would not know its shape."""
+Literal = core.Literal
+Read = Callable[[Any], Any]
+"""The value of a variable or literal of a trace."""
+
+_HEAVY = {
+    *("dot_general", "conv_general_dilated", "ragged_dot_general", "custom_linear_solve", "triangular_solve"),
+    *("cholesky", "lu", "qr", "svd", "eig", "eigh", "schur", "householder_product", "fft", "sort"),
+    *("scan", "while", "random_bits", "threefry2x32", "pure_callback"),
+}
+
+
+class Replacement(NamedTuple):
+    """Another way to compute some results of a trace, from the values before the first of them."""
+
+    results: list[Var]
+    compute: Callable[[Read], Sequence[Any]]
+
+
+def trace(f: Callable[..., Any], *args: Any) -> Traced:
+    """f, of pytrees of arrays or shapes, as one flat list of equations.
+
+    What `jax.jit` wraps inside it is unwrapped. Trick: slices that share out an array along its last axis become one
+    split, whose adjoint is one concatenation of their adjoints; that of slices is a sum of padded arrays.
+    """
+    traced = jax.make_jaxpr(f)(*args)
+    if any(_is_jit(eqn) for eqn in traced.jaxpr.eqns):
+        traced = _again(traced, [])
+    splits = _splits(traced)
+    return _again(traced, splits) if splits else traced
+
+
+def _again(traced: Traced, instead: Sequence[Replacement]) -> Traced:
+    args = [jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in traced.jaxpr.invars]
+    return jax.make_jaxpr(lambda *leaves: evaluate(traced, leaves, instead))(*args)
+
+
+def _is_jit(eqn: Any) -> bool:
+    return eqn.primitive.name in ("jit", "pjit")
+
+
+def _splits(traced: Traced) -> list[Replacement]:
+    slices: dict[Var, list[Any]] = {}
+    for eqn in traced.jaxpr.eqns:
+        if eqn.primitive.name == "slice" and not isinstance(eqn.invars[0], Literal):
+            slices.setdefault(eqn.invars[0], []).append(eqn)
+    found = []
+    for whole, cuts in slices.items():
+        cuts = sorted(cuts, key=lambda eqn: eqn.params["start_indices"][-1])
+        starts, ends = ([eqn.params[name][-1] for eqn in cuts] for name in ("start_indices", "limit_indices"))
+        others = [(*eqn.params["start_indices"][:-1], *eqn.outvars[0].aval.shape[:-1]) for eqn in cuts]
+        entire = (*[0] * (whole.aval.ndim - 1), *whole.aval.shape[:-1])
+        strides = {eqn.params["strides"] for eqn in cuts}
+        is_dense = strides <= {None, (1,) * whole.aval.ndim}
+        if is_dense and [*starts, whole.aval.shape[-1]] == [0, *ends] and set(others) == {entire}:
+            sizes = [end - start for start, end in zip(starts, ends, strict=True)]
+            found.append(Replacement([eqn.outvars[0] for eqn in cuts], partial(_split, whole, sizes)))
+    return found
+
+
+def _split(whole: Var, sizes: list[int], read: Read) -> Sequence[Array]:
+    return jax.lax.split(read(whole), sizes, axis=whole.aval.ndim - 1)
+
+
+def evaluate(traced: Traced, args: Sequence[Any], instead: Sequence[Replacement] = ()) -> Leaves:
+    """Evaluates a traced function, what `jax.jit` wraps in its place, and some of its results another way."""
+    values: dict[Var, Any] = dict(zip(traced.jaxpr.constvars, traced.consts, strict=True))
+    values.update(zip(traced.jaxpr.invars, args, strict=True))
+    replaced = {var: replacement for replacement in instead for var in replacement.results}
+
+    def read(atom: Any) -> Any:
+        return atom.val if isinstance(atom, Literal) else values[atom]
+
+    for eqn in traced.jaxpr.eqns:
+        results, reads = eqn.outvars, variables(eqn.invars)
+        if results[0] in replaced and results[0] in values:
+            continue
+        if results[0] in replaced:
+            results, compute = replaced[results[0]]
+            found = compute(read)
+        elif _is_jit(eqn):
+            found = evaluate(eqn.params["jaxpr"], [read(atom) for atom in eqn.invars])
+        else:
+            alone = core.Jaxpr((), reads, results, [eqn], debug_info=traced.jaxpr.debug_info.with_unknown_names())
+            found = core.jaxpr_as_fun(core.ClosedJaxpr(alone, ()))(*map(read, reads))
+        values.update(zip(results, found, strict=True))
+    return [read(atom) for atom in traced.jaxpr.outvars]
+
+
+def variables(atoms: Iterable[Any]) -> list[Var]:
+    """The atoms that are variables, each once and in order: literals, which are constants, are left out."""
+    return list(dict.fromkeys(atom for atom in atoms if not isinstance(atom, Literal)))
+
+
+def dependents(traced: Traced, sources: Iterable[Var]) -> set[Var]:
+    """The sources and every variable computed from one of them."""
+    found = set(sources)
+    for eqn in traced.jaxpr.eqns:
+        if not found.isdisjoint(variables(eqn.invars)):
+            found.update(eqn.outvars)
+    return found
+
+
+def contributors(traced: Traced, results: Iterable[Any]) -> set[Var]:
+    """The results and every variable that one of them is computed from."""
+    found = set(variables(results))
+    for eqn in reversed(traced.jaxpr.eqns):
+        if not found.isdisjoint(eqn.outvars):
+            found.update(variables(eqn.invars))
+    return found
+
+
+def part(traced: Traced, given: Sequence[Var], wanted: Sequence[Any]) -> Callable[..., Leaves]:
+    """The function from the values of `given` to those of `wanted`, by the equations of `traced` that lie between."""
+    jaxpr, reached, eqns = traced.jaxpr, set(given), []
+    needed = set(variables(wanted)) - reached
+    for eqn in reversed(jaxpr.eqns):
+        if not needed.isdisjoint(eqn.outvars):
+            eqns.insert(0, eqn)
+            needed.update(var for var in variables(eqn.invars) if var not in reached)
+    constants = [var for var in jaxpr.constvars if var not in reached]
+    values = dict(zip(jaxpr.constvars, traced.consts, strict=True))
+    cut = core.Jaxpr(constants, list(given), list(wanted), eqns, debug_info=jaxpr.debug_info.with_unknown_names())
+    return core.jaxpr_as_fun(core.ClosedJaxpr(cut, [values[var] for var in constants]))
+
+
+def reached(traced: Traced, wanted: Iterable[Any], stops: set[Var]) -> list[Var]:
+    """The variables of `stops` met on the way back from `wanted`, which is not followed beyond them."""
+    found = {var: None for var in variables(wanted) if var in stops}
+    needed = set(variables(wanted)) - stops
+    for eqn in reversed(traced.jaxpr.eqns):
+        if not needed.isdisjoint(eqn.outvars):
+            reads = variables(eqn.invars)
+            found.update((var, None) for var in reads if var in stops)
+            needed.update(var for var in reads if var not in stops)
+    return list(found)
+
+
+def constants(traced: Traced, varying: set[Var], sunk: set[str]) -> set[Var]:
+    """The inputs and computed variables that are not `varying`, but for those that a primitive of `sunk` computes."""
+    found = set(traced.jaxpr.invars)
+    for eqn in traced.jaxpr.eqns:
+        if eqn.primitive.name not in sunk:
+            found.update(eqn.outvars)
+    return found - varying
+
+
+def is_heavy(eqn: Any) -> bool:
+    """Whether an equation is, or holds, a matrix product, a loop, or what costs as much: it is never computed twice."""
+    return eqn.primitive.name in _HEAVY or any(is_heavy(inner) for inner in inner_equations(eqn))
+
+
+def inner_equations(eqn: Any) -> Iterable[Any]:
+    """The equations of the functions that an equation calls."""
+    for value in eqn.params.values():
+        for function in value if isinstance(value, tuple | list) else (value,):
+            jaxpr = getattr(function, "jaxpr", function)
+            if isinstance(jaxpr, core.Jaxpr):
+                yield from jaxpr.eqns

@@ -1,0 +1,51 @@
+"""Cells as users write them: whatever the reference differentiates, the default does too, to rounding, in float64.
+
+`tests/long/zoo.py` runs the whole product of cells, options and orders.
+"""
+
+import jax
+import jax.numpy as jnp
+import pytest
+import zoo
+from zoo.trials import OPTIONS, found, streamed
+
+from recurrax import cells
+from recurrax.check.laws import temporaries
+
+pytestmark = pytest.mark.usefixtures("quick_compile", "plain_style")
+
+NUMBERED = [pytest.param(i, cell, id=type(cell).__name__) for i, cell in enumerate(zoo.ALL)]
+SINGLE = [name for name in OPTIONS if name not in ("plain", "all rows", "all at once")]
+EVERY_FOURTH = [
+    pytest.param(cell, SINGLE[i % len(SINGLE)], id=type(cell).__name__) for i, cell in enumerate(zoo.ALL[::4])
+]
+
+
+@pytest.mark.parametrize(("number", "cell"), NUMBERED)
+def test_all_rows_alike(number, cell, x64):
+    """In value and gradients; every third cell in second derivatives, the others in a stream that donates its carry."""
+    if number % 3 == 0:
+        assert found(cell, OPTIONS["plain"], second=True) is None
+    else:
+        assert found(cell, OPTIONS["plain"]) is None
+        assert streamed(cell) is None
+
+
+@pytest.mark.parametrize(("number", "cell"), NUMBERED)
+def test_options_at_once(number, cell, x64):
+    """Rows that differ, padding, reverse; for every third cell in chunks and unrolled too."""
+    assert found(cell, OPTIONS["all at once" if number % 3 == 1 else "all rows"]) is None
+
+
+@pytest.mark.parametrize(("cell", "option"), EVERY_FOURTH)
+def test_one_option(cell, option, x64):
+    assert found(cell, OPTIONS[option]) is None
+
+
+@pytest.mark.parametrize(
+    "cell", [*(cell(16) for cell in cells.ALL), zoo.gates.MGU(16), zoo.units.Leaky(16), zoo.memories.LRU(16)], ids=repr
+)
+def test_a_training_step_holds_no_more_than_the_references(cell):
+    xs = jnp.zeros((64, 8, 2))
+    params = jax.eval_shape(lambda key: cell.init(key, 2), jax.random.key(0))
+    assert temporaries(cell, params, xs, "fused") <= temporaries(cell, params, xs, "reference")
