@@ -10,18 +10,21 @@ from zoo import ALL
 import recurrax
 from recurrax.layers import call
 
+pytestmark = pytest.mark.usefixtures("quick_compile", "plain_style")
+
 PLAIN = {"kernel", "recurrent_kernel", "bias"}
 
 
 def is_plain(cell):
     """Whether parameters and inputs are what every second cell has."""
-    params = jax.eval_shape(lambda: cell.init(jax.random.key(0), cell.features))
+    with jax.numpy_rank_promotion("allow"):
+        params = jax.eval_shape(lambda: cell.init(jax.random.key(0), cell.features))
     xs = cell.inputs(np.random.default_rng(0), 2, (3,), np.float32)
     return isinstance(params, dict) and set(params) <= PLAIN and hasattr(xs, "shape") and call.is_floating(xs)
 
 
 @pytest.mark.parametrize("cell", [cell for cell in ALL if not is_plain(cell)], ids=lambda cell: type(cell).__name__)
-def test_a_layer_is_the_scan_with_parameters_of_its_own(cell, quick_compile):
+def test_a_layer_is_the_scan_with_parameters_of_its_own(cell):
     xs = cell.inputs(np.random.default_rng(0), 4, (3,), np.float32)
     layer = recurrax.nnx.RNN(cell, cell.features, time_major=True, rngs=nnx.Rngs(0))
     np.testing.assert_array_equal(layer(xs), recurrax.scan(cell, layer.params, xs).outputs)
