@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from recurrax import cells, lag, linen, nnx, plot, report, tasks, train
+    from recurrax import cells, lag, linen, nnx, plot, report, runs, study, tasks, train
     from recurrax.cells import *
     from recurrax.check import check_cell
     from recurrax.kernels import ScanResult, scan
@@ -23,13 +23,15 @@ __all__ = [
     "nnx",
     "plot",
     "report",
+    "runs",
     "scan",
+    "study",
     "tasks",
     "train",
 ]
 __version__ = "0.1.0"
 
-_ROOMS = {"cells", "lag", "linen", "nnx", "plot", "report", "tasks", "train"}
+_ROOMS = {"cells", "lag", "linen", "nnx", "plot", "report", "runs", "study", "tasks", "train"}
 _NAMES = {
     "ScanResult": "kernels",
     "check_cell": "check",
