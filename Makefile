@@ -1,7 +1,8 @@
 # make demo    the decay of gradients with time lag, measured and plotted, in about three minutes
 # make test    the whole suite
-# Both are complete on a machine with Python 3.11 or newer and venv. PYTHON chooses the interpreter, VENV the folder
-# of the environment, JOBS the processes of the suite, ARGS is handed to what runs.
+# Both are complete on a machine with Python 3.11 or newer and venv. The demo installs what it needs; the suite, linters
+# and type checker add the rest to the same environment. PYTHON chooses the interpreter, VENV the environment's folder,
+# JOBS the processes of the suite, ARGS is handed to what runs.
 
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	"$$name" -c "import sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null && echo "$$name" && break; done)
@@ -11,13 +12,19 @@ ARGS ?=
 UV ?= uv
 
 BIN := $(VENV)/bin
+DEMO_READY := $(VENV)/demo-ready
 READY := $(VENV)/ready
-COMPILE := $(UV) pip compile pyproject.toml --quiet --universal --generate-hashes \
-	--extra experiments --extra sweep --extra track --group dev
+PINS := $(foreach python,py311 py312,requirements/$(python).txt)
+DEMO_PINS := $(foreach python,py311 py312,requirements/demo-$(python).txt)
+COMPILE := $(UV) pip compile pyproject.toml --quiet --universal --generate-hashes
+ALL_PARTS := --extra experiments --extra sweep --extra track --group dev
+DEMO_PARTS := --extra experiments --group build
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
+PY_TAG = $$($(BIN)/python -c "import sys; print('py311' if sys.version_info < (3, 12) else 'py312')")
 
 .PHONY: demo test lint format mutants requirements clean
 
-demo: $(READY)
+demo: $(DEMO_READY)
 	$(BIN)/python experiments/gradient_decay.py $(ARGS)
 
 test: $(READY)
@@ -37,18 +44,26 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 # Keeps the pins that still fit; ARGS=--upgrade renews them all. "fewest" keeps Python 3.11's file to one version of
-# each package, the one that 3.11 can have.
+# each package, the one that 3.11 can have. The demo's files hold the same versions of fewer packages.
 requirements:
-	$(COMPILE) --python-version 3.11 --fork-strategy fewest $(ARGS) --output-file requirements/py311.txt
-	$(COMPILE) --python-version 3.12 $(ARGS) --output-file requirements/py312.txt
+	$(COMPILE) $(ALL_PARTS) --python-version 3.11 --fork-strategy fewest $(ARGS) --output-file requirements/py311.txt
+	$(COMPILE) $(ALL_PARTS) --python-version 3.12 $(ARGS) --output-file requirements/py312.txt
+	$(COMPILE) $(DEMO_PARTS) --python-version 3.11 --fork-strategy fewest --constraints requirements/py311.txt \
+		--output-file requirements/demo-py311.txt
+	$(COMPILE) $(DEMO_PARTS) --python-version 3.12 --constraints requirements/py312.txt \
+		--output-file requirements/demo-py312.txt
 
 clean:
 	rm -rf $(VENV)
 
-$(READY): pyproject.toml requirements/py311.txt requirements/py312.txt
+$(DEMO_READY): pyproject.toml $(DEMO_PINS)
 	@test -n "$(PYTHON)" || { echo "recurrax needs Python 3.11 or newer; make PYTHON=/path/to/python names one" >&2; exit 1; }
 	"$(PYTHON)" -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement \
-		requirements/$$($(BIN)/python -c "import sys; print('py311' if sys.version_info < (3, 12) else 'py312')").txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(INSTALL) --require-hashes --requirement requirements/demo-$(PY_TAG).txt
+	$(INSTALL) --no-build-isolation --editable .
+	@echo "The environment in $(VENV) takes $$(du -sh $(VENV) | cut -f1) of disk."
+	touch $@
+
+$(READY): $(DEMO_READY) $(PINS)
+	$(INSTALL) --require-hashes --requirement requirements/$(PY_TAG).txt
 	touch $@

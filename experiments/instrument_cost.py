@@ -2,12 +2,12 @@
 
 Command: `python experiments/instrument_cost.py`, about three minutes on two CPU cores that have nothing else to do.
 
-Measured on an LSTM, calls that compile nothing: the adjoint, parameter and carousel profiles at every lag beside value
-and gradient of Σy² through the fused scan, float32, in interleaved rounds of one process; exact Jacobian profiles at
-20 lags; the joint Lyapunov spectrum in float64. Compilations during second calls are counted.
+Measured for each cell, calls that compile nothing: the adjoint, parameter and carousel profiles at every lag beside
+value and gradient of Σy² through the fused scan, float32, in interleaved rounds of one process; exact Jacobian profiles
+at 20 lags; the joint Lyapunov spectrum in float64. Compilations during second calls are counted.
 
-Expected: all lags of the adjoint profile cost at most 1.5 training steps, a Jacobian profile at H = 128 and T = 200
-less than 20 s, the spectrum over 2000 steps less than 60 s, and no second call compiles anything.
+Expected of an LSTM: all lags of the adjoint profile cost at most 1.5 training steps, a Jacobian profile at H = 128 and
+T = 200 less than 20 s, the spectrum over 2000 steps less than 60 s, and no second call compiles anything.
 """
 
 import sys
@@ -17,37 +17,29 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import _command
 import jax
 import jax.numpy as jnp
 import numpy as np
-from _command import Job, Measured
 
-from recurrax import LSTM, lag, scan
-from recurrax.report import Figure, Line, Panel, Report, Table
+from recurrax import lag, scan, study
 
-SMOKE = {
-    "batch_size": 2, "length": 12, "input_size": 2, "hidden_size": 4, "jacobian_length": 20, "spectrum_length": 20,
-    "rounds": 2,
-}  # fmt: skip
 STEP = "training step"
-WALKS = ("adjoint_profile", "carousel_share", "parameter_profile")
-LIMITS = {"adjoint_profile": 1.5, "jacobian_profile, one sequence": 20.0, "lyapunov_spectrum": 60.0}
-"""What is aimed at: training steps for a walk, seconds for the others."""
 
 
 @dataclass(frozen=True)
-class Config(_command.Common):
+class Settings(study.Settings):
     """What do the instruments cost, next to a training step of the same layer?"""
 
+    cells: tuple[str, ...] = ("lstm",)
+    """What is measured: names, or file.py:NAME, each with :field=value,... where wanted."""
+    hidden_size: int = 128
+    """Units of a layer whose text does not say."""
     batch_size: int = 32
     """Sequences."""
     length: int = 128
     """Steps of a sequence that the walks go over."""
     input_size: int = 64
     """Features."""
-    hidden_size: int = 128
-    """Units."""
     jacobian_length: int = 200
     """Steps of the sequences of Jacobian profiles, at 20 lags."""
     spectrum_length: int = 2000
@@ -58,17 +50,15 @@ class Config(_command.Common):
     """Timings never run side by side."""
 
     def __post_init__(self):
-        for name, least in dict.fromkeys(SMOKE, 1).items() | {("jacobian_length", 20), ("spectrum_length", 20)}:
-            _command.check_least(name, getattr(self, name), least)
+        super().__post_init__()
+        study.check_least(self, batch_size=1, length=1, input_size=1, rounds=1, jacobian_length=20, spectrum_length=20)
         if self.jobs != 1:
             raise ValueError(f"jobs: expected 1, timings never run side by side, got {self.jobs}")
 
-
-def inputs(config: Config, length: int, batch_shape: tuple[int, ...], dtype: str) -> tuple[LSTM, Any, jax.Array]:
-    """The layer, its parameters and Gaussian inputs (T, *batch, D)."""
-    cell = LSTM(config.hidden_size)
-    params = cell.init(jax.random.key(0), config.input_size, dtype)
-    return cell, params, jax.random.normal(jax.random.key(1), (length, *batch_shape, config.input_size), dtype)
+    @property
+    def few(self) -> int:
+        """Rounds of what takes seconds."""
+        return max(2, self.rounds // 10)
 
 
 def timed(calls: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, np.ndarray]:
@@ -83,7 +73,7 @@ def timed(calls: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, np.n
             begun = time.perf_counter()
             jax.block_until_ready(call())
             times[name].append(time.perf_counter() - begun)
-    return found | {f"seconds.{name}": np.array(of) for name, of in times.items()}
+    return found | {name: np.array(of) for name, of in times.items()}
 
 
 def compilations(call: Callable[[], Any]) -> int:
@@ -102,110 +92,91 @@ def compilations(call: Callable[[], Any]) -> int:
     return counted[0]
 
 
-def measure_walks(config: Config) -> Measured:
-    """A training step and the instruments that walk back once."""
-    cell, params, xs = inputs(config, config.length, (config.batch_size,), "float32")
-    step = jax.jit(jax.value_and_grad(lambda params: jnp.sum(jnp.square(scan(cell, params, xs).outputs))))
-    instruments = (lag.adjoint_profile, lag.carousel_share, lag.parameter_profile)
-    walks = {name: partial(walk, cell, params, xs) for name, walk in zip(WALKS, instruments, strict=True)}
+def measure(settings: Settings, cell: Any, task: None, run: study.Run) -> study.Arrays:
+    """Seconds (rounds,) of every call, the same in training steps, and how many programs second calls compiled."""
+
+    def layer(length: int, batch_shape: tuple[int, ...], dtype: str) -> tuple[Any, Any, jax.Array]:
+        params = cell.init(jax.random.key(0), settings.input_size, dtype)
+        return cell, params, jax.random.normal(jax.random.key(1), (length, *batch_shape, settings.input_size), dtype)
+
+    at = layer(settings.length, (settings.batch_size,), "float32")
+    step = jax.jit(jax.value_and_grad(lambda params: jnp.sum(jnp.square(scan(cell, params, at[2]).outputs))))
+    calls = {STEP: partial(step, at[1]), "adjoint": partial(lag.adjoint_profile, *at)}
+    found = timed(calls | {"carousel": partial(lag.carousel_share, *at)}, settings.rounds)
     # It takes many times as long as the others: in the same rounds it would leave them a cold cache.
-    slow = {"parameter_profile": walks.pop("parameter_profile")}
-    return Measured(timed({STEP: partial(step, params), **walks}, config.rounds) | timed(slow, few(config)))
-
-
-def measure_jacobian(config: Config, title: str, batch_shape: tuple[int, ...]) -> Measured:
-    """An exact Jacobian profile at 20 lags."""
-    cell, params, xs = inputs(config, config.jacobian_length, batch_shape, "float32")
-    lags = range(0, config.jacobian_length, config.jacobian_length // 20)[:20]
-    return Measured(timed({title: partial(lag.jacobian_profile, cell, params, xs, lags=lags)}, few(config)))
-
-
-def measure_spectrum(config: Config) -> Measured:
-    """The whole spectrum of (h, c)."""
+    found |= timed({"parameter": partial(lag.parameter_profile, *at)}, settings.few)
+    lags = range(0, settings.jacobian_length, settings.jacobian_length // 20)[:20]
+    for title, shape in {"Jacobian": (), "Jacobian, batch": (settings.batch_size,)}.items():
+        at = layer(settings.jacobian_length, shape, "float32")
+        found |= timed({title: partial(lag.jacobian_profile, *at, lags=lags)}, settings.few)
     with jax.enable_x64(True):
-        cell, params, xs = inputs(config, config.spectrum_length, (), "float64")
-        return Measured(timed({"lyapunov_spectrum": partial(lag.lyapunov_spectrum, cell, params, xs)}, few(config)))
+        at = layer(settings.spectrum_length, (), "float64")
+        found |= timed({"Lyapunov": partial(lag.lyapunov_spectrum, *at)}, settings.few)
+    compiled = sum(int(count) for name, count in found.items() if name.startswith("compilations."))
+    seconds = {name: of for name, of in found.items() if name in CALLS}
+    steps = {f"{name} in steps": of / np.median(seconds[STEP]) for name, of in seconds.items()}
+    return {**seconds, **steps, "compiled": np.array([compiled]), "seed": range(settings.rounds)}
 
 
-def few(config: Config) -> int:
-    """Rounds of what takes seconds."""
-    return max(2, config.rounds // 10)
+def values(array: np.ndarray, settings: Settings, task: None) -> np.ndarray:
+    return array
 
 
-def plan(config: Config) -> dict[str, Job]:
-    """Every timing by its title."""
-    batches = {"one sequence": (), f"{config.batch_size} sequences": (config.batch_size,)}
-    jacobians = {
-        title: partial(measure_jacobian, config, title, shape)
-        for title, shape in ((f"jacobian_profile, {words}", shape) for words, shape in batches.items())
-    }
-    return {"walks": partial(measure_walks, config), **jacobians, "spectrum": partial(measure_spectrum, config)}
+def number(name: str, array: str, unit: str) -> study.Number:
+    aim, of_aim = AIMS.get(name, (None, None))
+    return study.Number(name, array, values, unit, f"at most {aim:g} {unit} is aimed at" if of_aim == unit else "")
 
 
-def finish(config: Config, arrays: Mapping[str, np.ndarray]) -> _command.Finished:
-    """The times measured, and what they say."""
-    names = [name.removeprefix("seconds.") for name in arrays if name.startswith("seconds.")]
-    best = {name: float(arrays[f"seconds.{name}"].min()) for name in names}
-    middle = {name: float(np.median(arrays[f"seconds.{name}"])) for name in names}
-    compiled = {name: int(arrays[f"compilations.{name}"]) for name in names}
-    numbers = {
-        name: {
-            "min_s": best[name], "median_s": middle[name], "training_steps": middle[name] / middle[STEP],
-            "compilations": compiled[name],
-        }
-        for name in names
-    }  # fmt: skip
-    rows = tuple(
-        (name, f"{1e3 * best[name]:.1f}", f"{1e3 * middle[name]:.1f}", f"{middle[name] / middle[STEP]:.2f}",
-         str(compiled[name]), aim(name))
-        for name in sorted(names, key=lambda name: middle[name])
-    )  # fmt: skip
-    table = Table(
-        title=f"LSTM with {config.hidden_size} units, {config.input_size} features",
-        caption=f"Training step and walks: {config.batch_size} sequences of {config.length} steps, float32. Jacobian: "
-        f"{config.jacobian_length} steps, 20 lags. Spectrum: {config.spectrum_length} steps, all "
-        f"{2 * config.hidden_size} exponents, float64. In training steps: ratio of medians. Compiled: programs that a "
-        "second call compiled.",
-        columns=("what", "min (ms)", "median (ms)", "in training steps", "compiled", "aim"),
-        rows=rows,
-    )
-    met = [name for name, limit in LIMITS.items() if cost(name, middle) <= limit]
-    missed = [name for name in LIMITS if name not in met]
-    report = Report(
-        question="What do the instruments cost, next to a training step of the same layer?",
-        answer=f"All lags of the adjoint profile take {cost('adjoint_profile', middle):.2f} training steps, an exact "
-        f"Jacobian profile {middle['jacobian_profile, one sequence']:.1f} s, the spectrum "
-        f"{middle['lyapunov_spectrum']:.1f} s; second calls compiled {sum(compiled.values())} programs. "
-        + (f"Aims missed: {', '.join(missed)}." if missed else "Every aim is met."),
-        findings=(),
-        tables=(table,),
-        figures=(_figure(),),
-        protocol=(
-            "Wall-clock time until the result is there, after one call that compiles. Training step and walks run in "
-            "turn within every round; milliseconds do not travel between machines, ratios of one run do better.",
+CALLS = (STEP, "adjoint", "carousel", "parameter", "Jacobian", "Jacobian, batch", "Lyapunov")
+AIMS = {"adjoint": (1.5, "training steps"), "Jacobian": (20.0, "s"), "Lyapunov": (60.0, "s")}
+EXPERIMENT = study.Experiment(
+    "instrument_cost",
+    Settings,
+    measure,
+    numbers=(
+        study.Numbers(
+            "In training steps, {s.hidden_size} units, {s.input_size} features",
+            tuple(number(name, f"{name} in steps", "training steps") for name in CALLS[1:]),
+            "Adjoint, carousel and parameter: {s.batch_size} sequences of {s.length} steps, float32. Jacobian: "
+            "{s.jacobian_length} steps, 20 lags. Lyapunov: {s.spectrum_length} steps, all exponents, float64.",
         ),
-    )
-    walked = {"round": np.arange(1, config.rounds + 1)}
-    return _command.Finished({**arrays, **walked}, numbers, report)
-
-
-def cost(name: str, seconds: Mapping[str, float]) -> float:
-    """In the unit of `LIMITS`."""
-    return seconds[name] / seconds[STEP] if name in WALKS else seconds[name]
-
-
-def aim(name: str) -> str:
-    if name not in LIMITS:
-        return ""
-    return f"{LIMITS[name]:g} training steps" if name in WALKS else f"{LIMITS[name]:g} s"
-
-
-def _figure() -> Figure:
-    lines = tuple(Line(name, "round", f"seconds.{name}", slot) for slot, name in enumerate((STEP, *WALKS[:2])))
-    panel = Panel("in turn", "round", "seconds", lines, markers=True)
-    caption = "How long each call took in every round: a slow moment of the machine hits all alike."
-    return Figure("rounds", "Training step and walks, round by round", caption, (panel,), columns=1)
-
+        study.Numbers(
+            "In seconds",
+            (
+                *(number(name, name, "s") for name in CALLS),
+                study.Number("compiled", "compiled", values, "programs", "programs that second calls compiled"),
+            ),
+        ),
+    ),
+    curves=(
+        study.Curves(
+            "rounds",
+            "Training step and walks, round by round",
+            tuple(
+                study.Curve(
+                    name,
+                    name,
+                    x=lambda settings, size: np.arange(1, size + 1),
+                    x_label="round",
+                    y_label="seconds",
+                    value=lambda array, settings, task: array[None],
+                    markers=True,
+                )
+                for name in CALLS[:3]
+            ),
+            "A slow moment of the machine hits all alike.",
+        ),
+    ),
+    protocol=(
+        "Wall-clock time until the result is there, after one call that compiles. Training step and walks run in turn "
+        "within every round; milliseconds do not travel between machines, ratios of one run do better.",
+    ),
+    smoke={
+        "batch_size": 2, "length": 12, "input_size": 2, "hidden_size": 4, "jacobian_length": 20, "spectrum_length": 20,
+        "rounds": 2,
+    },
+    over="rounds",
+)  # fmt: skip
 
 if __name__ == "__main__":
-    sys.exit(_command.main("instrument_cost", Config, SMOKE, plan, finish))
+    sys.exit(study.main(EXPERIMENT))

@@ -10,33 +10,50 @@ Expected: the fused scan beats every JAX peer's training step in most shapes, an
 contender to meet.
 """
 
+import itertools
 import math
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
-import _command
-import _contenders as contenders
-import _kernel_speed_summary as summary
 import jax
-import jax.numpy as jnp
 import numpy as np
-from _command import Job, Measured
+import peers
+from peers import Shape
 
-from recurrax import train
+from recurrax import report, runs, study, train
+from recurrax.study.named import Name
 
-SMOKE = {"rounds": 2, "seconds": 0}
+SHAPES = (
+    (32, 128, 64, 128), (64, 128, 256, 512), (16, 1024, 32, 64), (1, 512, 128, 128), (128, 96, 128, 256),
+    (32, 50, 2, 64),
+)  # fmt: skip
+"""(B, T, D, H) on which contenders are compared."""
+SCALING = {
+    "T": (1, tuple((16, steps, 32, 64) for steps in (64, 256, 1024, 4096, 16384))),
+    "B": (0, tuple((batch, 128, 64, 128) for batch in (1, 4, 16, 64, 256))),
+    "H": (3, tuple((32, 64, 64, hidden) for hidden in (32, 64, 128, 256, 512))),
+}
+"""An axis, its place in a shape, and shapes in which it alone varies."""
+PASSES = {"training": True, "forward": False}
+OURS = ("recurrax", "recurrax, batch split", "recurrax reference")
+PRODUCT = "matrix product"
+COLUMNS = {
+    "cell": "cell", "shape": "B T D H", "pass": "pass", "contender": "contender", "min_ms": "minimum, ms",
+    "median_ms": "median, ms", "of_peak": "of the product's speed", "compile_s": "compile, s",
+    "temporaries": "temporaries / (4 B x 6 T B H)",
+}  # fmt: skip
+"""Fields of a row and what they are called."""
 
 
 @dataclass(frozen=True)
-class Config(_command.Common):
+class Settings(study.Settings):
     """How long does a training step of a recurrent layer take here, elsewhere, and against the machine's limits?"""
 
-    cells: tuple[Literal["LSTM", "GRU", "Elman"], ...] = ("LSTM", "GRU", "Elman")
-    """Layers compared."""
+    cells: tuple[str, ...] = ("lstm", "gru", "elman")
+    """Layers compared: names, or file.py:NAME; a cell that no peer has is timed beside the reference alone."""
     scaling: bool = False
     """Against T, B and H, recurrax alone, instead of against peers."""
     rounds: int = 5
@@ -47,124 +64,186 @@ class Config(_command.Common):
     """Timings never run side by side."""
 
     def __post_init__(self):
-        _command.check_least("rounds", self.rounds, 1)
+        study.check_least(self, rounds=1)
         if self.jobs != 1:
             raise ValueError(f"jobs: expected 1, timings never run side by side, got {self.jobs}")
 
     @property
-    def shapes(self) -> dict[str, contenders.Shape]:
-        shapes = {
-            f"{axis} {i}": shape for axis in contenders.SCALING for i, shape in enumerate(contenders.SCALING[axis])
-        }
-        shapes = shapes if self.scaling else contenders.SHAPES
-        return {name: (2, 6, 3, 4) for name in list(shapes)[:2]} if self.smoke else shapes
+    def shapes(self) -> tuple[Shape, ...]:
+        scaling = tuple(shape for _, shapes in SCALING.values() for shape in shapes)
+        return ((2, 6, 3, 4),) if self.smoke else tuple(dict.fromkeys(scaling if self.scaling else SHAPES))
 
 
-class Contender(NamedTuple):
-    """What is timed: `run` once and wait for it; compile time in s, temporaries in bytes, nan where unknown."""
-
-    run: Callable[[], Any]
-    compile_seconds: float
-    temporaries: float
+def key(cell: Name, shape: Shape, kind: str) -> str:
+    """The start of the array names of one cell, shape and pass."""
+    return f"{cell.label}.{'x'.join(map(str, shape))}.{kind}."
 
 
-def loss_of(apply: contenders.Apply) -> Callable[[Any, jax.Array], jax.Array]:
-    """Σy² of a contender."""
-    return lambda params, x: jnp.sum(jnp.square(apply(params, x)))
-
-
-def compiled(function: Callable[..., Any], params: Any, x: jax.Array) -> Contender:
-    """A JAX function compiled for its arguments, timed while compiling."""
-    begun = time.perf_counter()
-    program = jax.jit(function).lower(params, x).compile()
-    seconds = time.perf_counter() - begun
-    memory = program.memory_analysis()
-    temporaries = math.nan if memory is None else memory.temp_size_in_bytes
-    return Contender(lambda: jax.block_until_ready(program(params, x)), seconds, temporaries)
-
-
-def enter(name: str, cell: str, shape: contenders.Shape, training: bool) -> Contender:
-    """The contender of that name, ready to run.
-
-    Raises:
-        contenders.Absent: it cannot take part.
-    """
-    if name == "PyTorch":
-        return Contender(contenders.pytorch(cell, shape, training), math.nan, math.nan)
-    batch, steps, inputs, _ = shape
-    x = jax.random.normal(jax.random.key(1), (batch, steps, inputs))
-    split = name == "recurrax, batch split"
-    apply, params = contenders.JAX["recurrax" if split else name](cell, shape)
-    loss = loss_of(apply)
-    if split:
-        devices = jax.local_device_count()
-        if devices == 1 or batch % devices:
-            raise contenders.Absent(f"a batch of {batch} cannot be split over {devices} device(s)")
-        mesh = train.batch_mesh()
-        loss = train.split_loss(loss, mesh, mean=False)
-        params, x = train.replicate(mesh, params), train.split_batch(mesh, x)
-    return compiled(jax.value_and_grad(loss, (0, 1)) if training else loss, params, x)
-
-
-def interleaved(running: Mapping[str, Contender], rounds: int, seconds: float) -> dict[str, np.ndarray]:
-    """Seconds of every contender in every round; all run in turn, so a slow moment hits them alike.
-
-    Each round has an order of its own: whoever came next after the large matrix product, or after PyTorch whose threads
-    go on spinning for a while, would pay for them.
-    """
-    for contender in running.values():
-        contender.run()
-    times: dict[str, list[float]] = {name: [] for name in running}
-    order = np.random.default_rng(0)
-    end = time.perf_counter() + seconds
-    while len(next(iter(times.values()))) < rounds or time.perf_counter() < end:
-        for name in order.permutation(list(running)).tolist():
-            begun = time.perf_counter()
-            running[name].run()
-            times[name].append(time.perf_counter() - begun)
-    return {name: np.array(of) for name, of in times.items()}
-
-
-def measure(config: Config, cell: str, shape: contenders.Shape, training: bool) -> Measured:
+def measure(settings: Settings, cell: Name, shape: Shape, kind: str, run: runs.RunFolder) -> study.JobResult:
     """Times of all contenders on one cell and shape, and of a large matrix product in the same rounds."""
-    names = ("recurrax",) if config.scaling else (*contenders.JAX, "recurrax, batch split", "PyTorch")
-    running, lines = {}, []
+    names = ("recurrax",) if settings.scaling else (*peers.JAX, "recurrax, batch split", "PyTorch")
+    running, absent = {}, []
     for name in names:
         try:
-            running[name] = enter(name, cell, shape, training)
-        except contenders.Absent as absent:
-            lines.append({"cell": cell, "shape": shape, "training": training, "absent": name, "why": str(absent)})
-    side = 64 if config.smoke else 2048
+            running[name] = peers.enter(name, cell, shape, PASSES[kind])
+        except peers.Absent as why:
+            absent.append({"cell": cell.label, "shape": shape, "pass": kind, "absent": name, "why": str(why)})
+    side = 64 if settings.smoke else 2048
     square = jax.random.normal(jax.random.key(2), (side, side))
-    running["matrix product"] = compiled(lambda a, b: a @ b, square, square)
-    times = interleaved(running, config.rounds, config.seconds)
-    key = summary.key(cell, shape, training)
-    arrays = {f"{key}.{name}": of for name, of in times.items()}
+    running[PRODUCT] = peers.compiled(lambda a, b: a @ b, square, square)
+    times, start = peers.interleaved(running, settings.rounds, settings.seconds), key(cell, shape, kind)
+    arrays = {start + name: of for name, of in times.items()}
     for name, contender in running.items():
-        arrays[f"compile.{key}.{name}"] = np.array(contender.compile_seconds)
-        arrays[f"temporaries.{key}.{name}"] = np.array(contender.temporaries)
-    arrays["matrix_product_side"] = np.array(side)
-    return Measured(arrays, lines)
+        arrays[f"compile.{start}{name}"] = np.array(contender.compile_seconds)
+        arrays[f"temporaries.{start}{name}"] = np.array(contender.temporaries)
+    return study.JobResult(arrays | {"matrix_product_side": np.array(side)}, absent)
 
 
-def plan(config: Config) -> dict[str, Job]:
-    """One job per cell, shape and kind of pass."""
+def measured(settings: Settings) -> Iterator[tuple[Name, Shape, str]]:
+    """Every cell, shape and kind of pass."""
+    return itertools.product(study.named.cells(settings.cells), settings.shapes, PASSES)
+
+
+def plan(settings: Settings) -> dict[str, study.Job]:
+    """A job for each of them."""
     return {
-        f"{cell}, {name} {shape}, {'training step' if training else 'forward'}": partial(
-            measure, config, cell, shape, training
-        )
-        for cell in config.cells
-        for name, shape in config.shapes.items()
-        for training in (True, False)
+        f"{cell.label}, {shape}, {kind}": partial(measure, settings, cell, shape, kind)
+        for cell, shape, kind in measured(settings)
     }
 
 
-def finish(config: Config, arrays: Mapping[str, np.ndarray]) -> _command.Finished:
-    """The times measured, and what they say."""
-    return _command.Finished(*summary.summarise(config, arrays))
+def operations(cell: Name, shape: Shape, kind: str) -> float:
+    """Floating-point operations of the matrix products of one pass; a training step has three times a forward's."""
+    batch, steps, inputs, hidden = shape
+    params = jax.eval_shape(lambda: cell.build(hidden_size=hidden).init(jax.random.key(0), inputs))
+    matrices = [leaf for path, leaf in jax.tree.leaves_with_path(params) if "bias" not in jax.tree_util.keystr(path)]
+    return (3 if PASSES[kind] else 1) * 2.0 * batch * steps * sum(leaf.size for leaf in matrices if leaf.ndim > 1)
 
+
+def rows(settings: Settings, arrays: Mapping[str, np.ndarray]) -> Iterator[dict[str, Any]]:
+    """One row per cell, shape, pass and contender, with its times and what they are compared to."""
+    for cell, shape, kind in measured(settings):
+        start = key(cell, shape, kind)
+        peak = 2.0 * float(arrays["matrix_product_side"]) ** 3 / np.min(arrays[start + PRODUCT])
+        names = [name.removeprefix(start) for name in arrays if name.startswith(start)]
+        for name in (name for name in names if name != PRODUCT):
+            least, middle = (1e3 * float(of(arrays[start + name])) for of in (np.min, np.median))
+            temporaries = float(arrays[f"temporaries.{start}{name}"]) / (24 * shape[1] * shape[0] * shape[3])
+            of_peak = 1e3 * operations(cell, shape, kind) / least / peak
+            values = (cell.label, shape, kind, name, least, middle, of_peak, float(arrays[f"compile.{start}{name}"]))
+            yield dict(zip(COLUMNS, (*values, temporaries), strict=True))
+
+
+def only(found: Sequence[Mapping[str, Any]], **fields: Any) -> list[Any]:
+    """The rows that have these values."""
+    return [row for row in found if all(row[name] == value for name, value in fields.items())]
+
+
+def ratio(found: Sequence[Mapping[str, Any]], row: Mapping[str, Any], against: str | None) -> float:
+    """Median time of a contender, or of the best JAX peer if None, over that of `row`; nan where it took no part."""
+    alike = only(found, **{field: row[field] for field in ("cell", "shape", "pass")})
+    left_out = () if against else (*OURS, "PyTorch")
+    others = [of for of in alike if of["contender"] == against or (not against and of["contender"] not in left_out)]
+    return min((other["median_ms"] for other in others), default=math.nan) / row["median_ms"]
+
+
+def geometric_mean(values: list[float]) -> float:
+    """Of those that are numbers; nan of none."""
+    logs = [math.log(value) for value in values if math.isfinite(value)]
+    return math.exp(sum(logs) / len(logs)) if logs else math.nan
+
+
+def means(found: Sequence[Mapping[str, Any]], cells: Sequence[Name]) -> Iterator[dict[str, Any]]:
+    """How many times as long others take as we do, over all shapes."""
+    for cell, kind, ours in itertools.product(cells, PASSES, OURS[:2]):
+        of = only(found, cell=cell.label, contender=ours, **{"pass": kind})
+        best, torch = ([ratio(found, row, against) for row in of] for against in (None, "PyTorch"))
+        if of:
+            worst = min(filter(math.isfinite, best), default=math.nan)
+            values = {"peer": geometric_mean(best), "worst": worst, "pytorch": geometric_mean(torch)}
+            yield {"cell": cell.label, "pass": kind, "contender": ours, **values}
+
+
+def table(title: str, caption: str, found: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> report.Table:
+    """Fields of rows under the headings given for them."""
+
+    def text(value: Any) -> str:
+        if isinstance(value, float):
+            return "-" if math.isnan(value) else f"{value:.3g}"
+        return " ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+
+    texts = tuple(tuple(text(row[name]) for name in columns) for row in found)
+    return report.Table(title, caption, tuple(columns.values()), texts)
+
+
+def panel(
+    title: str, x_label: str, x: Sequence[float], quantity: str, of: Sequence[Any], drawn: dict[str, Any]
+) -> report.Panel:
+    """A quantity of rows, a line per cell, its arrays put among `drawn`."""
+    cells = list(dict.fromkeys(row["cell"] for row in of))
+    lines = [report.Line(cell, f"x.{title}", f"{quantity}.{title}.{cell}", slot) for slot, cell in enumerate(cells)]
+    for line in lines:
+        drawn |= {line.x: np.array(x), line.y: np.array([row[quantity] for row in only(of, cell=line.label)])}
+    y_scale = "log" if quantity == "median_ms" else "linear"
+    names = COLUMNS | {"ratio": "best JAX peer / recurrax, time"}
+    x_scale = "linear" if quantity == "ratio" else "log"
+    return report.Panel(title, x_label, names[quantity], tuple(lines), x_scale=x_scale, y_scale=y_scale, markers=True)
+
+
+def figure(settings: Settings, found: Sequence[Mapping[str, Any]], drawn: dict[str, Any]) -> report.Figure:
+    """Ratios for every shape; with --scaling time, temporaries and compile time against T, B and H."""
+    ours = [row | {"ratio": ratio(found, row, None)} for row in only(found, contender="recurrax")]
+    if not settings.scaling:
+        x, label = range(1, len(settings.shapes) + 1), "shape, in the order of the tables"
+        panels = [panel(kind, label, x, "ratio", only(ours, **{"pass": kind}), drawn) for kind in PASSES]
+        return report.Figure("ratios", "Speed against the best JAX peer", "Above 1, recurrax is faster.", tuple(panels))
+    panels = []
+    for axis, (place, shapes) in SCALING.items():
+        of = [row for row in only(ours, **{"pass": "training"}) if settings.smoke or row["shape"] in shapes]
+        x = [row["shape"][place] for row in only(of, cell=of[0]["cell"])]
+        panels += [
+            panel(f"against {axis}", axis, x, name, of, drawn) for name in ("median_ms", "temporaries", "compile_s")
+        ]
+    return report.Figure("scaling", "Scaling of a training step", "One axis varies, the others stay.", tuple(panels), 3)
+
+
+def finish(settings: Settings, arrays: Mapping[str, np.ndarray]) -> study.Findings:
+    """The times measured, and what they say."""
+    found, drawn = list(rows(settings, arrays)), dict(arrays)
+    compared = [] if settings.scaling else list(means(found, study.named.cells(settings.cells)))
+    step = only(compared, contender="recurrax", **{"pass": "training"})
+    told = "; ".join(f"{of['cell']} {of['peer']:.2f} (worst shape {of['worst']:.2f})" for of in step)
+    names = {"cell": "cell", "pass": "pass", "contender": "ours", "peer": "best JAX peer", "worst": "its worst shape"}
+    caption = (
+        "Time of the other over ours, geometric mean over shapes; the best JAX peer is chosen anew for each shape."
+    )
+    times = "Achieved operations are those of the matrix products alone, over those of one large product."
+    said = report.Report(
+        question=(Settings.__doc__ or ""),
+        answer=f"Best JAX peer's time over recurrax's for a training step, geometric mean over shapes: {told}."
+        if told
+        else "Time, temporaries and compile time against T, B and H: see the figure.",
+        findings=(),
+        tables=(
+            *([table("Ratios", caption, compared, names | {"pytorch": "PyTorch"})] if compared else []),
+            table("Times and costs", times, found, COLUMNS),
+        ),
+        figures=(figure(settings, found, drawn),),
+        protocol=(
+            "Value and gradient of the sum of squared outputs with respect to parameters and inputs, float32, inputs "
+            "(B, T, D); 'forward' is the value alone.",
+            "Contenders run in turn in one process, each after a warm-up, in another order each round; ratios are of "
+            "medians over the rounds. 'batch split' cuts the batch over all local devices, CPU cores being devices; "
+            "PyTorch has as many threads as there are cores.",
+            "Contenders that took no part are named in metrics.jsonl, with the reason.",
+        ),
+    )
+    return study.Findings(drawn, {"rows": found} | ({"means": compared} if compared else {}), said)
+
+
+COMMAND = study.Command("kernel_speed", Settings, plan, finish, {"cells": ("elman",), "rounds": 2, "seconds": 0})
 
 if __name__ == "__main__":
     # Before JAX starts: as many CPU devices as cores, so that a batch can be split over them.
     train.use_cpu_devices(train.cpu_cores())
-    sys.exit(_command.main("kernel_speed", Config, SMOKE, plan, finish))
+    sys.exit(COMMAND.main())

@@ -10,7 +10,7 @@ import sys
 import jax
 import optax
 
-from recurrax import Elman, tasks, train
+from recurrax import Elman, runs, tasks, train
 
 STEPS = 12
 
@@ -29,15 +29,14 @@ def training(mesh=None):
         probes={"bias": lambda params, key: params.bias},
         probe_steps=(STEPS,),
         mesh=mesh,
-        batch_axes=tasks.Batch(xs=1, targets=0),
     )
 
 
 def main(root, stop=False):
     jax.config.update("jax_disable_most_optimizations", True)
-    assert train.join_processes()
-    with train.open_run(f"{root}-{jax.process_index()}", "pair", "small", {"steps": STEPS}) as run:
-        if stop and not train.is_first_process():
+    assert runs.join_processes()
+    with runs.open_run(f"{root}-{jax.process_index()}", "pair", "small", {"steps": STEPS}) as run:
+        if stop and not runs.is_first_process():
             os.kill(os.getpid(), signal.SIGTERM)
         fitted = train.fit_saved(training(train.batch_mesh()), run, progress=False)
         run.save_arrays({"loss": fitted.metrics.loss, "bias": fitted.probes["bias"]})

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from recurrax import train
+from recurrax import runs, train
 
 
 def training(steps):
@@ -44,7 +44,7 @@ def hashes(fitted):
 
 
 def main(root, steps=300):
-    with train.open_run(root, "survival", "small", {"steps": steps}) as run:
+    with runs.open_run(root, "survival", "small", {"steps": steps}) as run:
         if not run.finished:
             print("training", flush=True)
             fitted = train.fit_saved(training(steps), run, progress=False)

@@ -4,8 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from recurrax import cells, lag, linen, nnx, plot, tasks, train
-    from recurrax.cells import GRU, LSTM, Elman
+    from recurrax import cells, lag, linen, nnx, plot, report, runs, study, tasks, train
+    from recurrax.cells import *
     from recurrax.check import check_cell
     from recurrax.kernels import ScanResult, scan
     from recurrax.typing import Cell
@@ -22,17 +22,17 @@ __all__ = [
     "linen",
     "nnx",
     "plot",
+    "report",
+    "runs",
     "scan",
+    "study",
     "tasks",
     "train",
 ]
 __version__ = "0.1.0"
 
-_ROOMS = {"cells", "lag", "linen", "nnx", "plot", "tasks", "train"}
+_ROOMS = {"cells", "lag", "linen", "nnx", "plot", "report", "runs", "study", "tasks", "train"}
 _NAMES = {
-    "GRU": "cells",
-    "LSTM": "cells",
-    "Elman": "cells",
     "ScanResult": "kernels",
     "check_cell": "check",
     "scan": "kernels",
@@ -40,14 +40,20 @@ _NAMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    # A part is loaded when it is first asked for: reports are made from saved files without JAX, and Flax is two fifths
-    # of the import time of both together while most programs need one of its layers or none.
-    if name in _ROOMS:
-        return import_module(f"recurrax.{name}")
-    if name in _NAMES:
-        return getattr(import_module(f"recurrax.{_NAMES[name]}"), name)
-    raise AttributeError(f"module 'recurrax' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker would take any misspelt name for one that is found here
+
+    def __getattr__(name: str) -> Any:
+        # A part is loaded when it is first asked for: reports are made from saved files without JAX, and Flax is two
+        # fifths of the import time of both together while most programs need one of its layers or none.
+        if name in _ROOMS:
+            return import_module(f"recurrax.{name}")
+        if name in _NAMES:
+            return getattr(import_module(f"recurrax.{_NAMES[name]}"), name)
+        if name[0].isupper():  # a cell's, as no other name of the library is
+            for cell in import_module("recurrax.cells").ALL:
+                if cell.__name__ == name:
+                    return cell
+        raise AttributeError(f"module 'recurrax' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

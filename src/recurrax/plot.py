@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from recurrax import extras, lag
-from recurrax.lag.families import FAMILIES
+from recurrax.lag.laws import FAMILIES
 from recurrax.report import Level, Panel, figures, style
 
 _INCHES = (5.6, 3.6)

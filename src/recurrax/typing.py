@@ -17,7 +17,7 @@ one ending in `_tm1` the value at step t-1.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import jax
 from jax.typing import DTypeLike
@@ -30,11 +30,14 @@ Params: TypeAlias = Any
 Carry: TypeAlias = Any
 """A NamedTuple of arrays (*batch, ...): all that a recurrence remembers between steps."""
 
-__all__ = ["Array", "Carry", "Cell", "DTypeLike", "Key", "Params", "Shape"]
+ParamsT = TypeVar("ParamsT")
+CarryT = TypeVar("CarryT")
+
+__all__ = ["Array", "Carry", "CarryT", "Cell", "DTypeLike", "Key", "Params", "ParamsT", "Shape"]
 
 
 @runtime_checkable
-class Cell(Protocol):
+class Cell(Protocol[ParamsT, CarryT]):
     """One step of a recurrence, cut where a kernel has to cut it.
 
     s_t = pointwise(θ, s_tm1, u_t, v_t),  u_t = project(θ, x_t),  v_t = recur(θ, s_tm1, u_t),  y_t = output(θ, s_t, u_t)
@@ -42,7 +45,7 @@ class Cell(Protocol):
     A cell is a frozen dataclass: hashable, so it can be static under `jax.jit`; equal by value, so an equal cell
     never recompiles. Its methods are pure functions that accept any leading axes, so this one definition serves a
     step, a batch and a whole sequence. Inherit from this class to be given `step`, or write a class with the same
-    methods: the contract is structural.
+    methods: the contract is structural. `Cell[MyParams, MyCarry]` tells a type checker what `result.carry` is.
 
     What the cut buys: `project` sees the whole sequence in one product, `recur` alone stays in the loop, and the
     gradients of both with respect to θ are single products after the loop. Parameters that `pointwise` uses (peepholes,
@@ -51,31 +54,31 @@ class Cell(Protocol):
     `recurrax.check_cell` runs the laws of this contract on any cell.
     """
 
-    def init(self, key: Key, input_size: int, dtype: DTypeLike = ...) -> Params:
+    def init(self, key: Key, input_size: int, dtype: DTypeLike = ...) -> ParamsT:
         """Draws the parameters for inputs with `input_size` features."""
         ...
 
-    def initial_carry(self, params: Params, batch_shape: Shape, dtype: DTypeLike) -> Carry:
+    def initial_carry(self, params: ParamsT, batch_shape: Shape, dtype: DTypeLike) -> CarryT:
         """The carry before the first step, each field (*batch_shape, ...): zeros unless learned."""
         ...
 
-    def project(self, params: Params, x: Array) -> Any:
+    def project(self, params: ParamsT, x: Array) -> Any:
         """u: everything that does not need the carry, from x (..., D): a whole sequence or a step."""
         ...
 
-    def recur(self, params: Params, carry: Carry, u: Any) -> Any:
+    def recur(self, params: ParamsT, carry: CarryT, u: Any) -> Any:
         """v: the matrix products with the carry, the only heavy work inside the loop."""
         ...
 
-    def pointwise(self, params: Params, carry: Carry, u: Any, v: Any) -> Carry:
+    def pointwise(self, params: ParamsT, carry: CarryT, u: Any, v: Any) -> CarryT:
         """The next carry, by arithmetic that never mixes rows of the batch: gates and their mixing."""
         ...
 
-    def output(self, params: Params, carry: Carry, u: Any) -> Array:
+    def output(self, params: ParamsT, carry: CarryT, u: Any) -> Array:
         """y: what the layer above sees, from the carry after the step and the step's projection."""
         ...
 
-    def step(self, params: Params, carry: Carry, x: Array) -> tuple[Carry, Array]:
+    def step(self, params: ParamsT, carry: CarryT, x: Array) -> tuple[CarryT, Array]:
         """One whole step: (params, carry (*batch, ...), x (*batch, D)) to (next carry, y).
 
         With `params` bound it has the signature `jax.lax.scan` wants.

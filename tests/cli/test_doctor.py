@@ -56,7 +56,7 @@ def stand_in(gpus, cpus):
 
 
 def test_devices_with_their_memory(monkeypatch):
-    monkeypatch.setattr("recurrax.train.mesh.cpu_cores", lambda: 4)
+    monkeypatch.setattr("recurrax.train.devices.cpu_cores", lambda: 4)
     gpus = doctor.devices(stand_in(gpus=2, cpus=1))
     assert gpus["JAX computes on"] == "2 x gpu, X1, 40.0 GiB for JAX"
     assert doctor.devices(stand_in(gpus=1, cpus=0))["CPU cores"] == "4, counted by JAX as 0 devices"

@@ -101,7 +101,7 @@ sys.exit({128 + number})"""
 
 def test_processes_that_joined_end_when_their_launcher_is_killed(tmp_path):
     code = f"""
-from recurrax.train.processes import _end_with_launcher
+from recurrax.runs.processes import _end_with_launcher
 _end_with_launcher(os.environ['RECURRAX_LIFELINE'])
 print(os.getpid(), flush=True)
 time.sleep({10 * LIMIT})"""

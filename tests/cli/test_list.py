@@ -28,7 +28,7 @@ def test_everything_is_listed(capsys):
         "How fast does",
     ):
         assert word in shown
-    assert "_command" not in shown
+    assert "peers" not in shown
 
 
 def test_every_initialisation_is_described():
@@ -49,11 +49,11 @@ def test_an_experiment_is_read_and_not_run(tmp_path):
     (tmp_path / "one.py").write_text(
         '"""Does it\'s thing?\n\nCommand: `python one.py`, about two\nminutes. More.\n"""\nraise SystemExit(3)\n'
     )
-    (tmp_path / "two.py").write_text("x = 1\n")
-    (tmp_path / "_shared.py").write_text("raise SystemExit(3)\n")
+    (tmp_path / "two.py").write_text('"""And this?\n\nCommand: `python two.py`\n"""\nraise SystemExit(3)\n')
+    (tmp_path / "shared.py").write_text('"""What both share."""\nraise SystemExit(3)\n')
     assert read_experiments(tmp_path) == [
         Experiment("one", "Does it's thing?", "about two minutes"),
-        Experiment("two", "not said", "not said"),
+        Experiment("two", "And this?", "not said"),
     ]
 
 

@@ -1,24 +1,20 @@
-"""The experiment on gradient decay: it runs, says what it saved, and finds what has to be found."""
+"""The experiment on gradient decay: it goes on where it was cut, and finds what has to be found."""
 
-import contextlib
-import doctest
 import hashlib
-import io
 import itertools
 import json
 import os
 import signal
 
-import _command
-import _profiles as profiles
 import gradient_decay
-import jax
 import numpy as np
 import pytest
-from _text import FoldedCharacters
 
-from recurrax import report, tasks
-from recurrax.train import checkpoint
+from recurrax import report, study, train
+from recurrax.runs import checkpoint
+from recurrax.study import named, networks
+
+CELLS = ["gru", "lstm:forget_bias=0"]
 
 
 class CrashError(Exception):
@@ -27,46 +23,20 @@ class CrashError(Exception):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A smoke run on one kind of input: its folder and what it printed."""
-    out, printed = tmp_path_factory.mktemp("results"), io.StringIO()
-    with _command.shared_compilations():  # for the other runs of this module too
-        with contextlib.redirect_stdout(printed):
-            assert run(out) == 0
-        yield only_folder(out), printed.getvalue()
+    """The folder of a smoke run."""
+    out = tmp_path_factory.mktemp("results")
+    with study.shared_compilations():  # for the other runs of this module too
+        assert run(out) == 0
+        yield only_folder(out)
 
 
 def run(out):
-    # As the fixture `quick_compile`, which a fixture of the module cannot use: nearly all of a run is compiling.
-    jax.config.update("jax_disable_most_optimizations", True)
-    try:
-        return _command.main(
-            "gradient_decay",
-            gradient_decay.Config,
-            gradient_decay.SMOKE,
-            gradient_decay.plan,
-            gradient_decay.finish,
-            ["--smoke", "--inputs", "adding", "--out", str(out)],
-        )
-    finally:
-        jax.config.update("jax_disable_most_optimizations", False)
+    return study.main(gradient_decay.EXPERIMENT, ["--smoke", "--out", str(out)])
 
 
 def only_folder(out):
     (folder,) = (out / "gradient_decay").iterdir()
     return folder
-
-
-def config(**changes):
-    return gradient_decay.Config(**gradient_decay.SMOKE | {"inputs": ("adding",)} | changes)
-
-
-def test_a_smoke_run_leaves_every_file(finished):
-    folder, printed = finished
-    figures = {f"{name}.{kind}" for name in ("gradient_decay", "decay_rate", "loss") for kind in ("png", "svg")}
-    texts = {"config.json", "run.json", "metrics.jsonl", "arrays.npz", "summary.json", "report.html"}
-    assert figures | texts <= {path.name for path in folder.iterdir()}
-    assert str(folder / "report.html") in printed
-    assert "chrono" in printed
 
 
 def by_hash(folder):
@@ -97,126 +67,96 @@ def test_stopped_and_killed_inside_a_training_it_goes_on_there(finished, tmp_pat
         restored.append(found and found.header["step"])
         return found
 
-    end_at(2, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    end_at(1, lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(SystemExit) as stopped:
         run(tmp_path)
     assert stopped.value.code == 143
     assert "all saved; to go on: " in capfd.readouterr().err
     folder = only_folder(tmp_path)
     assert json.loads((folder / "run.json").read_text())["status"] == "preempted"
-    assert {name.split("-")[1] for name in by_hash(folder)[1].values()} <= {"000000000", "000000001", "000000004"}
 
     monkeypatch.setattr(checkpoint, "restore", spy)
-    end_at(next(saved) + 3, crash)
+    end_at(next(saved) + 1, crash)
     with pytest.raises(CrashError):
         run(tmp_path)
     monkeypatch.setattr(checkpoint, "save", save)
     assert run(tmp_path) == 0
     assert {0, 1} & set(restored), "no training went on from inside"
-    assert by_hash(folder) == by_hash(finished[0])
+    assert by_hash(folder) == by_hash(finished)
 
 
 def test_every_number_follows_from_the_saved_arrays(finished):
-    saved = report.load(finished[0])
-    again = gradient_decay.finish(config(), saved.arrays)
+    saved = report.load(finished)
+    settings = gradient_decay.Settings(**gradient_decay.SMOKE)
+    again = gradient_decay.EXPERIMENT.finish(settings, saved.arrays)
     assert again.report == saved.report
-    assert json.loads(json.dumps(again.numbers)) == saved.summary["numbers"]
+    assert json.loads(json.dumps(again.numbers, default=str)).keys() == saved.summary["numbers"].keys() == {"adding"}
 
 
-def test_metrics_have_a_line_for_every_step_of_every_cell(finished):
-    lines = [json.loads(line) for line in (finished[0] / "metrics.jsonl").read_text().splitlines()]
-    steps = {(line["cell"], line["step"]): line for line in lines if "step" in line}
-    assert len(steps) == 6 * config().steps
-    arrays = report.load(finished[0]).arrays
-    for (cell, step), line in steps.items():
-        np.testing.assert_array_equal(np.float32(line["loss"]), arrays[f"loss.adding.{cell}"][:, step])
+def test_every_step_of_every_training_is_in_its_metrics(finished):
+    arrays, steps = report.load(finished).arrays, gradient_decay.SMOKE["steps"]
+    for cell in named.cells(CELLS):
+        lines = (finished / f"adding-{cell.slug}-trained" / "metrics.jsonl").read_text().splitlines()
+        losses = np.array([json.loads(line)["loss"] for line in lines], np.float32)
+        assert losses.shape == (steps, 2)
+        np.testing.assert_array_equal(losses.T, arrays[f"loss.adding.{cell.label}"])
 
 
 def test_the_curves_at_step_0_are_those_of_untrained_networks(finished):
-    arrays = report.load(finished[0]).arrays
-    assert arrays["probe_step"].tolist()[0] == 0
-    for arm in profiles.arms(8, 200):
-        np.testing.assert_array_equal(arrays[f"initial.adding.{arm.name}"][:, 0], 0)
-        during = arrays[f"during.adding.{arm.name}"]
-        assert during.shape == (3, 2, 17)
-        assert np.abs(during[-1] - during[0]).max() > 0
+    arrays = report.load(finished).arrays
+    settings = gradient_decay.Settings(**gradient_decay.SMOKE)
+    assert settings.probe_steps[0] == 0
+    for label in CELLS:
+        np.testing.assert_array_equal(arrays[f"initial.adding.{label}"][:, 0], 0)
+        during = arrays[f"during.adding.{label}"]
+        assert during.shape == (2, 3, 17)
+        assert np.abs(during[:, -1] - during[:, 0]).max() > 0
+        cell, task = named.cell(label).build(hidden_size=8), named.task("adding").build(length=17)
+        params = train.Readout(cell, 2, 1, every_step=False).init(train.init_key(1)).cell
+        at = networks.probe(cell, task, train.probe_key(1), rows=2)
+        curve = networks.median_curves(np.asarray(networks.log_norms(cell, params, at))[None])[0]
+        np.testing.assert_allclose(during[1, 0], curve, atol=1e-4)
 
 
 def test_without_training_there_is_one_table_and_one_figure():
     rng = np.random.default_rng(0)
-    arrays = {f"initial.adding.{arm.name}": -np.cumsum(rng.random((2, 17)), axis=1) for arm in profiles.arms(8, 200)}
-    said = gradient_decay.finish(config(steps=0), arrays).report
+    settings = gradient_decay.Settings(**gradient_decay.SMOKE | {"steps": 0})
+    arrays = {}
+    for label in CELLS:
+        arrays[f"initial.adding.{label}"] = -np.cumsum(rng.random((2, 17)), axis=1)
+        arrays[f"seeds.initial.adding.{label}"] = np.arange(2)
+    said = gradient_decay.EXPERIMENT.finish(settings, arrays).report
     assert (len(said.tables), len(said.figures)) == (1, 1)
 
 
 @pytest.fixture(scope="module")
 def at_100():
-    """Relative log norms at lag 100 of 10 fresh networks with 128 units, by inputs and cell."""
-    with _command.shared_compilations():
+    """Relative log norms at lag 100 of 10 fresh networks with 128 units, by task and cell."""
+    with study.shared_compilations():
         return {
-            (inputs, arm.name): profiles.median_curves(
-                profiles.at_initialisation(arm, profiles.inputs(inputs, 101, 32), range(10), rows=4)
+            (text, label): networks.median_curves(
+                networks.drawn_log_norms(
+                    named.cell(label).build(hidden_size=128), named.task(text).build(length=101), range(10), rows=4
+                )
             )[:, 100]
-            for inputs in ("adding", "characters")
-            for arm in profiles.arms(128, 200)
-            if arm.name in ("elman_uniform", "lstm_0", "lstm_1", "lstm_chrono")
+            for text in gradient_decay.Settings.tasks
+            for label in ("elman:init=uniform", "lstm:forget_bias=0", "lstm:forget_bias=1", "lstm:forget_bias=chrono")
         }
 
 
 @pytest.mark.parametrize(
-    ("arm", "least", "most"),
+    ("label", "least", "most"),
     [
-        ("elman_uniform", 1e-40, 1e-18),
-        ("lstm_0", 1e-40, 1e-10),
-        ("lstm_1", 1e-6, 1e-1),
-        ("lstm_chrono", 0.05, 0.6),
+        ("elman:init=uniform", 1e-40, 1e-18),
+        ("lstm:forget_bias=0", 1e-40, 1e-10),
+        ("lstm:forget_bias=1", 1e-6, 1e-1),
+        ("lstm:forget_bias=chrono", 0.05, 0.6),
     ],
 )
-@pytest.mark.parametrize("inputs", ["adding", "characters"])
-def test_norms_a_hundred_steps_back_at_initialisation(arm, least, most, inputs, at_100):
+@pytest.mark.parametrize("text", gradient_decay.Settings.tasks)
+def test_norms_a_hundred_steps_back_at_initialisation(label, least, most, text, at_100):
     """Any of 10 networks: what an independent measurement found, with room on both sides."""
-    norms = at_100[inputs, arm]
+    norms = at_100[text, label]
     assert norms.shape == (10,)
     assert (norms < np.log(most)).all()
     assert (norms > np.log(least)).all()
-
-
-def test_the_words_for_lags_and_norms():
-    assert doctest.testmod(profiles).failed == 0
-    assert profiles.power(np.log(9.7e-7)) == "1e-06"
-    assert profiles.listed(["a", "b", "c"]) == "a, b and c"
-
-
-def test_one_of_each_class_comes_first():
-    names = [arm.name for arm in profiles.interleaved(profiles.arms(4, 200))]
-    assert names[:3] == ["elman_uniform", "gru", "lstm_0"]
-    assert sorted(names) == sorted(arm.name for arm in profiles.arms(4, 200))
-
-
-def test_folding_keeps_the_frequent_characters_and_counts_the_rest_as_one():
-    folded, corpus = FoldedCharacters(length=10, symbols=5), tasks.Characters(length=10).corpus
-    frequent = sorted(set(corpus.vocabulary), key=lambda c: -corpus.text.count(c))[:4]
-    assert sorted(folded.corpus.vocabulary[:4]) == sorted(frequent)
-    assert folded.input_size == 5
-    counts = np.bincount(folded.corpus.ids)
-    assert counts[:4].tolist() == [corpus.text.count(c) for c in folded.corpus.vocabulary[:4]]
-    assert counts.sum() == len(corpus.ids)
-
-
-def test_folded_batches_are_the_same_windows():
-    folded, characters = FoldedCharacters(length=10, symbols=5), tasks.Characters(length=10)
-    few, all_ = (task.batch(jax.random.key(0), 3) for task in (folded, characters))
-    symbols, vocabulary = folded.corpus.vocabulary, characters.corpus.vocabulary
-    text = np.frombuffer(vocabulary, np.uint8)[np.asarray(all_.targets)]
-    expected = [symbols.index(c) if c in symbols[:4] else 4 for c in text.ravel().tolist()]
-    assert np.asarray(few.targets).ravel().tolist() == expected
-    np.testing.assert_array_equal(np.argmax(few.xs[1:], axis=-1), few.targets[:-1])
-
-
-def test_folding_nothing_keeps_every_character():
-    folded, characters = FoldedCharacters(length=10, symbols=0), tasks.Characters(length=10)
-    assert folded.input_size == characters.input_size
-    known = "current character known"
-    assert folded.landmarks[known] == pytest.approx(characters.landmarks[known], rel=1e-12)
-    with pytest.raises(ValueError, match="symbols: expected 0"):
-        FoldedCharacters(length=10, symbols=1)

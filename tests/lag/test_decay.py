@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from recurrax.lag import fit_decay, half_life, quantiles, vanish_lag
+from recurrax.cells import LSTMCarry
+from recurrax.lag import LagProfile, choose_decay, fit_decay, half_life, quantiles, vanish_lag
 
 LAGS = np.arange(60.0)
 
@@ -88,6 +89,16 @@ def test_one_collapsed_sample_is_not_left_out():
     assert fit_decay(curves, (5, 39)).rate == pytest.approx(-0.1)
 
 
+def test_a_profile_stands_for_its_joint_norm():
+    curves = np.stack([-0.5 * LAGS, -0.6 * LAGS], axis=1)
+    profile = LagProfile(LAGS, LSTMCarry(curves + 9, curves - 9), curves, None)
+    assert vanish_lag(profile) == vanish_lag(curves) == 26
+    assert half_life(profile) == half_life(curves)
+    assert fit_decay(profile, (2, 40)) == fit_decay(curves, (2, 40))
+    assert choose_decay(profile, (2, 40), families=["exponential"], resamples=2).samples == 2
+    np.testing.assert_array_equal(quantiles(profile), quantiles(curves))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -95,6 +106,9 @@ def test_one_collapsed_sample_is_not_left_out():
         (lambda: vanish_lag(np.full(5, -np.inf)), "log_norm: expected finite values at lag 0"),
         (lambda: half_life(np.zeros((0, 3))), r"log_norm: expected \(T, \*batch\) with at least one lag"),
         (lambda: quantiles(LAGS, (0.5, 1.5)), r"levels: expected numbers in \[0, 1\], got \[0.5, 1.5\]"),
+        (lambda: vanish_lag((LAGS, LAGS)), r"log_norm: expected one array \(T, \*batch\) or a profile .*, got tuple"),
+        (lambda: half_life(LSTMCarry(LAGS, LAGS)), "log_norm: expected one array .*, got LSTMCarry"),
+        (lambda: fit_decay([0.0, -1.0, -2.0], (0, 2)), "log_norm: expected one array .*, got list"),
         (lambda: fit_decay(LAGS, (5, 60)), r"window: expected .* < T = 60, got \(5, 60\)"),
         (lambda: fit_decay(LAGS, (5, 5)), "window: expected"),
         (lambda: fit_decay(LAGS, (0.5, 5)), "window: expected"),

@@ -121,7 +121,7 @@ def test_the_memory_cell_belongs_to_the_state(x64):
         ({"burn_in": 0}, "burn_in: expected a multiple of the interval, at least 1 steps, got 0"),
         ({"burn_in": 19}, "burn_in: expected at least two intervals left of T = 20 steps, got 19"),
         ({"interval": 5, "burn_in": 4}, "burn_in: expected a multiple of the interval, at least 5 steps, got 4"),
-        ({"xs": jnp.zeros((20, 3, 2))}, r"xs: expected one sequence \(T, D\), got shape \(20, 3, 2\)"),
+        ({"xs": jnp.zeros((20, 3, 2))}, r"xs: expected one sequence \(T, D\), got batch axes \(3,\)"),
     ],
 )
 def test_refuses(change, message):

@@ -49,11 +49,26 @@ def test_features_are_told_apart_and_a_constant_one_says_so():
     assert np.isnan(curve.r2_by_feature[:, 2]).all()
 
 
+def test_what_the_state_does_not_hold_lies_on_the_noise_floor():
+    """R² = -n/(N - n) for targets that have nothing to do with the inputs, as its docstring says."""
+    cell, params = delay_line(20, "float32")
+    xs, others = noise(600, 2, 1, dtype="float32"), noise(600, 2, 50, dtype="float32")[::-1]
+    curve = memory_curve(cell, params, xs, lags=range(30), targets=others)
+    size, fitted = 20, 600 - 2 * 29  # half of the steps, of two rows
+    # The mean of 1500 values, each ± 2 √n/N = 0.016 and hardly any two of them independent.
+    assert float(curve.r2_by_feature.mean()) == pytest.approx(-size / (fitted - size), rel=0.15)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"lags": (-1,)}, r"lags: expected a sequence of ints >= 0, got \(-1,\)"),
         ({"lags": (0, 200)}, "lags: expected .* got T = 400, burn_in = 0 and a longest lag of 200"),
+        (
+            {"xs": jnp.zeros((43, 1))},
+            "xs: expected at least 20 steps to fit 4 state components to, .* got 19 of T = 43",
+        ),
+        ({"targets": jnp.zeros((400, 2), int)}, r"targets: expected floating .*, got int32 \(400, 2\)"),
         ({"ridge": -1.0}, "ridge: expected a number >= 0"),
         ({"held_out": 1.0}, r"held_out: expected a number in \(0, 1\), got 1.0"),
         ({"field": "c"}, "field: expected None or one of the carry's h"),

@@ -31,8 +31,9 @@ from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
 from recurrax.files import save_json
-from recurrax.train import checkpoint, config_hash, loop
-from recurrax.train.environment import environment
+from recurrax.runs import checkpoint, config_hash
+from recurrax.runs.environment import environment
+from recurrax.train import loop
 
 TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))
@@ -51,7 +52,7 @@ COUNTS = {
 }
 LIMIT = 1800
 """Seconds that one process may take on a busy machine."""
-EXPERIMENT = [str(TESTS.parent / "experiments" / "gradient_decay.py"), "--inputs", "adding"]
+EXPERIMENT = [str(TESTS.parent / "experiments" / "gradient_decay.py"), "--tasks", "adding"]
 EXPERIMENT += [f"--{name}=2" for name in ("seeds", "rows")] + ["--train-seeds=1", "--lags=16", "--steps=200"]
 EXPERIMENT += ["--hidden-size=8", "--train-hidden-size=8", "--train-length=10", "--batch-size=4", "--probes=3"]
 

@@ -22,6 +22,7 @@ PADDING = "tests/kernels/test_padding.py"
 WALKS = "tests/kernels/test_walks.py"
 GRADIENTS = "tests/kernels/test_gradients.py"
 ARGUMENTS = "tests/kernels/test_arguments.py"
+CONTRACT = "tests/lag/test_contract.py"
 
 LENGTH_ZERO = f"{PADDING}::test_a_length_of_zero_gives_the_carry_it_started_with[fused]"
 WEIGHT_GRADIENT = f"{GRADIENTS}::test_float64_gradients_are_those_of_the_reference[1]"
@@ -264,6 +265,69 @@ MUTANTS = (
         "t - 1 if reverse else t + 1",
         "t",
         WEIGHT_GRADIENT,
+    ),
+    Mutant(
+        "the frame: one buffer for every leaf of a carry",
+        "cells/gated.py",
+        "[jnp.zeros((*batch_shape, self.hidden_size), dtype) for _ in range(count)]",
+        "[jnp.zeros((*batch_shape, self.hidden_size), dtype)] * count",
+        "tests/cells/test_gated.py::test_a_donated_streaming_loop_equals_the_scan",
+    ),
+    Mutant(
+        "norms: the imaginary part left out",
+        "norms.py",
+        "jnp.square(x.real) + jnp.square(x.imag)",
+        "jnp.square(x.real)",
+        f"{CONTRACT}::test_adjoint[ComplexDiagonal]",
+    ),
+    Mutant(
+        "lag: no adjoint through the products with the carry",
+        "lag/walk.py",
+        "jax.tree.map(jnp.add, direct, through_v)",
+        "direct",
+        f"{CONTRACT}::test_adjoint[TokenReader]",
+    ),
+    Mutant(
+        "lag: the direct path takes the products too",
+        "lag/walk.py",
+        "pointwise_adjoints(cell, params, at_t, adjoint)[0], adjoint)",
+        "adjoint_before(cell, params, at_t, adjoint), adjoint)",
+        f"{CONTRACT}::test_carousel[TokenReader]",
+    ),
+    Mutant(
+        "lag: an adjoint changes where a step is padding",
+        "lag/walk.py",
+        "where_valid(at_t.valid, jax.tree.map(",
+        "where_valid(None, jax.tree.map(",
+        f"{CONTRACT}::test_a_loss_is_its_cotangent_and_padding_is_not_there[GatedOutput]",
+    ),
+    Mutant(
+        "lag: counted from the end of the padding",
+        "lag/walk.py",
+        "jnp.clip(lengths, 0, steps)[None] - 1 - lag",
+        "jnp.full_like(lengths, steps)[None] - 1 - lag",
+        "tests/lag/test_adjoint_laws.py::test_lengths_count_lags_from_each_rows_own_end",
+    ),
+    Mutant(
+        "lag: an output's own parameters left out",
+        "lag/parameter.py",
+        "ScaledVector(cotangent, jnp",
+        "ScaledVector(0 * cotangent, jnp",
+        f"{CONTRACT}::test_parameter[GatedOutput]",
+    ),
+    Mutant(
+        "lag: the way through the output counted twice",
+        "lag/parameter.py",
+        "jax.lax.stop_gradient(after)",
+        "after",
+        f"{CONTRACT}::test_parameter[TokenReader]",
+    ),
+    Mutant(
+        "memory: decoded on the steps it was fitted to",
+        "lag/memory.py",
+        "slice(start, end), slice(held_out, None)",
+        "slice(start, end), slice(start, end)",
+        f"{CONTRACT}::test_memory[TokenReader]",
     ),
 )
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -56,7 +58,7 @@ def test_weights_choose_which_predictions_count():
     task = Adding(length=4)
     batch = task.batch(jax.random.key(0), 3)
     predictions = batch.targets + jnp.array([[1.0], [2.0], [5.0]])
-    weighted = batch._replace(weights=jnp.array([1.0, 1.0, 0.0]))
+    weighted = replace(batch, weights=jnp.array([1.0, 1.0, 0.0]))
     np.testing.assert_allclose(task.loss(predictions, weighted), (1 + 4) / 2, rtol=1e-6)
 
 

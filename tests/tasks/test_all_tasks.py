@@ -1,5 +1,7 @@
 """Laws every task keeps."""
 
+from dataclasses import fields, replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,30 +9,118 @@ import pytest
 
 from recurrax import tasks
 
+LENGTH, ROWS = 12, 3
+
 
 @pytest.fixture(params=tasks.ALL, ids=lambda task: task.__name__)
 def task(request):
-    return request.param(length=12)
+    return request.param().with_lag(LENGTH - 1)
+
+
+def drawn(task, seed=0, rows=ROWS):
+    return jax.jit(task.batch, static_argnums=1)(jax.random.key(seed), rows)
+
+
+def perfect(task, batch):
+    """Predictions that know the targets."""
+    if jnp.issubdtype(batch.targets.dtype, jnp.floating):
+        return batch.targets
+    return 100 * jax.nn.one_hot(batch.targets, task.output_size)
+
+
+def rows_of(batch):
+    """The bytes of each sequence and its targets."""
+    axes = batch.batch_axes
+    xs, targets = np.moveaxis(np.asarray(batch.xs), axes.xs, 0), np.moveaxis(np.asarray(batch.targets), axes.targets, 0)
+    return [x.tobytes() + y.tobytes() for x, y in zip(xs, targets, strict=True)]
 
 
 def test_keeps_the_contract(task):
     assert isinstance(task, tasks.Task)
-    assert task == type(task)(length=12)
-    assert hash(task) == hash(type(task)(length=12))
+    same = type(task)(**{field.name: getattr(task, field.name) for field in fields(task)})
+    assert (task, hash(task)) == (same, hash(same))
     assert tasks.named(type(task).__name__.upper()) is type(task)
+    type(task)()
 
 
 def test_shapes_follow_the_sizes_it_states(task):
-    batch = jax.jit(task.batch, static_argnums=1)(jax.random.key(0), 3)
-    assert batch.xs.shape == (12, 3, task.input_size)
-    assert batch.xs.dtype == jnp.float32
-    shape = (12, 3, task.output_size) if task.every_step else (3, task.output_size)
-    loss = task.loss(jnp.zeros(shape), batch)
+    batch = drawn(task)
+    assert jax.tree.leaves(batch.xs)[0].shape[1] == ROWS
+    assert batch.every_step == task.every_step
+    shape = (len(batch.targets), ROWS) if task.every_step else (ROWS,)
+    loss = task.loss(jnp.zeros((*shape, task.output_size)), batch)
     assert loss.shape == ()
     assert np.isfinite(loss)
     assert all(np.isfinite(value) and value > 0 for value in task.landmarks.values())
 
 
+def test_describes_itself_in_words_for_the_middle_of_a_sentence(task):
+    for words in (task.describes, task.unit):
+        assert words
+        assert words[0].islower()
+        assert not words.endswith(".")
+        assert "\n" not in words
+    assert type(task)().with_lag(40).describes.count("(") == 0
+
+
+@pytest.mark.parametrize("lag", [1, 7, 40])
+def test_lag_is_the_knob(task, lag):
+    other = task.with_lag(lag)
+    assert other.lag == lag
+    assert type(other) is type(task)
+    assert other.with_lag(task.lag) == task
+    with pytest.raises(ValueError, match="lag: expected an int of at least 1, got 0"):
+        task.with_lag(0)
+
+
+def test_the_lag_fits_into_a_sequence(task):
+    assert task.lag < len(jax.tree.leaves(drawn(task).xs)[0])
+
+
+def test_held_out_batches_are_fixed_and_no_training_batch_holds_them(task):
+    held = task.held_out(8)
+    jax.tree.map(np.testing.assert_array_equal, held, task.held_out(8))
+    known = set(rows_of(held))
+    assert len(known) == 8
+    draw = jax.jit(task.batch, static_argnums=1)
+    for seed in range(20):
+        assert not known <= set(rows_of(draw(jax.random.key(seed), 64)))
+
+
+def test_a_batch_knows_the_axis_of_its_rows(task):
+    batch, one = drawn(task), drawn(task, rows=1)
+    lengths = jax.tree.map(lambda axis, leaf: leaf.shape[axis], batch.batch_axes, batch)
+    assert jax.tree.leaves(lengths) == [ROWS] * len(jax.tree.leaves(batch))
+    assert [leaf.size * ROWS for leaf in jax.tree.leaves(one)] == [leaf.size for leaf in jax.tree.leaves(batch)]
+    weighted = replace(batch, weights=jnp.ones(batch.targets.shape[: 2 if task.every_step else 1]))
+    assert weighted.batch_axes.weights == (1 if task.every_step else 0)
+    np.testing.assert_allclose(
+        task.loss(perfect(task, batch), weighted), task.loss(perfect(task, batch), batch), atol=1e-6
+    )
+
+
+def test_whoever_knows_the_targets_scores_1_and_whoever_knows_others_less(task):
+    batch, other = drawn(task), drawn(task, seed=1)
+    right, wrong = task.scores(perfect(task, batch), batch), task.scores(perfect(task, other), batch)
+    assert right.keys() == wrong.keys()
+    assert len(right) >= 1
+    for name, score in right.items():
+        assert score.shape == ()
+        assert score == 1
+        assert 0 <= wrong[name] < 1
+    assert task.loss(perfect(task, batch), batch) == pytest.approx(0, abs=1e-6)
+
+
 def test_an_unknown_task_is_refused_by_name():
     with pytest.raises(ValueError, match=r"task: unknown name 'copy'; expected one of Adding, Characters"):
         tasks.named("copy")
+
+
+def test_weights_choose_what_counts_in_a_score():
+    logits = jnp.array([[[2.0, 0.0], [0.0, 1.0]], [[0.0, 3.0], [0.0, 1.0]]])  # (T, B, classes)
+    batch = tasks.Batch(jnp.zeros((2, 2, 1)), jnp.array([[0, 1], [0, 0]]), every_step=True)
+    assert tasks.accuracy(logits, batch) == 0.5
+    assert tasks.exact_match(logits, batch) == 0.0
+    first = replace(batch, weights=jnp.array([[1.0, 1.0], [0.0, 0.5]]))
+    assert tasks.accuracy(logits, first) == pytest.approx(2 / 2.5)
+    assert tasks.exact_match(logits, first) == 0.5

@@ -104,3 +104,33 @@ def test_a_python_without_source_is_told_so(monkeypatch, tmp_path):
     monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
     with pytest.raises(FileNotFoundError, match="carries no source of its standard library"):
         standard_library.__wrapped__(SIZE)
+
+
+def test_held_out_windows_come_from_the_text_after_the_one_trained_on(task):
+    following = standard_library(SIZE + SIZE // 10).text[SIZE:]
+    known = bytes(c for c in following if c in task.corpus.vocabulary)
+    lookup = np.frombuffer(task.corpus.vocabulary, np.uint8)
+    held = task.held_out(7)
+    inputs, targets = lookup[np.argmax(np.asarray(held.xs), axis=-1)], lookup[np.asarray(held.targets)]
+    places = [known.find(inputs[:, b].tobytes() + targets[-1:, b].tobytes()) for b in range(7)]
+    assert places == np.linspace(0, len(known) - 31, 7).astype(int).tolist()
+    with pytest.raises(ValueError, match=r"batch_size: expected at most the \d+ windows that are held out"):
+        task.held_out(100_000)
+    with pytest.raises(ValueError, match="length: expected less than the text's 5000"):
+        Characters(length=6000, max_bytes=SIZE).held_out(1)
+
+
+def test_few_symbols_are_the_frequent_characters_and_one_for_the_rest(task):
+    folded = Characters(length=30, max_bytes=SIZE, symbols=5)
+    text = task.corpus.text
+    frequent = [c for c, _ in sorted(Counter(text).items(), key=lambda entry: (-entry[1], entry[0]))[:4]]
+    assert folded.corpus.vocabulary == bytes([*frequent, 0])
+    assert (folded.input_size, folded.output_size) == (5, 5)
+    few, all_ = (one.batch(jax.random.key(0), 3) for one in (folded, task))
+    characters = np.frombuffer(task.corpus.vocabulary, np.uint8)[np.asarray(all_.targets)].ravel().tolist()
+    assert np.asarray(few.targets).ravel().tolist() == [frequent.index(c) if c in frequent else 4 for c in characters]
+    np.testing.assert_array_equal(np.argmax(few.xs[1:], axis=-1), few.targets[:-1])
+    assert folded.held_out(2).xs.shape == (30, 2, 5)
+    for symbols in (1, -2):
+        with pytest.raises(ValueError, match="symbols: expected an int of at least 2"):
+            Characters(symbols=symbols)

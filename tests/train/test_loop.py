@@ -136,7 +136,7 @@ def test_gradient_norms_before_clipping_are_right_far_from_one(scale):
     run = training(
         loss=lambda params, direction: jnp.sum(params * direction) * scale,
         init=lambda key: jnp.zeros(2),
-        batch=lambda key: jnp.array([3.0, 4.0]),
+        batch=lambda key: jnp.array([3.0, 4.0]) + 0 * jax.random.uniform(key),
         optimizer=optax.sgd(0.0),
         steps=2,
     )
@@ -150,7 +150,8 @@ def test_in_float64_nothing_is_rounded_and_nothing_traced_again(x64):
     run = training(
         points,
         init=lambda key: {"w": jnp.zeros(3, jnp.float64)},
-        batch=lambda key: (jnp.eye(3, dtype=jnp.float64), jnp.asarray(TRUTH, jnp.float64)),
+        batch=None,
+        batches=lambda seed, step: (np.eye(3), TRUTH.astype(float)),
         optimizer=optax.sgd(0.5),
         max_norm=np.inf,
         seeds=(0,),

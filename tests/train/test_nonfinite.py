@@ -16,7 +16,7 @@ def poisoned(where, **changes):
     bad_key = jax.random.key_data(train.batch_key(BAD_SEED, BAD_STEP))
 
     def batch(key):
-        return jnp.where(jnp.all(jax.random.key_data(key) == bad_key), jnp.nan, 0.0) if where != "parameters" else 0.0
+        return jnp.where(jnp.all(jax.random.key_data(key) == bad_key), 0.0 if where == "parameters" else jnp.nan, 0.0)
 
     def loss(params, poison):
         clean = jnp.sum((params["w"] - 1) ** 2) + jnp.sum(params["b"] ** 2)

@@ -1,11 +1,11 @@
 """Cells: one step of one recurrence per file, pure arithmetic, no loop.
 
-A new cell is one file here and one line in `ALL`.
+A new cell is one file here, imported below and entered in `ALL`; what it shows stands in the file's own `__all__`.
 """
 
-from recurrax.cells.elman import Elman, ElmanCarry, ElmanParams
-from recurrax.cells.gru import GRU, GRUCarry, GRUParams
-from recurrax.cells.lstm import LSTM, LSTMCarry, LSTMParams
+from recurrax.cells.elman import *
+from recurrax.cells.gru import *
+from recurrax.cells.lstm import *
 
 ALL = (
     Elman,
@@ -13,20 +13,6 @@ ALL = (
     LSTM,
 )
 """Every cell class of the library; each can be built from a hidden size alone."""
-
-__all__ = [
-    "ALL",
-    "GRU",
-    "LSTM",
-    "Elman",
-    "ElmanCarry",
-    "ElmanParams",
-    "GRUCarry",
-    "GRUParams",
-    "LSTMCarry",
-    "LSTMParams",
-    "named",
-]
 
 
 def named(name: str) -> type:

@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from recurrax.cells import initializers
-from recurrax.cells.initializers import BiasInit, KernelInit
+from recurrax.cells.gated import Gated
 from recurrax.cells.products import project_gates, recur_gates
-from recurrax.typing import Array, Cell, DTypeLike, Key, Shape
+from recurrax.typing import Array, DTypeLike, Key, Shape
+
+__all__ = ["Elman", "ElmanCarry", "ElmanParams"]
 
 Activation = Literal["tanh", "relu", "identity"]
 
@@ -29,7 +31,7 @@ class ElmanCarry(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Elman(Cell):
+class Elman(Gated[ElmanParams, ElmanCarry]):
     """h_t = φ(x_t W + h_tm1 U + b), y_t = h_t, with φ tanh, relu or the identity.
 
     Fields: `hidden_size` H; `activation` φ; initialisers per `recurrax.cells.initializers`. "uniform" in all three is
@@ -47,28 +49,17 @@ class Elman(Cell):
     ((2, 1, 3), (3, 1, 3), (1, 3))
     """
 
-    hidden_size: int
     activation: Activation = "tanh"
-    kernel_init: KernelInit = "lecun"
-    recurrent_init: KernelInit = "orthogonal"
-    bias_init: BiasInit = "zeros"
 
     def __post_init__(self):
-        initializers.check_fields(self.hidden_size, self.kernel_init, self.recurrent_init, self.bias_init)
+        super().__post_init__()
         initializers.check_choice("activation", self.activation, get_args(Activation))
 
     def init(self, key: Key, input_size: int, dtype: DTypeLike = jnp.float32) -> ElmanParams:
-        initializers.check_input_size(input_size)
-        kernel_key, recurrent_key, bias_key = jax.random.split(key, 3)
-        size = self.hidden_size
-        return ElmanParams(
-            kernel=initializers.kernel(self.kernel_init, kernel_key, input_size, 1, size, dtype),
-            recurrent_kernel=initializers.kernel(self.recurrent_init, recurrent_key, size, 1, size, dtype),
-            bias=initializers.bias(self.bias_init, bias_key, (1, size), dtype),
-        )
+        return ElmanParams(*self.draw(jax.random.split(key, 3), 1, input_size, dtype))
 
     def initial_carry(self, params: ElmanParams, batch_shape: Shape, dtype: DTypeLike) -> ElmanCarry:
-        return ElmanCarry(h=jnp.zeros((*batch_shape, self.hidden_size), dtype))
+        return ElmanCarry(*self.zeros(1, batch_shape, dtype))
 
     def project(self, params: ElmanParams, x: Array) -> Array:
         (u,) = project_gates(x, params.kernel, params.bias)
@@ -86,6 +77,3 @@ class Elman(Cell):
                 return ElmanCarry(h=jax.nn.relu(v))
             case _:
                 return ElmanCarry(h=v)
-
-    def output(self, params: ElmanParams, carry: ElmanCarry, u: Array) -> Array:
-        return carry.h

@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from recurrax.cells import initializers
-from recurrax.cells.initializers import BiasInit, KernelInit
+from recurrax.cells.gated import Gated
 from recurrax.cells.products import add_bias, project_gates, recur_gates
-from recurrax.typing import Array, Cell, DTypeLike, Key, Shape
+from recurrax.typing import Array, DTypeLike, Key, Shape
+
+__all__ = ["GRU", "GRUCarry", "GRUParams"]
 
 
 class GRUParams(NamedTuple):
@@ -40,7 +42,7 @@ class GRUGates(NamedTuple):
 
 
 @dataclass(frozen=True)
-class GRU(Cell):
+class GRU(Gated[GRUParams, GRUCarry]):
     """h_t = (1 - z_t) n_t + z_t h_tm1, y_t = h_t, with
 
     r_t = σ(x_t W_r + h_tm1 U_r + b_r),  z_t = σ(x_t W_z + h_tm1 U_z + b_z)
@@ -60,30 +62,20 @@ class GRU(Cell):
     ((3,), None)
     """
 
-    hidden_size: int
     reset_after: bool = True
-    kernel_init: KernelInit = "lecun"
-    recurrent_init: KernelInit = "orthogonal"
-    bias_init: BiasInit = "zeros"
 
     def __post_init__(self):
-        initializers.check_fields(self.hidden_size, self.kernel_init, self.recurrent_init, self.bias_init)
+        super().__post_init__()
         if not isinstance(self.reset_after, bool):
             raise ValueError(f"reset_after: expected True or False, got {self.reset_after!r}")
 
     def init(self, key: Key, input_size: int, dtype: DTypeLike = jnp.float32) -> GRUParams:
-        initializers.check_input_size(input_size)
-        kernel_key, recurrent_key, bias_key, inner_key = jax.random.split(key, 4)
-        size = self.hidden_size
-        return GRUParams(
-            kernel=initializers.kernel(self.kernel_init, kernel_key, input_size, 3, size, dtype),
-            recurrent_kernel=initializers.kernel(self.recurrent_init, recurrent_key, size, 3, size, dtype),
-            bias=initializers.bias(self.bias_init, bias_key, (3, size), dtype),
-            recurrent_bias=initializers.bias(self.bias_init, inner_key, (size,), dtype) if self.reset_after else None,
-        )
+        keys = jax.random.split(key, 4)
+        inner = initializers.bias(self.bias_init, keys[3], (self.hidden_size,), dtype) if self.reset_after else None
+        return GRUParams(*self.draw(keys[:3], 3, input_size, dtype), recurrent_bias=inner)
 
     def initial_carry(self, params: GRUParams, batch_shape: Shape, dtype: DTypeLike) -> GRUCarry:
-        return GRUCarry(h=jnp.zeros((*batch_shape, self.hidden_size), dtype))
+        return GRUCarry(*self.zeros(1, batch_shape, dtype))
 
     def project(self, params: GRUParams, x: Array) -> GRUGates:
         return GRUGates(*project_gates(x, params.kernel, params.bias))
@@ -103,6 +95,3 @@ class GRU(Cell):
         n = jnp.tanh(u.n + jax.nn.sigmoid(v.r) * v.n if self.reset_after else v.n)
         z = jax.nn.sigmoid(v.z)
         return GRUCarry(h=(1 - z) * n + z * carry.h)
-
-    def output(self, params: GRUParams, carry: GRUCarry, u: GRUGates) -> Array:
-        return carry.h

@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from recurrax.cells import initializers
-from recurrax.cells.initializers import BiasInit, KernelInit
+from recurrax.cells.gated import Gated
 from recurrax.cells.products import project_gates, recur_gates
-from recurrax.typing import Array, Cell, DTypeLike, Key, Shape
+from recurrax.typing import Array, DTypeLike, Key, Shape
+
+__all__ = ["LSTM", "LSTMCarry", "LSTMParams"]
 
 
 class LSTMParams(NamedTuple):
@@ -38,7 +40,7 @@ class LSTMGates(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LSTM(Cell):
+class LSTM(Gated[LSTMParams, LSTMCarry]):
     """The LSTM with a forget gate and without peepholes.
 
     a_t = x_t W + h_tm1 U + b, cut into gates i, f, g, o
@@ -63,15 +65,11 @@ class LSTM(Cell):
     [1.0, 1.0, 1.0]
     """
 
-    hidden_size: int
     forget_bias: float | Literal["chrono"] = 1.0
     t_max: int = 200
-    kernel_init: KernelInit = "lecun"
-    recurrent_init: KernelInit = "orthogonal"
-    bias_init: BiasInit = "zeros"
 
     def __post_init__(self):
-        initializers.check_fields(self.hidden_size, self.kernel_init, self.recurrent_init, self.bias_init)
+        super().__post_init__()
         if isinstance(self.forget_bias, str):
             initializers.check_choice("forget_bias", self.forget_bias, ("chrono",))
         elif not isinstance(self.forget_bias, int | float) or not math.isfinite(self.forget_bias):
@@ -80,27 +78,21 @@ class LSTM(Cell):
             raise ValueError(f"t_max: expected an int of at least 3 steps, got {self.t_max!r}")
 
     def init(self, key: Key, input_size: int, dtype: DTypeLike = jnp.float32) -> LSTMParams:
-        initializers.check_input_size(input_size)
-        kernel_key, recurrent_key, bias_key, chrono_key = jax.random.split(key, 4)
-        size = self.hidden_size
-        bias = initializers.bias(self.bias_init, bias_key, (4, size), dtype)
-        return LSTMParams(
-            kernel=initializers.kernel(self.kernel_init, kernel_key, input_size, 4, size, dtype),
-            recurrent_kernel=initializers.kernel(self.recurrent_init, recurrent_key, size, 4, size, dtype),
-            bias=bias + self._gate_bias(chrono_key).astype(dtype),
-        )
+        keys = jax.random.split(key, 4)
+        kernel, recurrent_kernel, bias = self.draw(keys[:3], 4, input_size, dtype)
+        return LSTMParams(kernel, recurrent_kernel, bias + self._gate_bias(keys[3]).astype(dtype))
 
     def _gate_bias(self, key: Key) -> Array:
         """What initialisation adds to the bias (4, H): only the forget gate's, or chrono's pair."""
         zeros = jnp.zeros(self.hidden_size)
         if self.forget_bias == "chrono":
+            # T steps are remembered where σ(b_f) = T/(1 + T), so b_f = log T.
             b_f = jnp.log(jax.random.uniform(key, (self.hidden_size,), minval=1.0, maxval=self.t_max - 1.0))
             return jnp.stack([-b_f, b_f, zeros, zeros])
         return jnp.stack([zeros, zeros + self.forget_bias, zeros, zeros])
 
     def initial_carry(self, params: LSTMParams, batch_shape: Shape, dtype: DTypeLike) -> LSTMCarry:
-        zeros = jnp.zeros((*batch_shape, self.hidden_size), dtype)
-        return LSTMCarry(h=zeros, c=zeros)
+        return LSTMCarry(*self.zeros(2, batch_shape, dtype))
 
     def project(self, params: LSTMParams, x: Array) -> LSTMGates:
         return LSTMGates(*project_gates(x, params.kernel, params.bias))
@@ -119,6 +111,3 @@ class LSTM(Cell):
         `recurrax.lag` differentiates it for the classic dL/dc, in which h follows a change of c.
         """
         return LSTMCarry(h=jax.nn.sigmoid(v.o) * jnp.tanh(carry.c), c=carry.c)
-
-    def output(self, params: LSTMParams, carry: LSTMCarry, u: LSTMGates) -> Array:
-        return carry.h

@@ -10,7 +10,7 @@ import numpy as np
 from recurrax.check import contract, laws
 from recurrax.check.subject import Subject
 from recurrax.check.table import CheckTable, Verdict
-from recurrax.kernels import arguments
+from recurrax.kernels import Implementation, arguments
 from recurrax.typing import Cell, DTypeLike, Key
 
 __all__ = ["CheckTable", "check_cell"]
@@ -25,7 +25,7 @@ def check_cell(
     input_size: int = 3,
     xs: Any = None,
     key: Key | None = None,
-    implementation: str | None = None,
+    implementation: Implementation | None = None,
     dtypes: tuple[DTypeLike, ...] = ("float32", "bfloat16", "float64"),
 ) -> CheckTable:
     """Runs the laws of the contract on a cell; each that is broken gets a sentence that says what to change.

@@ -10,7 +10,7 @@ import numpy as np
 from recurrax.check import trial as trials
 from recurrax.check.subject import Law, Subject, differ
 from recurrax.check.trial import Trial, has_gradient
-from recurrax.kernels.scan import ScanResult, scan
+from recurrax.kernels.scan import Implementation, ScanResult, scan
 from recurrax.typing import Array, Carry, Cell, Params
 
 
@@ -120,7 +120,7 @@ def batch_axes_are_free(subject: Subject) -> str | None:
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _over_other_axes(
-    cell: Cell, implementation: str | None, params: Params, xs: Any, carry: Carry
+    cell: Cell, implementation: Implementation | None, params: Params, xs: Any, carry: Carry
 ) -> tuple[ScanResult, ScanResult]:
     """The same scan vmapped over the batch, and with the batch as the second of two axes."""
 
@@ -159,7 +159,7 @@ def memory_is_the_references_at_most(subject: Subject) -> str | None:
     )
 
 
-def temporaries(cell: Cell, params: Params, xs: Any, implementation: str | None) -> int:
+def temporaries(cell: Cell, params: Params, xs: Any, implementation: Implementation | None) -> int:
     """Bytes that the gradient of Σ y² with respect to the parameters holds beside its arguments and results."""
     moves = [has_gradient(leaf) for leaf in jax.tree.leaves(params)]
 

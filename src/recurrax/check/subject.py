@@ -10,6 +10,7 @@ import numpy as np
 
 from recurrax.check import trial as trials
 from recurrax.check.trial import Trial, ValueAndGrad
+from recurrax.kernels import Implementation
 from recurrax.typing import Cell, DTypeLike, Key
 
 RTOL = 1e-4
@@ -29,7 +30,7 @@ class Subject:
     input_size: int
     xs: Any  # leaves (T, B, ...), NumPy
     key: Key
-    implementation: str | None
+    implementation: Implementation | None
     dtypes: tuple[DTypeLike, ...]
 
     @property

@@ -7,17 +7,23 @@ status. A ValueError, an OSError or a missing package that it raises becomes one
 import sys
 from collections.abc import Sequence
 
+from recurrax.cli.claims import claims
+from recurrax.cli.compare import compare
 from recurrax.cli.doctor import examine
 from recurrax.cli.launch import launch
 from recurrax.cli.list import list_all
+from recurrax.cli.record import record_figure
 from recurrax.cli.report import report_all
-from recurrax.cli.sweep import sweep
 from recurrax.extras import require
+from recurrax.sweep.sweep import sweep
 
 COMMANDS = {
+    "claims": claims,
+    "compare": compare,
     "doctor": examine,
     "launch": launch,
     "list": list_all,
+    "record": record_figure,
     "report": report_all,
     "sweep": sweep,
 }

@@ -60,14 +60,14 @@ def examine() -> int:
 
 def versions() -> dict[str, str]:
     """Python and the packages that compute."""
-    from recurrax.train.environment import PACKAGES
+    from recurrax.runs.environment import PACKAGES
 
     return {"python": platform.python_version()} | {name: _version(name) or "not installed" for name in PACKAGES}
 
 
 def devices(jax: Any) -> dict[str, str]:
     """JAX's devices, their memory where the backend tells, the machine's memory and cores."""
-    from recurrax.train.mesh import cpu_cores
+    from recurrax.train.devices import cpu_cores
 
     kinds: dict[str, int] = {}
     for device in jax.local_devices():

@@ -31,7 +31,7 @@ def launch(
 ) -> int:
     """Starts a command several times on this machine, as processes that train together.
 
-    A script joins the others by calling recurrax.train.join_processes() first; those in experiments/ do. When one fails
+    A script joins the others by calling recurrax.runs.join_processes() first; those in experiments/ do. When one fails
     the others are ended. SIGTERM and Ctrl-C are passed on, so that a run saves and can be gone on with.
 
     Args:
@@ -107,7 +107,7 @@ def _signals() -> Iterator[list[int]]:
 @contextlib.contextmanager
 def _started(command: Sequence[str], count: int, quiet: bool) -> Iterator[list[subprocess.Popen]]:
     """The processes, each in a session of its own: Ctrl-C reaches them once, from here, and none outlives the block."""
-    from recurrax.train import processes as names  # loads JAX: not at the top of this file
+    from recurrax.runs import processes as names  # loads JAX: not at the top of this file
 
     variables = _variables(command, count, quiet)
     # The processes read from a pipe that nobody writes to: it ends when this process does, however that comes about.
@@ -144,7 +144,7 @@ def _started(command: Sequence[str], count: int, quiet: bool) -> Iterator[list[s
 
 
 def _variables(command: Sequence[str], count: int, quiet: bool) -> dict[str, str]:
-    from recurrax.train import processes as names
+    from recurrax.runs import processes as names
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -52,9 +52,9 @@ def list_all(experiments: Path = Path("experiments")) -> int:
 
 
 def read_experiments(folder: Path) -> list[Experiment]:
-    """The scripts of a folder, read and not run, those whose name starts with an underscore left out.
+    """The experiments in a folder, read and not run: scripts whose docstring has a line "Command:".
 
-    The first line of a script's docstring is its question; what follows the command on its line "Command:" is its cost.
+    The first line of that docstring is the question; what follows the command is the cost.
 
     Raises:
         ValueError: a script cannot be read as Python.
@@ -66,8 +66,8 @@ def read_experiments(folder: Path) -> list[Experiment]:
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise ValueError(f"{path}: expected a script, got a file that cannot be read as Python: {error}") from error
         cost = _COST.search(said)
-        question = said.partition("\n")[0] or "not said"
-        found.append(Experiment(path.stem, question, (cost and " ".join(cost[1].split())) or "not said"))
+        if cost is not None:
+            found.append(Experiment(path.stem, said.partition("\n")[0], " ".join(cost[1].split()) or "not said"))
     return found
 
 

@@ -1,5 +1,5 @@
 """Kernels: how time is walked. They know the Cell contract and never a concrete cell."""
 
-from recurrax.kernels.scan import ScanResult, scan
+from recurrax.kernels.scan import Implementation, ScanResult, scan
 
-__all__ = ["ScanResult", "scan"]
+__all__ = ["Implementation", "ScanResult", "scan"]

@@ -1,7 +1,7 @@
 """`recurrax.scan`: one door to every way of walking time."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Generic, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -9,24 +9,25 @@ import jax.numpy as jnp
 from recurrax.kernels import arguments, chunks, forward_mode, fused, meshes, reference
 from recurrax.kernels.arguments import Arguments
 from recurrax.kernels.padding import Rows, where_rows
-from recurrax.typing import Array, Carry, Cell, Params
+from recurrax.typing import Array, Carry, CarryT, Cell, Params, ParamsT
 
+Implementation: TypeAlias = Literal["reference", "fused"]
 IMPLEMENTATIONS = {"fused": fused, "reference": reference}
 """In the order in which None tries them."""
 
 
-class ScanResult(NamedTuple):
+class ScanResult(NamedTuple, Generic[CarryT]):
     """outputs (T, *batch, H); carry, each field (*batch, ...), after the last valid step of each row."""
 
     outputs: Array
-    carry: Carry
+    carry: CarryT
 
 
 def scan(
-    cell: Cell,
-    params: Params,
-    xs: Array,
-    carry: Carry | None = None,
+    cell: Cell[ParamsT, CarryT],
+    params: ParamsT,
+    xs: Any,
+    carry: CarryT | None = None,
     *,
     lengths: Array | None = None,
     mask: Array | None = None,
@@ -34,8 +35,8 @@ def scan(
     reverse: bool = False,
     unroll: int = 1,
     chunk: int | None = None,
-    implementation: str | None = None,
-) -> ScanResult:
+    implementation: Implementation | None = None,
+) -> ScanResult[CarryT]:
     """Runs a cell over a sequence: s_t, y_t = cell.step(θ, s_tm1, x_t) for t = 0 .. T-1.
 
     Padding never matters: inputs at invalid steps are replaced by zeros before anything is computed with them, so inf
@@ -107,7 +108,7 @@ class Settings(NamedTuple):
     """What is static under `jax.jit`."""
 
     cell: Cell
-    implementation: str | None
+    implementation: Implementation | None
     batch_shape: tuple[int, ...]
     reverse: bool
     unroll: int

@@ -6,14 +6,14 @@ Every logarithm is natural; lag k counts steps back from the last one.
 from recurrax.lag.adjoint import LagProfile, adjoint_profile
 from recurrax.lag.carousel import CarouselShare, carousel_share
 from recurrax.lag.decay import DecayFit, fit_decay, half_life, vanish_lag
-from recurrax.lag.families import DecayChoice, DecayModel, choose_decay
 from recurrax.lag.jacobian import JacobianProfile, jacobian_profile
+from recurrax.lag.laws import DecayChoice, DecayModel, choose_decay
 from recurrax.lag.lyapunov import LyapunovSpectrum, lyapunov_of_step, lyapunov_spectrum
 from recurrax.lag.matrix import LagMatrix, lag_matrix
 from recurrax.lag.mean_field import MeanField, mean_field
 from recurrax.lag.memory import MemoryCurve, memory_curve
 from recurrax.lag.parameter import ParameterProfile, parameter_profile
-from recurrax.lag.probe import GradientNorm, On, Probed, probe
+from recurrax.lag.probe import GradientNorm, On, Readings, probe
 from recurrax.lag.quantiles import quantiles
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
     "MemoryCurve",
     "On",
     "ParameterProfile",
-    "Probed",
+    "Readings",
     "adjoint_profile",
     "carousel_share",
     "choose_decay",

@@ -1,15 +1,14 @@
 """The adjoint norm A(k): how much a change of the state k steps ago changes the loss now."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from recurrax.lag import scaled, trajectory
-from recurrax.lag.objective import Loss, output_cotangent
-from recurrax.lag.scaled import Scaled
-from recurrax.lag.trajectory import Trajectory
+from recurrax.lag import arguments, scaled, walk
+from recurrax.lag.scaled import ScaledVector
+from recurrax.lag.walk import Loss, Trajectory
 from recurrax.typing import Array, Carry, Cell, Params
 
 
@@ -17,7 +16,8 @@ class LagProfile(NamedTuple):
     """Natural logs of gradient norms by lag.
 
     lag: (T,) ints 0..T-1, steps back from each row's last step.
-    log_norm: a carry with an array (T, *batch) for each field, ln ‖∂L/∂field‖ with the other fields held fixed.
+    log_norm: a carry with an array (T, *batch) for each field, ln ‖∂L/∂field‖ with the other fields held fixed; None
+        for integers, bools and keys, which have no gradient.
     log_norm_joint: (T, *batch), all fields together.
     log_norm_bptt: (T, *batch), ln ‖dL/dc‖ with h formed from the changed c; None for cells without a memory cell.
 
@@ -33,7 +33,7 @@ class LagProfile(NamedTuple):
 def adjoint_profile(
     cell: Cell,
     params: Params,
-    xs: Array,
+    xs: Any,
     cotangent: Array | None = None,
     carry: Carry | None = None,
     *,
@@ -55,7 +55,7 @@ def adjoint_profile(
     Args:
         cell: any cell of the contract.
         params: its parameters, finite.
-        xs: (T, *batch, D) inputs.
+        xs: (T, *batch, D) inputs, or any tree of arrays (T, *batch, ...) that the cell reads.
         cotangent: (*batch, H), the gradient of the loss with respect to the last output; ones if None. With one more
             axis in front, (T, *batch, H), with respect to every output: L = Σ_t ⟨cotangent_t, y_t⟩, zeros where it
             does not look.
@@ -78,33 +78,36 @@ def adjoint_profile(
     >>> profile.log_norm_bptt.shape, round(float(profile.log_norm_bptt[999, 0] - profile.log_norm_bptt[0, 0]), 2)
     ((1000, 3), -692.45)
     """
-    carry, valid = trajectory.check(cell, params, xs, carry, lengths)
-    cotangent = output_cotangent(cell, params, xs, carry, lengths, cotangent, loss)
+    carry, valid = arguments.check(cell, params, xs, carry, lengths)
+    cotangent = arguments.output_cotangent(cell, params, xs, carry, valid, cotangent, loss)
     return _profile(cell, params, xs, cotangent, carry, valid, lengths)
 
 
 @partial(jax.jit, static_argnums=0)
 def _profile(
-    cell: Cell, params: Params, xs: Array, cotangent: Array, carry: Carry, valid: Array | None, lengths: Array | None
+    cell: Cell, params: Params, xs: Any, cotangent: Array, carry: Carry, valid: Array | None, lengths: Array | None
 ) -> LagProfile:
-    def see(_: None, at_t: Trajectory, adjoint: Scaled) -> tuple[None, tuple[Carry, Array, Array | None]]:
+    def read(_: None, at_t: Trajectory, adjoint: ScaledVector, __: Array | None) -> tuple[None, tuple]:
         norms = scaled.log_norms(adjoint), scaled.log_norm_joint(adjoint), _classic(cell, params, at_t, adjoint)
         return None, norms
 
+    steps, batch_shape = arguments.sequence_shape(cell, params, xs)
+
     # Reduced-precision products bend slopes near the critical point; an accelerator uses them unless told not to.
     with jax.default_matmul_precision("highest"):
-        walked, last = trajectory.record(cell, params, xs, carry, valid)
-        _, _, by_step = trajectory.walk_back(cell, params, walked, last, cotangent, see)
-    log_norm, joint, classic = jax.tree.map(lambda norm: trajectory.by_lag(norm, lengths), by_step)
-    return LagProfile(jnp.arange(xs.shape[0]), log_norm, joint, classic)
+        trajectory, last = walk.record(cell, params, xs, carry, valid)
+        _, _, by_step = walk.walk_back(cell, params, trajectory, last, cotangent, len(batch_shape), read)
+    log_norm, joint, classic = jax.tree.map(lambda norm: walk.by_lag(norm, lengths), by_step)
+    return LagProfile(jnp.arange(steps), log_norm, joint, classic)
 
 
-def _classic(cell: Cell, params: Params, at_t: Trajectory, adjoint: Scaled) -> Array | None:
+def _classic(cell: Cell, params: Params, at_t: Trajectory, adjoint: ScaledVector) -> Array | None:
     """Ln ‖dL/dc_t‖: the adjoint of the whole carry pulled back through the forming of that carry from its memory."""
     expose = getattr(cell, "expose", None)
     if expose is None:
         return None
-    stepped = cell.pointwise(params, at_t.entering, at_t.u, at_t.v)
-    _, pull = jax.vjp(lambda carry: expose(params, carry, at_t.v), stepped)
-    (total,) = pull(jax.tree.map(lambda ct, like: ct.astype(like.dtype), adjoint.value, stepped))
+    # (∂(h, c)/∂c)ᵀ (δh, δc) = δc + (∂h/∂c)ᵀ δh; of h itself nothing is asked, since it follows c.
+    after = walk.carry_after(cell, params, at_t)
+    pull = walk.vjp(lambda carry: walk.where_valid(None, expose(params, carry, at_t.v), carry), after)
+    (total,) = pull(adjoint.value)
     return scaled.log_norm_joint(scaled.rescale(total, adjoint.exponent))

@@ -1,16 +1,14 @@
 """The carousel: how much of a gradient stays on the memory's own path and never passes a recurrent product."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from recurrax.kernels.padding import leaving_carry
-from recurrax.lag import scaled, trajectory
-from recurrax.lag.objective import Loss, output_cotangent
-from recurrax.lag.scaled import Scaled
-from recurrax.lag.trajectory import Trajectory
+from recurrax.lag import arguments, scaled, walk
+from recurrax.lag.scaled import ScaledVector
+from recurrax.lag.walk import Loss, Trajectory
 from recurrax.typing import Array, Carry, Cell, Params
 
 
@@ -34,7 +32,7 @@ class CarouselShare(NamedTuple):
 def carousel_share(
     cell: Cell,
     params: Params,
-    xs: Array,
+    xs: Any,
     cotangent: Array | None = None,
     carry: Carry | None = None,
     *,
@@ -44,14 +42,14 @@ def carousel_share(
 ) -> CarouselShare:
     """Compares δs_tm1 = J_tᵀ δs_t with δ'_tm1 = (∂s_t/∂s_tm1)ᵀ δ'_t in which v_t = recur(θ, s_tm1, u_t) is held fixed.
 
-    What is cut is every product with the carry, inside gates and candidates alike. What is left of an LSTM is
+    Every product with the carry is held fixed, inside gates and candidates alike. What is left of an LSTM is
     c_tm1 → c_t with factor f_t, Π f over k steps; of a GRU h_tm1 → h_t with z_t; of an Elman network nothing. The two
     parts, Π f and the paths through h, are the A and B of h-detach.
 
     Args:
         cell: any cell of the contract.
         params: its parameters, finite.
-        xs: (T, *batch, D) inputs.
+        xs: (T, *batch, D) inputs, or any tree of arrays (T, *batch, ...) that the cell reads.
         cotangent: (*batch, H) for the last output or (T, *batch, H) for every one; ones for the last if None.
         carry: the carry before the first step; the cell's initial carry if None.
         lengths: (*batch,) ints in 0..T; lag 0 is then each row's own last step.
@@ -70,9 +68,9 @@ def carousel_share(
     >>> bool((abs(share.cosine[1:]) <= 1).all()), share.log_share.shape
     (True, (30,))
     """
-    carry, valid = trajectory.check(cell, params, xs, carry, lengths)
-    trajectory.check_field(carry, field)
-    cotangent = output_cotangent(cell, params, xs, carry, lengths, cotangent, loss)
+    carry, valid = arguments.check(cell, params, xs, carry, lengths)
+    arguments.check_field(carry, field)
+    cotangent = arguments.output_cotangent(cell, params, xs, carry, valid, cotangent, loss)
     return _share(cell, field, params, xs, cotangent, carry, valid, lengths)
 
 
@@ -81,25 +79,22 @@ def _share(
     cell: Cell,
     field: str | None,
     params: Params,
-    xs: Array,
+    xs: Any,
     cotangent: Array,
     carry: Carry,
     valid: Array | None,
     lengths: Array | None,
 ) -> CarouselShare:
-    def see(_: None, at_t: Trajectory, adjoint: Scaled) -> tuple[None, Scaled]:
-        return None, adjoint if field is None else scaled.rescale(getattr(adjoint.value, field), adjoint.exponent)
+    def read(_: None, at_t: Trajectory, adjoint: ScaledVector, __: Array | None) -> tuple[None, ScaledVector]:
+        return None, scaled.rescale(arguments.part(adjoint.value, field), adjoint.exponent)
 
+    steps, batch_shape = arguments.sequence_shape(cell, params, xs)
     with jax.default_matmul_precision("highest"):
-        walked, last = trajectory.record(cell, params, xs, carry, valid)
-        walk = partial(trajectory.walk_back, cell, params, walked, last, cotangent, see)
-        whole, part = walk()[2], walk(pull=_pull_directly)[2]
-    norms = scaled.log_norm_joint(part), scaled.log_norm_joint(whole), scaled.cosine(part, whole)
-    log_norm, log_norm_whole, cosine = (trajectory.by_lag(norm, lengths) for norm in norms)
+        trajectory, last = walk.record(cell, params, xs, carry, valid)
+        back = partial(walk.walk_back, cell, params, trajectory, last, cotangent, len(batch_shape), read)
+        # Trick: both walks go over one recorded trajectory; its products are made once.
+        whole, direct = back()[2], back(before=walk.direct_adjoint_before)[2]  # exponents (T, *batch)
+    norms = scaled.log_norm_joint(direct), scaled.log_norm_joint(whole), scaled.cosine(direct, whole)
+    log_norm, log_norm_whole, cosine = (walk.by_lag(norm, lengths) for norm in norms)
     # -inf less -inf, where nothing arrives by any path, is NaN as it should be.
-    return CarouselShare(jnp.arange(xs.shape[0]), log_norm, log_norm_whole, log_norm - log_norm_whole, cosine)
-
-
-def _pull_directly(cell: Cell, params: Params, at_t: Trajectory, adjoint: Carry) -> Carry:
-    direct, _ = trajectory.pull_direct(cell, params, at_t, adjoint)
-    return leaving_carry(at_t.valid, direct, adjoint)
+    return CarouselShare(jnp.arange(steps), log_norm, log_norm_whole, log_norm - log_norm_whole, cosine)

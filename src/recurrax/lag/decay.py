@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from recurrax.lag.quantiles import quantiles, rows
+from recurrax.lag.quantiles import curves_by_row, curves_of, quantiles
 
 
 class DecayFit(NamedTuple):
@@ -33,7 +33,7 @@ def median_curve(log_norm: Any) -> np.ndarray:
     Raises:
         ValueError: there is no lag or no row, or a row's norm at lag 0 is zero or not finite.
     """
-    curves = rows(log_norm)
+    curves = curves_by_row(log_norm)
     if not np.isfinite(curves[0]).all():
         raise ValueError("log_norm: expected finite values at lag 0, got a row that starts at zero, inf or NaN")
     return quantiles(curves - curves[0], (0.5,))[0]
@@ -43,7 +43,7 @@ def vanish_lag(log_norm: Any, epsilon: float = 1e-6) -> float:
     """K_ε: the first lag k at which the median over rows of A(k)/A(0) is below ε; inf if none is.
 
     Args:
-        log_norm: (T, *batch) natural logs, a field of `LagProfile`.
+        log_norm: a `LagProfile` or `ParameterProfile`, or one field of it, (T, *batch) natural logs.
         epsilon: in (0, 1].
 
     Returns:
@@ -67,7 +67,7 @@ def half_life(log_norm: Any) -> float:
     Of A(k) = f^k it is -ln 2 / ln f.
 
     Args:
-        log_norm: (T, *batch) natural logs, a field of `LagProfile`.
+        log_norm: a `LagProfile` or `ParameterProfile`, or one field of it, (T, *batch) natural logs.
 
     Raises:
         ValueError: `log_norm` has no lag, no row, or a row that starts at zero.
@@ -80,6 +80,7 @@ def half_life(log_norm: Any) -> float:
     if not below.size:
         return math.inf
     k = int(below[0])
+    # k >= 1, because a curve starts at ln 1 = 0.
     before, after = float(curve[k - 1]), float(curve[k])
     return float(k) if math.isinf(after) else k - 1 + (before + math.log(2)) / (before - after)
 
@@ -92,7 +93,7 @@ def fit_decay(log_norm: Any, window: tuple[int, int]) -> DecayFit:
     samples (sequences, or seeds where there is one more axis); log norms are averaged over any further axes first.
 
     Args:
-        log_norm: (T, *batch) natural logs, a field of `LagProfile`.
+        log_norm: a `LagProfile` or `ParameterProfile`, or one field of it, (T, *batch) natural logs.
         window: (k_min, k_max), both included; leave out the transient, and lags before burn-in from the first carry.
 
     Raises:
@@ -108,10 +109,11 @@ def fit_decay(log_norm: Any, window: tuple[int, int]) -> DecayFit:
     if np.isnan(inside).any() or np.isposinf(inside).any():
         raise ValueError(f"log_norm: expected numbers below inf at lags {k_min}..{k_max}, got NaN or inf")
     samples, collapsed = inside.shape[1], int(np.isneginf(inside).any(axis=0).sum())
-    if collapsed:
+    if collapsed:  # a mean over samples of which one is -inf
         return DecayFit(-math.inf, math.nan, math.nan, (k_min, k_max), samples, collapsed)
     lag = np.arange(k_min, k_max + 1, dtype=np.float64)
     centred = lag - lag.mean()
+    # (samples,), the least-squares slope of each
     rates = centred @ inside / (centred @ centred)
     error = float(rates.std(ddof=1) / math.sqrt(samples)) if samples > 1 else math.nan
     rate = float(rates.mean())
@@ -120,8 +122,8 @@ def fit_decay(log_norm: Any, window: tuple[int, int]) -> DecayFit:
 
 def samples_of(log_norm: Any) -> np.ndarray:
     """(T, samples) in float64: the first batch axis, and the mean over any further ones."""
-    curves = np.asarray(log_norm, np.float64)
-    rows(curves)
+    curves = curves_of(log_norm)
+    # Averaged before anything is fitted: rows of one seed are no independent samples.
     return curves.reshape(*curves.shape[:2], -1).mean(axis=-1) if curves.ndim > 1 else curves[:, None]
 
 

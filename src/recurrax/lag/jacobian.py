@@ -9,15 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from recurrax.lag import scaled, trajectory
-from recurrax.lag.scaled import Scaled
-from recurrax.lag.singular import log_largest_singular_value
-from recurrax.lag.trajectory import Trajectory
+from recurrax.lag import arguments, linalg, scaled, walk
+from recurrax.lag.scaled import ScaledVector
+from recurrax.lag.walk import Trajectory
 from recurrax.typing import Array, Carry, Cell, Key, Params
 
 
 class JacobianProfile(NamedTuple):
     """Natural logs of norms of P_k = ∂s_{T-1}/∂s_{T-1-k} over the joint state, at the lags asked for.
+
+    The state is n real numbers: those of the floating leaves of the carry, and two for each number of a complex one.
 
     lag: (K,) ints.
     log_operator_norm: (K, *batch), ln σ₁(P_k); None with probes.
@@ -40,7 +41,7 @@ class JacobianProfile(NamedTuple):
 def jacobian_profile(
     cell: Cell,
     params: Params,
-    xs: Array,
+    xs: Any,
     carry: Carry | None = None,
     *,
     lags: Sequence[int],
@@ -50,15 +51,15 @@ def jacobian_profile(
 ) -> JacobianProfile:
     """Measures P_k = J_{T-1} J_{T-2} … J_{T-k}, J_t = ∂s_t/∂s_tm1, exactly or by random probes.
 
-    All n rows of P_k are pulled back together, as one matrix near 1 and a power of two, so no lag underflows and the
-    largest singular values keep their digits; n² numbers per row of the batch and lag are held. With probes, S rows
+    All n lines of P_k are pulled back together, as one matrix near 1 and a power of two, so no lag underflows and the
+    largest singular values keep their digits; n² numbers per row of the batch and lag are held. With probes, S lines
     gᵀP_k with g ~ N(0, I) take their place: E ‖gᵀP_k‖² = ‖P_k‖_F², whose error is estimated from their spread. A
     single probe's log norm is biased by -0.6 nats once the stable rank nears 1, so at least 16 are asked for.
 
     Args:
         cell: any cell of the contract.
         params: its parameters, finite.
-        xs: (T, *batch, D) inputs.
+        xs: (T, *batch, D) inputs, or any tree of arrays (T, *batch, ...) that the cell reads.
         carry: the carry before the first step; the cell's initial carry if None.
         lags: K different ints in 0..T-1.
         lengths: (*batch,) ints in 0..T; lag 0 is then each row's own last step.
@@ -78,8 +79,8 @@ def jacobian_profile(
     >>> profile.stable_rank.shape, round(float(profile.stable_rank[0]), 3), profile.log_block.h.c.shape
     ((3,), 8.0, (3,))
     """
-    carry, valid = trajectory.check(cell, params, xs, carry, lengths)
-    _check_lags(lags, xs.shape[0])
+    carry, valid = arguments.check(cell, params, xs, carry, lengths)
+    _check_lags(lags, arguments.sequence_shape(cell, params, xs)[0])
     if probes is not None and (not isinstance(probes, int) or probes < 16):
         raise ValueError(f"probes: expected None or an int of at least 16, got {probes!r}")
     if probes is not None and key is None:
@@ -101,105 +102,99 @@ def _profile(
     cell: Cell,
     probes: int | None,
     params: Params,
-    xs: Array,
+    xs: Any,
     carry: Carry,
     valid: Array | None,
     lengths: Array | None,
     lags: Array,
     key: Key | None,
 ) -> JacobianProfile:
-    steps, *batch_shape, _ = xs.shape
-    xs, valid, carry = _flat_batch(xs, valid, carry)
-    count = xs.shape[1]
+    steps, batch_shape = arguments.sequence_shape(cell, params, xs)
+    # One batch axis, because every row has slots of its own to be stored in.
+    xs, valid = _one_batch_axis((xs, valid), 1, len(batch_shape))
+    carry = _one_batch_axis(carry, 0, len(batch_shape))
+    count = math.prod(batch_shape)  # B
     length = jnp.full(count, steps) if lengths is None else jnp.clip(lengths.reshape(count), 0, steps)
     with jax.default_matmul_precision("highest"):
-        walked, _ = trajectory.record(cell, params, xs, carry, valid)
-        product = _start(carry, probes, key)
-        kept = jax.tree.map(lambda leaf: jnp.zeros((lags.size, *leaf.shape), leaf.dtype), product)
+        trajectory, _ = walk.record(cell, params, xs, carry, valid)
+        product = _start(walk.differentiable(carry), count, probes, key)
+        stored = jax.tree.map(lambda leaf: jnp.zeros((lags.size, *leaf.shape), leaf.dtype), product)  # (K, B, ...)
 
-        def body(carried: tuple[Scaled, Scaled], at_t: tuple[Trajectory, Array]) -> tuple[tuple[Scaled, Scaled], None]:
-            (product, kept), (walked_t, slot_t) = carried, at_t
-            kept = jax.lax.cond(jnp.any(slot_t < lags.size), _store, lambda kept, *_: kept, kept, product, slot_t)
-            pull = jax.vmap(lambda row: trajectory.pull_back(cell, params, walked_t, row), in_axes=1, out_axes=1)
-            return (scaled.rescale(pull(product.value), product.exponent), kept), None
+        def body(carried: tuple[ScaledVector, ScaledVector], at_t: tuple[Trajectory, Array]) -> tuple[Any, None]:
+            (product, stored), (used, slot_t) = carried, at_t
+            # Trick: only the K lags asked for are kept, n² numbers each; most steps store nothing.
+            wanted = jnp.any(slot_t < lags.size)
+            stored = jax.lax.cond(wanted, _store, lambda stored, *_: stored, stored, product, slot_t)
+            before = jax.vmap(lambda line: walk.adjoint_before(cell, params, used, line), in_axes=1, out_axes=1)
+            return (scaled.rescale(before(product.value), product.exponent), stored), None
 
         slots = _slots(lags, length, steps)
-        (_, kept), _ = jax.lax.scan(body, (product, kept), (walked, slots), reverse=True)
+        (_, stored), _ = jax.lax.scan(body, (product, stored), (trajectory, slots), reverse=True)
         # One matrix after the other: batched products and reductions are far slower on CPU.
-        one_by_one = jax.tree.map(lambda leaf: leaf.reshape(lags.size * count, *leaf.shape[2:]), kept)
+        one_by_one = jax.tree.map(lambda leaf: leaf.reshape(lags.size * count, *leaf.shape[2:]), stored)
         norms = jax.lax.map(lambda product: _norms(product, probes), one_by_one)
-    too_short = lags[:, None] >= length[None]
+    too_short = lags[:, None] >= length[None]  # (K, B)
     norms = jax.tree.map(lambda norm: jnp.where(too_short, jnp.nan, norm.reshape(too_short.shape)), norms)
     return JacobianProfile(lags, *jax.tree.map(lambda norm: norm.reshape(lags.size, *batch_shape), norms))
 
 
-def _flat_batch(xs: Array, valid: Array | None, carry: Carry) -> tuple[Array, Array | None, Carry]:
-    """All batch axes as one, B."""
-    steps, *batch_shape, features = xs.shape
-    count = math.prod(batch_shape)
-    carry = jax.tree.map(lambda leaf: leaf.reshape(count, *leaf.shape[len(batch_shape) :]), carry)
-    return xs.reshape(steps, count, features), None if valid is None else valid.reshape(steps, count), carry
+def _one_batch_axis(tree: Any, leading: int, batch_ndim: int) -> Any:
+    """All batch axes of leaves (*leading, *batch, ...) as one."""
+
+    def flat(leaf: Array) -> Array:
+        batch = leaf.shape[leading : leading + batch_ndim]
+        return leaf.reshape(*leaf.shape[:leading], math.prod(batch), *leaf.shape[leading + batch_ndim :])
+
+    return jax.tree.map(flat, tree)
 
 
 def _slots(lags: Array, length: Array, steps: int) -> Array:
     """(T, B): which of the K lags step t is for a row, K where none."""
     slot_of_lag = jnp.full(steps, lags.size).at[lags].set(jnp.arange(lags.size))
-    lag = length[None] - 1 - jnp.arange(steps)[:, None]
+    lag = length[None] - 1 - jnp.arange(steps)[:, None]  # (T, B)
     return jnp.where(lag >= 0, slot_of_lag[jnp.clip(lag, 0)], lags.size)
 
 
-def _store(kept: Scaled, product: Scaled, slot: Array) -> Scaled:
+def _store(stored: ScaledVector, product: ScaledVector, slot: Array) -> ScaledVector:
     """Each row's product in its slot (B,); a slot K, which does not exist, is where nobody looks."""
     row = jnp.arange(slot.size)
-    return jax.tree.map(lambda all_, one: all_.at[slot, row].set(one, mode="drop"), kept, product)
+    return jax.tree.map(lambda all_, one: all_.at[slot, row].set(one, mode="drop"), stored, product)
 
 
-def _start(carry: Carry, probes: int | None, key: Key | None) -> Scaled:
-    """P_0 = I, or Gaussian probes: value with leaves (B, rows of P, ...), one exponent (B,) for all rows of a P."""
-    leaves, tree = jax.tree.flatten(carry)
-    count = leaves[0].shape[0]
-    sizes = [math.prod(leaf.shape[1:]) for leaf in leaves]
-    size = sum(sizes)
+def _start(state: Carry, count: int, probes: int | None, key: Key | None) -> ScaledVector:
+    """P_0 = I, or Gaussian probes: value with leaves (B, lines of P, ...), one exponent (B,) for all lines of a P.
+
+    A line of P is the adjoint of one real number of s_{T-1}. That of the imaginary part of z is ±i in JAX's convention
+    of signs, which changes no norm.
+    """
+    size = sum(linalg.column_counts(state, leading=1))
     if probes is None:
         matrix = jnp.broadcast_to(jnp.eye(size)[None], (count, size, size))
     else:
         assert key is not None
         matrix = jax.random.normal(key, (count, probes, size))
-    columns = jnp.split(matrix, np.cumsum(sizes)[:-1], axis=-1)
-    parts = [
-        part.reshape(*part.shape[:2], *leaf.shape[1:]).astype(leaf.dtype)
-        for part, leaf in zip(columns, leaves, strict=True)
-    ]
-    return Scaled(jax.tree.unflatten(tree, parts), jnp.zeros(count, jnp.int32))
+    return ScaledVector(linalg.from_columns(matrix, state, leading=1), jnp.zeros(count, jnp.int32))
 
 
-def _norms(product: Scaled, probes: int | None) -> tuple:
-    """The fields of a JacobianProfile after `lag`, of one matrix: value with leaves (rows, ...)."""
-    leaves, tree = jax.tree.flatten(product.value)
-    fields = [leaf.reshape(leaf.shape[0], -1) for leaf in leaves]
-    matrix = jnp.concatenate(fields, axis=1)
+def _norms(product: ScaledVector, probes: int | None) -> tuple:
+    """The fields of a JacobianProfile after `lag`, of one matrix: value with leaves (lines, ...)."""
+    matrix = linalg.as_columns(product.value, leading=1)  # (lines, n)
     log_scale = product.exponent.astype(matrix.dtype) * jnp.asarray(np.log(2), matrix.dtype)
-    squares = jnp.sum(jnp.square(matrix), axis=1)
+    squares = jnp.sum(jnp.square(matrix), axis=1)  # (lines,)
     if probes is not None:
         mean = squares.mean()
+        # Of ½ ln of a mean of S squares, by the delta method.
         error = squares.std(ddof=1) / (2 * mean * np.sqrt(probes))
         return None, 0.5 * jnp.log(mean) + log_scale, error, None, None
-    operator, frobenius = log_largest_singular_value(matrix), 0.5 * jnp.log(squares.sum())
-    edges = np.cumsum([field.shape[1] for field in fields])[:-1]
-    blocks = [
-        jax.tree.unflatten(
-            tree,
-            [
-                (log_largest_singular_value(block) if len(fields) > 1 else operator) + log_scale
-                for block in jnp.split(rows, edges, axis=1)
-            ],
-        )
-        for rows in jnp.split(matrix, edges, axis=0)
-    ]
-    return (
-        operator + log_scale,
-        frobenius + log_scale,
-        None,
-        jnp.exp(2 * (frobenius - operator)),
-        jax.tree.unflatten(tree, blocks),
-    )
+    operator, frobenius = linalg.log_largest_singular_value(matrix), 0.5 * jnp.log(squares.sum())
+    widths, structure = linalg.column_counts(product.value, leading=1), jax.tree.structure(product.value)
+    edges = np.cumsum(widths)[:-1]  # where one field ends and the next begins
+
+    def blocks_of(lines: Array) -> Any:
+        """Ln σ₁ of the blocks of one field's lines, in a tree like the carry."""
+        norms = (linalg.log_largest_singular_value(block) for block in jnp.split(lines, edges, axis=1))
+        return jax.tree.unflatten(structure, [norm + log_scale for norm in (norms if edges.size else [operator])])
+
+    blocks = jax.tree.unflatten(structure, [blocks_of(lines) for lines in jnp.split(matrix, edges, axis=0)])
+    rank = jnp.exp(2 * (frobenius - operator))
+    return operator + log_scale, frobenius + log_scale, None, rank, blocks

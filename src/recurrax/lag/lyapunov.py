@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 
-from recurrax.lag import trajectory
-from recurrax.lag.orthonormal import orthonormal
+from recurrax.lag import arguments, walk
+from recurrax.lag.linalg import as_columns, column_counts, from_columns, orthonormal
 from recurrax.typing import Array, Carry, Cell, Params
 
 Step = Callable[[Any, Any], Any]
@@ -35,7 +34,7 @@ class LyapunovSpectrum(NamedTuple):
 def lyapunov_spectrum(
     cell: Cell,
     params: Params,
-    xs: Array,
+    xs: Any,
     carry: Carry | None = None,
     *,
     exponents: int | None = None,
@@ -49,7 +48,8 @@ def lyapunov_spectrum(
     Args:
         cell: any cell of the contract.
         params: its parameters, finite. float64 is needed for the tail of a spectrum.
-        xs: (T, D), one input sequence without padding: exponents are conditional on it.
+        xs: (T, D), one input sequence without padding, or any tree of arrays (T, ...) that the cell reads: exponents
+            are conditional on it.
         carry: the carry before the first step; the cell's initial carry if None.
         exponents: N, how many of the largest; all if None.
         interval: steps between two orthonormalisations; T and `burn_in` are multiples of it.
@@ -67,10 +67,11 @@ def lyapunov_spectrum(
     >>> spectrum.exponents.shape, spectrum.steps, bool(spectrum.exponents[0] < 0)
     ((8,), 180, True)
     """
-    carry, _ = trajectory.check(cell, params, xs, carry)
-    if xs.ndim != 2:
-        raise ValueError(f"xs: expected one sequence (T, D), got shape {xs.shape}")
-    plan = _plan(xs.shape[0], ravel_pytree(carry)[0].size, exponents, interval, burn_in)
+    carry, _ = arguments.check(cell, params, xs, carry)
+    steps, batch_shape = arguments.sequence_shape(cell, params, xs)
+    if batch_shape:
+        raise ValueError(f"xs: expected one sequence (T, D), got batch axes {batch_shape}")
+    plan = _plan(steps, _size(carry), exponents, interval, burn_in)
     return _spectrum(_CellStep(cell), plan, params, carry, xs)._replace(steps=plan.averaged)
 
 
@@ -87,7 +88,7 @@ def lyapunov_of_step(
 
     Args:
         step: (state, x) to the next state; the same function object does not compile twice.
-        state: any tree of arrays, the state before the first step.
+        state: any tree of arrays, the state before the first step; its floating and complex leaves are perturbed.
         xs: any tree of arrays (T, ...); for an autonomous system `jnp.arange(T)` will do.
         exponents: N, how many of the largest; all if None.
         interval: steps between two orthonormalisations.
@@ -100,7 +101,7 @@ def lyapunov_of_step(
     >>> round(float(logistic.exponents[0]), 1)  # ln 2
     0.7
     """
-    plan = _plan(len(jax.tree.leaves(xs)[0]), ravel_pytree(state)[0].size, exponents, interval, burn_in)
+    plan = _plan(len(jax.tree.leaves(xs)[0]), _size(state), exponents, interval, burn_in)
     return _spectrum(_PlainStep(step), plan, None, state, xs)._replace(steps=plan.averaged)
 
 
@@ -132,6 +133,11 @@ class _Plan(NamedTuple):
         return (self.blocks - self.burn_in) * self.interval
 
 
+def _size(state: Any) -> int:
+    """How many real numbers of a state can be perturbed."""
+    return sum(column_counts(walk.differentiable(state), leading=0))
+
+
 def _plan(steps: int, size: int, exponents: int | None, interval: int, burn_in: int | None) -> _Plan:
     if exponents is not None and not 1 <= exponents <= size:
         raise ValueError(f"exponents: expected None or an int in 1..{size}, the size of the state, got {exponents!r}")
@@ -149,29 +155,35 @@ def _plan(steps: int, size: int, exponents: int | None, interval: int, burn_in: 
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _spectrum(step: Any, plan: _Plan, params: Params, state: Any, xs: Any) -> LyapunovSpectrum:
-    flat, unravel = ravel_pytree(state)
+    like = as_columns(walk.differentiable(state), leading=0)  # (n,)
 
-    def flat_step(flat: Array, x: Any) -> Array:
-        return ravel_pytree(step(params, unravel(flat), x))[0].astype(flat.dtype)
+    def one_step(carried: tuple[Any, Array], x: Any) -> tuple[tuple[Any, Array], None]:
+        state, frame = carried
+        part = walk.differentiable(state)  # counters and keys go along and are not perturbed
 
-    def stretch(carried: tuple[Array, Array], x: Any) -> tuple[tuple[Array, Array], None]:
-        flat, frame = carried
-        flat, push = jax.linearize(lambda s: flat_step(s, x), flat)
-        return (flat, jax.vmap(push)(frame)), None
+        def numbers_after(numbers: Array) -> tuple[Array, Any]:
+            before = walk.merge(from_columns(numbers, part, leading=0), state)
+            after = walk.where_valid(None, step(params, before, x), state)
+            return as_columns(walk.differentiable(after), leading=0), after
 
-    def block(carried: tuple[Array, Array], xs: Any) -> tuple[tuple[Array, Array], Array]:
-        (flat, frame), _ = jax.lax.scan(stretch, carried, xs)
-        frame, growth = orthonormal(frame)
+        # Trick: one linearisation serves the step itself and all N tangents.
+        _, push, after = jax.linearize(numbers_after, as_columns(part, leading=0), has_aux=True)
+        return (after, jax.vmap(push)(frame)), None
+
+    def block(carried: tuple[Any, Array], xs: Any) -> tuple[tuple[Any, Array], Array]:
+        (state, frame), _ = jax.lax.scan(one_step, carried, xs)
+        frame, growth = orthonormal(frame)  # (N, n), (N,)
         # Below rounding of the largest one, a direction is noise and not a small exponent.
-        lost = growth <= growth.max() + np.log(flat.size * float(jnp.finfo(flat.dtype).eps))
-        return (flat, frame), jnp.where(lost, -jnp.inf, growth)
+        lost = growth <= growth.max() + np.log(like.size * float(jnp.finfo(like.dtype).eps))
+        return (state, frame), jnp.where(lost, -jnp.inf, growth)
 
     with jax.default_matmul_precision("highest"):
         # A generic frame: columns of the identity may lie in a subspace that never leaves itself.
-        frame, _ = orthonormal(jax.random.normal(jax.random.key(0), (plan.exponents, flat.size), flat.dtype))
+        frame, _ = orthonormal(jax.random.normal(jax.random.key(0), (plan.exponents, like.size), like.dtype))
+        # (blocks, interval, ...)
         blocked = jax.tree.map(lambda x: x.reshape(plan.blocks, plan.interval, *x.shape[1:]), xs)
-        _, growth = jax.lax.scan(block, (flat, frame), blocked)
-    growth = growth[plan.burn_in :] / plan.interval
+        _, growth = jax.lax.scan(block, (state, frame), blocked)
+    growth = growth[plan.burn_in :] / plan.interval  # (blocks, N), nats per step
     exponents = growth.mean(axis=0)
     # Some twenty batches: fewer leave the error itself uncertain, more leave neighbouring batches correlated.
     batches = min(20, growth.shape[0])

@@ -2,17 +2,15 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from recurrax.kernels.padding import leaving_output
-from recurrax.lag import scaled, trajectory
-from recurrax.lag.objective import output_cotangent
-from recurrax.lag.scaled import Scaled
-from recurrax.lag.trajectory import Trajectory
+from recurrax.lag import arguments, scaled, walk
+from recurrax.lag.scaled import ScaledVector
+from recurrax.lag.walk import Trajectory
 from recurrax.typing import Array, Carry, Cell, Params
 
 
@@ -34,7 +32,7 @@ class LagMatrix(NamedTuple):
 def lag_matrix(
     cell: Cell,
     params: Params,
-    xs: Array,
+    xs: Any,
     cotangent: Array | None = None,
     carry: Carry | None = None,
     *,
@@ -47,7 +45,7 @@ def lag_matrix(
     Args:
         cell: any cell of the contract.
         params: its parameters, finite.
-        xs: (T, *batch, D) inputs.
+        xs: (T, *batch, D) inputs, or any tree of arrays (T, *batch, ...) that the cell reads.
         cotangent: ∂ℓ_s/∂y_s, (*batch, H) for the same at every anchor or (T, *batch, H) by step; ones if None.
         carry: the carry before the first step; the cell's initial carry if None.
         anchors: A ints in 0..T-1.
@@ -64,17 +62,17 @@ def lag_matrix(
     >>> matrix.log_norm.shape, bool(jnp.isneginf(matrix.log_norm[0, 10:]).all())
     ((2, 30), True)
     """
-    carry, valid = trajectory.check(cell, params, xs, carry, lengths)
-    trajectory.check_field(carry, field)
-    steps = xs.shape[0]
+    carry, valid = arguments.check(cell, params, xs, carry, lengths)
+    arguments.check_field(carry, field)
+    steps, _ = arguments.sequence_shape(cell, params, xs)
     values = np.asarray(anchors)
     if values.ndim != 1 or values.size == 0 or values.dtype.kind not in "iu":
         raise ValueError(f"anchors: expected a sequence of ints, got {anchors!r}")
     if values.min() < 0 or values.max() >= steps:
         worst = values.max() if values.max() >= steps else values.min()
         raise ValueError(f"anchors: expected values in 0..T-1 = 0..{steps - 1}, got {worst}")
-    cotangent = output_cotangent(cell, params, xs, carry, None, cotangent, None)
-    if cotangent.ndim < xs.ndim:
+    cotangent = arguments.output_cotangent(cell, params, xs, carry, None, cotangent, None)
+    if cotangent.ndim == arguments.output_like(cell, params, xs, carry).ndim:
         cotangent = jnp.broadcast_to(cotangent, (steps, *cotangent.shape))
     return _matrix(cell, field, params, xs, cotangent, carry, valid, jnp.asarray(values))
 
@@ -84,40 +82,38 @@ def _matrix(
     cell: Cell,
     field: str | None,
     params: Params,
-    xs: Array,
+    xs: Any,
     cotangent: Array,
     carry: Carry,
     valid: Array | None,
     anchors: Array,
 ) -> LagMatrix:
-    steps = xs.shape[0]
-    batch_shape = xs.shape[1:-1]
+    steps, batch_shape = arguments.sequence_shape(cell, params, xs)
 
-    def body(adjoints: Scaled, at_t: tuple[Trajectory, Array, Array]) -> tuple[Scaled, Array]:
-        walked_t, cotangent_t, t = at_t
-        own = trajectory.seed(
-            cell,
-            params,
-            trajectory.stepped(cell, params, walked_t),
-            walked_t.u,
-            leaving_output(walked_t.valid, cotangent_t),
-        )
+    def body(adjoints: ScaledVector, at_t: tuple[Trajectory, Array, Array]) -> tuple[ScaledVector, Array]:
+        used, cotangent_t, t = at_t
+        after = walk.carry_after(cell, params, used)
+        cotangent_t = walk.zero_padding(used.valid, cotangent_t)
+        own = walk.output_adjoint(cell, params, after, used.u, cotangent_t, len(batch_shape))
 
-        def one_anchor(anchor: Array, adjoint: Scaled) -> tuple[Scaled, Array]:
+        def one_anchor(anchor: Array, adjoint: ScaledVector) -> tuple[ScaledVector, Array]:
             starts = anchor == t  # before its own loss an adjoint is zero
             adjoint = jax.tree.map(lambda new, old: jnp.where(starts, new, old), own, adjoint)
-            whole = scaled.log_norm_joint(adjoint) if field is None else getattr(scaled.log_norms(adjoint), field)
-            pulled = trajectory.pull_back(cell, params, walked_t, adjoint.value)
-            return scaled.rescale(pulled, adjoint.exponent), whole
+            log_norm = scaled.log_norm_joint(adjoint._replace(value=arguments.part(adjoint.value, field)))
+            before = walk.adjoint_before(cell, params, used, adjoint.value)
+            return scaled.rescale(before, adjoint.exponent), log_norm
 
+        # All anchors walk together: one pass over the trajectory, A adjoints wide.
         return jax.vmap(one_anchor)(anchors, adjoints)
 
     with jax.default_matmul_precision("highest"):
-        walked, last = trajectory.record(cell, params, xs, carry, valid)
-        zeros = Scaled(jax.tree.map(jnp.zeros_like, last), jnp.zeros(batch_shape, jnp.int32))
+        trajectory, last = walk.record(cell, params, xs, carry, valid)
+        state = walk.differentiable(last)
+        zeros = ScaledVector(jax.tree.map(jnp.zeros_like, state), jnp.zeros(batch_shape, jnp.int32))
+        # (A, *batch, ...)
         start = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (anchors.size, *leaf.shape)), zeros)
-        _, log_norm = jax.lax.scan(body, start, (walked, cotangent, jnp.arange(steps)), reverse=True)
-    log_norm = jnp.moveaxis(log_norm, 1, 0)
+        _, log_norm = jax.lax.scan(body, start, (trajectory, cotangent, jnp.arange(steps)), reverse=True)
+    log_norm = jnp.moveaxis(log_norm, 1, 0)  # (A, T, *batch)
     if valid is not None:
         log_norm = jnp.where(valid[None] & valid[anchors][:, None], log_norm, jnp.nan)
     return LagMatrix(anchors, log_norm, jnp.arange(steps), _diagonal_means(log_norm, anchors))
@@ -127,7 +123,7 @@ def _diagonal_means(log_norm: Array, anchors: Array) -> Array:
     """Means along s - t = k over the anchors (A, T, *batch) that reach back that far, (T, *batch)."""
     steps = log_norm.shape[1]
     lag = jnp.arange(steps)
-    diagonals = jax.vmap(lambda row, anchor: row[jnp.clip(anchor - lag, 0)])(log_norm, anchors)
+    diagonals = jax.vmap(lambda row, anchor: row[jnp.clip(anchor - lag, 0)])(log_norm, anchors)  # (A, K = T, *batch)
     reaches = (anchors[:, None] >= lag[None]).reshape(*diagonals.shape[:2], *(1,) * (diagonals.ndim - 2))
     reaches &= ~jnp.isnan(diagonals)
     total = jnp.sum(jnp.where(reaches, diagonals, 0), axis=0)

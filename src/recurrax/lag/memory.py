@@ -1,16 +1,20 @@
 """The forward memory curve: what the state still says about inputs k steps ago, which no gradient measures."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from recurrax.lag import trajectory
+from recurrax.lag import arguments, linalg, walk
 from recurrax.typing import Array, Carry, Cell, Params
+
+_STEPS_PER_COMPONENT = 5
+"""Fewer steps than that for each component of the state, and the noise floor of R² falls below -1/4."""
 
 
 class MemoryCurve(NamedTuple):
@@ -20,6 +24,9 @@ class MemoryCurve(NamedTuple):
     r2: (K,), 1 - Σ error² / Σ deviation² over all features; below 0 where the decoder is worse than the mean.
     r2_by_feature: (K, D); NaN for a feature that does not vary.
     capacity: Σ_k Σ_D max(R², 0), in features remembered; at most n for n state components and independent inputs.
+
+    Of a feature that the state does not hold R² is about -n/(N - n), the noise floor, with N steps fitted, and scatters
+    by some 2 √n/N around it.
     """
 
     lag: Array
@@ -31,10 +38,11 @@ class MemoryCurve(NamedTuple):
 def memory_curve(
     cell: Cell,
     params: Params,
-    xs: Array,
+    xs: Any,
     carry: Carry | None = None,
     *,
     lags: Sequence[int],
+    targets: Array | None = None,
     ridge: float = 1e-6,
     held_out: float = 0.5,
     burn_in: int = 0,
@@ -48,18 +56,20 @@ def memory_curve(
     Args:
         cell: any cell of the contract.
         params: its parameters, finite.
-        xs: (T, *batch, D) inputs without padding, independent over time for R² to mean memory; rows of the batch are
-            pooled.
+        xs: (T, *batch, D) inputs without padding, or any tree of arrays (T, *batch, ...) that the cell reads;
+            independent over time for R² to mean memory. Rows of the batch are pooled.
         carry: the carry before the first step; the cell's initial carry if None.
         lags: K ints >= 0, 0 being the input of the same step.
+        targets: (T, *batch, D), what is decoded in place of x: `jax.nn.one_hot(xs, size)` for tokens. If None, the
+            floating leaves of xs.
         ridge: >= 0, relative to the mean variance of a state component.
         held_out: in (0, 1), the share of steps decoded and not fitted.
         burn_in: steps left out at the start.
         field: the carry field to decode from; the whole carry if None.
 
     Raises:
-        ValueError: an argument is out of range, the parts are too short, or the decoder is singular: `ridge` 0 and
-            states that do not vary in every direction.
+        ValueError: an argument is out of range, fewer than 5 steps are fitted for each of the n state components, or
+            the decoder is singular: `ridge` 0 and states that do not vary in every direction.
 
     References: Jaeger (2001), short term memory in echo state networks, for the curve and its bound.
 
@@ -70,8 +80,10 @@ def memory_curve(
     >>> bool(curve.r2[0] > 0.9), bool(curve.r2[19] < 0.5), bool(curve.capacity < 8)
     (True, True, True)
     """
-    carry, _ = trajectory.check(cell, params, xs, carry)
-    trajectory.check_field(carry, field)
+    carry, _ = arguments.check(cell, params, xs, carry)
+    arguments.check_field(carry, field)
+    steps, batch_shape = arguments.sequence_shape(cell, params, xs)
+    targets = _targets(xs, targets, (steps, *batch_shape))
     values = np.asarray(lags)
     if values.ndim != 1 or values.size == 0 or values.dtype.kind not in "iu" or values.min() < 0:
         raise ValueError(f"lags: expected a sequence of ints >= 0, got {lags!r}")
@@ -79,8 +91,9 @@ def memory_curve(
         raise ValueError(f"ridge: expected a number >= 0, got {ridge!r}")
     if not 0 < held_out < 1:
         raise ValueError(f"held_out: expected a number in (0, 1), got {held_out!r}")
-    longest, steps = int(values.max()), xs.shape[0]
+    longest = int(values.max())
     start = max(int(burn_in), longest)
+    # A gap of the longest lag between the parts: no input is a target in both.
     usable = steps - start - longest
     fitted = usable - round(usable * held_out)
     if burn_in < 0 or fitted < 2 or usable - fitted < 2:
@@ -88,13 +101,33 @@ def memory_curve(
             f"lags: expected 0 <= burn_in and two steps to fit and to decode, got T = {steps}, burn_in = {burn_in} and "
             f"a longest lag of {longest}"
         )
+    state = walk.differentiable(arguments.part(carry, field))
+    size = sum(linalg.column_counts(state, leading=len(batch_shape)))
+    if fitted * math.prod(batch_shape) < _STEPS_PER_COMPONENT * size:
+        raise ValueError(
+            f"xs: expected at least {_STEPS_PER_COMPONENT * size} steps to fit {size} state components to, "
+            f"{_STEPS_PER_COMPONENT} for each, got {fitted * math.prod(batch_shape)} of T = {steps}, all rows together"
+        )
     parts = (start, start + fitted, start + fitted + longest)
-    curve, singular = _curve(cell, field, parts, params, xs, carry, jnp.asarray(values), jnp.asarray(ridge))
+    curve, singular = _curve(cell, field, parts, params, xs, targets, carry, jnp.asarray(values), jnp.asarray(ridge))
     if not isinstance(singular, Tracer) and bool(singular):
         raise ValueError(
             "ridge: expected more than 0 for states that do not vary in every direction, got a singular fit"
         )
     return curve
+
+
+def _targets(xs: Any, targets: Array | None, leading: tuple[int, ...]) -> Array:
+    """What is decoded, (T, *batch, D): the floating leaves of xs side by side where nothing else is given."""
+    if targets is None:
+        floating = [leaf for leaf in jax.tree.leaves(xs) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+        if not floating:
+            raise ValueError("targets: expected what to decode, one_hot(xs, size) say, for xs without floats; got None")
+        return linalg.as_columns(floating, leading=len(leading))
+    shape, dtype = jnp.shape(targets), jnp.result_type(targets)
+    if shape[:-1] != leading or not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"targets: expected floating (T, *batch, D) = {(*leading, 'D')}, got {dtype} {shape}")
+    return jnp.asarray(targets)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
@@ -103,35 +136,50 @@ def _curve(
     field: str | None,
     parts: tuple[int, int, int],
     params: Params,
-    xs: Array,
+    xs: Any,
+    targets: Array,
     carry: Carry,
     lags: Array,
     ridge: Array,
 ) -> tuple[MemoryCurve, Array]:
-    start, end, held_out = parts
     with jax.default_matmul_precision("highest"):
-        walked, last = trajectory.record(cell, params, xs, carry, None)
-        states = jax.tree.map(lambda entering, last: jnp.concatenate([entering[1:], last[None]]), walked.entering, last)
-        chosen = [getattr(states, field)] if field is not None else jax.tree.leaves(states)
-        state = jnp.concatenate([leaf.reshape(*xs.shape[:-1], -1) for leaf in chosen], axis=-1)
-        target = jax.vmap(lambda lag: jnp.roll(xs, lag, axis=0), out_axes=-2)(lags).astype(state.dtype)
-        target = target.reshape(*xs.shape[:-1], -1)  # (T, *batch, K D); rolled-in inputs stand before `start`
-
-        def rows(array: Array, steps: slice) -> Array:
-            return array[steps].reshape(-1, array.shape[-1])
-
-        seen, unseen = slice(start, end), slice(held_out, None)
-        mean, target_mean = rows(state, seen).mean(axis=0), rows(target, seen).mean(axis=0)
-        s, x = rows(state, seen) - mean[None], rows(target, seen) - target_mean[None]
-        gram = s.T @ s
-        factor = jnp.linalg.cholesky(gram + ridge.astype(s.dtype) * jnp.trace(gram) / len(gram) * jnp.eye(len(gram)))
-        pivots = jnp.square(jnp.diagonal(factor))
-        rounding = len(gram) * jnp.finfo(s.dtype).eps
-        singular = ~(pivots.min() > rounding * pivots.max())
-        decoder = jax.scipy.linalg.cho_solve((factor, True), s.T @ x)
-        error = rows(target, unseen) - target_mean[None] - (rows(state, unseen) - mean[None]) @ decoder
-        deviation = rows(target, unseen) - rows(target, unseen).mean(axis=0, keepdims=True)
-    squares = [jnp.sum(jnp.square(part), axis=0).reshape(lags.size, -1) for part in (error, deviation)]
+        trajectory, last = walk.record(cell, params, xs, carry, None)
+        chosen = arguments.part(walk.carries_after(trajectory, last), field)
+        state = linalg.as_columns(walk.differentiable(chosen), leading=targets.ndim - 1)  # (T, *batch, n)
+        # (T, *batch, K, D)
+        lagged = jax.vmap(lambda lag: jnp.roll(targets, lag, axis=0), out_axes=-2)(lags).astype(state.dtype)
+        # (T, *batch, K D); what was rolled in from the end stands before the steps fitted.
+        lagged = lagged.reshape(*targets.shape[:-1], lags.size * targets.shape[-1])
+        error, deviation, singular = _decode(state, lagged, parts, ridge)
+    squares = [jnp.sum(jnp.square(part), axis=0).reshape(lags.size, -1) for part in (error, deviation)]  # (K, D)
     r2 = 1 - squares[0].sum(axis=1) / squares[1].sum(axis=1)
     by_feature = jnp.where(squares[1] > 0, 1 - squares[0] / squares[1], jnp.nan)
     return MemoryCurve(lags, r2, by_feature, jnp.nansum(jnp.maximum(by_feature, 0))), singular
+
+
+def _decode(state: Array, lagged: Array, parts: tuple[int, int, int], ridge: Array) -> tuple[Array, Array, Array]:
+    """Errors of the decoder and deviations from the mean, both (N, K D) on held-out steps, and whether it is singular.
+
+    Args:
+        state: (T, *batch, n).
+        lagged: (T, *batch, K D), the targets of every lag.
+        parts: the first step fitted, the step after the last one fitted, the first step decoded.
+        ridge: relative to the mean variance of a state component.
+    """
+    start, end, held_out = parts
+
+    def pooled(array: Array, steps: slice) -> Array:
+        return array[steps].reshape(-1, array.shape[-1])  # (N, ...)
+
+    fitted, decoded = slice(start, end), slice(held_out, None)
+    mean, lagged_mean = pooled(state, fitted).mean(axis=0), pooled(lagged, fitted).mean(axis=0)
+    s, x = pooled(state, fitted) - mean[None], pooled(lagged, fitted) - lagged_mean[None]
+    gram = s.T @ s
+    factor = jnp.linalg.cholesky(gram + ridge.astype(s.dtype) * jnp.trace(gram) / len(gram) * jnp.eye(len(gram)))
+    # Pivots of a singular gram differ from zero by rounding alone.
+    pivots = jnp.square(jnp.diagonal(factor))
+    rounding = len(gram) * jnp.finfo(s.dtype).eps
+    decoder = jax.scipy.linalg.cho_solve((factor, True), s.T @ x)  # (n, K D), all lags by one factorisation
+    error = pooled(lagged, decoded) - lagged_mean[None] - (pooled(state, decoded) - mean[None]) @ decoder
+    deviation = pooled(lagged, decoded) - pooled(lagged, decoded).mean(axis=0, keepdims=True)
+    return error, deviation, ~(pivots.min() > rounding * pivots.max())

@@ -6,11 +6,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from recurrax.kernels.padding import leaving_carry
-from recurrax.lag import scaled, trajectory
-from recurrax.lag.objective import Loss, output_cotangent
-from recurrax.lag.scaled import Scaled
-from recurrax.lag.trajectory import Trajectory
+from recurrax.kernels.arguments import carry_dtype
+from recurrax.lag import arguments, scaled, walk
+from recurrax.lag.scaled import ScaledVector
+from recurrax.lag.walk import Loss, Trajectory
 from recurrax.typing import Array, Carry, Cell, Params
 
 
@@ -18,10 +17,10 @@ class ParameterProfile(NamedTuple):
     """What each step adds to ∂L/∂θ, row by row of the batch.
 
     lag: (T,) ints 0..T-1, steps back from each row's last step.
-    log_norm: params with (T, *batch) in place of each leaf, ln ‖G_leaf(k)‖.
+    log_norm: params with (T, *batch) in place of each leaf, ln ‖G_leaf(k)‖; None for integers, bools and keys.
     log_norm_joint: (T, *batch), all parameters together.
     horizon: (*batch), Σ_k k ‖G(k)‖ / Σ_k ‖G(k)‖ in steps: how far back the gradient looks.
-    gradient: params, Σ_k G(k) summed over rows, which is ∂L/∂θ.
+    gradient: params, Σ_k G(k) summed over rows, which is ∂L/∂θ; None for integers, bools and keys.
 
     -inf is a norm that is zero; NaN marks the lags a row is too short for.
     """
@@ -36,14 +35,16 @@ class ParameterProfile(NamedTuple):
 def parameter_profile(
     cell: Cell,
     params: Params,
-    xs: Array,
+    xs: Any,
     cotangent: Array | None = None,
     carry: Carry | None = None,
     *,
     lengths: Array | None = None,
     loss: Loss | None = None,
 ) -> ParameterProfile:
-    """Measures G(k) = (∂s_t/∂θ)ᵀ δs_t at t = T-1-k, for one row each: Σ_k G(k) = ∂L/∂θ.
+    """Measures G(k) = (∂s_t/∂θ)ᵀ δs_t + (∂y_t/∂θ)ᵀ ∂L/∂y_t at t = T-1-k, for one row each: Σ_k G(k) = ∂L/∂θ.
+
+    ∂y_t/∂θ holds s_t fixed: what `output` does with parameters, and with the projection, of its own.
 
     Only one step's gradients exist at a time, B copies of the parameters; for a dense kernel of one example
     ‖G(k)‖_F = ‖δ_pre(t)‖ ‖h_tm1‖. A carry learned by the cell adds its share to `gradient` and to no lag.
@@ -51,7 +52,7 @@ def parameter_profile(
     Args:
         cell: any cell of the contract.
         params: its parameters, finite.
-        xs: (T, *batch, D) inputs.
+        xs: (T, *batch, D) inputs, or any tree of arrays (T, *batch, ...) that the cell reads.
         cotangent: (*batch, H) for the last output or (T, *batch, H) for every one; ones for the last if None.
         carry: the carry before the first step; the cell's initial carry if None.
         lengths: (*batch,) ints in 0..T; lag 0 is then each row's own last step.
@@ -69,8 +70,8 @@ def parameter_profile(
     >>> profile.log_norm.kernel.shape, profile.horizon.shape, profile.gradient.kernel.shape
     ((30, 3), (3,), (2, 4, 4))
     """
-    start, valid = trajectory.check(cell, params, xs, carry, lengths)
-    cotangent = output_cotangent(cell, params, xs, start, lengths, cotangent, loss)
+    start, valid = arguments.check(cell, params, xs, carry, lengths)
+    cotangent = arguments.output_cotangent(cell, params, xs, start, valid, cotangent, loss)
     return _profile(cell, carry is None, params, xs, cotangent, start, valid, lengths)
 
 
@@ -79,38 +80,44 @@ def _profile(
     cell: Cell,
     carry_is_initial: bool,
     params: Params,
-    xs: Array,
+    xs: Any,
     cotangent: Array,
     carry: Carry,
     valid: Array | None,
     lengths: Array | None,
 ) -> ParameterProfile:
-    def see(total: Params, at_t: Trajectory, adjoint: Scaled) -> tuple[Params, tuple[Params, Array]]:
-        value = adjoint.value
-        if at_t.valid is not None:
-            value = leaving_carry(at_t.valid, value, jax.tree.map(jnp.zeros_like, value))
-        rows = at_t.x, at_t.entering
+    steps, batch_shape = arguments.sequence_shape(cell, params, xs)
+
+    def read(total: Params, at_t: Trajectory, adjoint: ScaledVector, cotangent: Array) -> tuple[Params, tuple]:
+        adjoint = adjoint._replace(value=walk.zero_padding(at_t.valid, adjoint.value))
+        both = scaled.join(adjoint, ScaledVector(cotangent, jnp.zeros_like(adjoint.exponent)))
         # Two gradients of the same step: the sum over rows is one product, and of each row's own only norms are asked.
-        together = _gradient(cell, params, *rows, scaled.times_power(value, adjoint.exponent))
+        together = _gradient(cell, params, at_t.x, at_t.before, scaled.times_power(both.value, both.exponent))
         total = jax.tree.map(jnp.add, total, together)
         by_row = partial(_gradient, cell, params)
-        for _ in range(adjoint.exponent.ndim):
-            by_row = jax.vmap(by_row)
-        log_norm = scaled.log_norms(Scaled(by_row(*rows, value), adjoint.exponent))
-        joint = 0.5 * jax.nn.logsumexp(2 * jnp.stack(jax.tree.leaves(log_norm)), axis=0)
+        for _ in batch_shape:
+            by_row = jax.vmap(by_row)  # a copy of the gradient per row, of this step alone
+        log_norm = scaled.log_norms(ScaledVector(by_row(at_t.x, at_t.before, both.value), both.exponent))
+        # In logarithms, since the norms themselves are below any float's range.
+        joint = 0.5 * jax.nn.logsumexp(2 * jnp.stack(jax.tree.leaves(log_norm)), axis=0)  # (*batch)
         return total, (log_norm, joint)
 
     with jax.default_matmul_precision("highest"):
-        walked, last = trajectory.record(cell, params, xs, carry, valid)
-        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, _dtype(leaf)), params)
-        first, gradient, by_step = trajectory.walk_back(cell, params, walked, last, cotangent, see, zeros)
-        if carry_is_initial:
-            dtype = jax.tree.leaves(carry)[0].dtype
-            _, pull = jax.vjp(lambda params: cell.initial_carry(params, xs.shape[1:-1], dtype), params)
-            learned = pull(scaled.times_power(*first))[0]
+        trajectory, last = walk.record(cell, params, xs, carry, valid)
+        # The output's own parameters act at the steps the loss reads, so every step is told what it is to read.
+        if cotangent.ndim == arguments.output_like(cell, params, xs, carry).ndim:
+            cotangent = walk.at_every_step(cotangent, steps, valid)
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, _wide(leaf)), walk.differentiable(params))
+        first, gradient, by_step = walk.walk_back(
+            cell, params, trajectory, last, cotangent, len(batch_shape), read, zeros
+        )
+        if carry_is_initial:  # a carry that was given is a constant, the cell's own may be learned
+            dtype = carry_dtype(params, xs)
+            pull = walk.vjp(lambda params: cell.initial_carry(params, batch_shape, dtype), params)
+            (learned,) = pull(scaled.times_power(*first))
             gradient = jax.tree.map(lambda g, g_0: g + g_0.astype(g.dtype), gradient, learned)
-    log_norm, joint = jax.tree.map(lambda norm: trajectory.by_lag(norm, lengths), by_step)
-    return ParameterProfile(jnp.arange(xs.shape[0]), log_norm, joint, effective_horizon(joint), gradient)
+    log_norm, joint = jax.tree.map(lambda norm: walk.by_lag(norm, lengths), by_step)
+    return ParameterProfile(jnp.arange(steps), log_norm, joint, effective_horizon(joint), gradient)
 
 
 def effective_horizon(log_norm: Array) -> Array:
@@ -120,15 +127,19 @@ def effective_horizon(log_norm: Array) -> Array:
     return jnp.tensordot(lag, weight, axes=1)
 
 
-def _gradient(cell: Cell, params: Params, x: Array, entering: Carry, adjoint: Carry) -> Params:
-    """(∂s_t/∂θ)ᵀ δs_t summed over the rows there are, in at least float32."""
+def _gradient(cell: Cell, params: Params, x: Any, before: Carry, adjoints: tuple[Carry, Array]) -> Params:
+    """(∂s_t/∂θ)ᵀ δs_t + (∂y_t/∂θ)ᵀ ∂L/∂y_t summed over the rows there are, in at least float32."""
 
-    def step(params: Params) -> Carry:
-        return leaving_carry(None, cell.step(params, entering, x)[0], entering)
+    def step(params: Params) -> tuple[Carry, Array]:
+        u = cell.project(params, x)
+        after = cell.pointwise(params, before, u, cell.recur(params, before, u))
+        after = walk.where_valid(None, after, before)
+        # What reaches the loss through s_t is in δs_t already.
+        return after, cell.output(params, jax.lax.stop_gradient(after), u)
 
-    _, pull = jax.vjp(step, params)
-    return jax.tree.map(lambda g: g.astype(_dtype(g)), pull(adjoint)[0])
+    (gradient,) = walk.vjp(step, params)(adjoints)
+    return jax.tree.map(lambda g: g.astype(_wide(g)), gradient)
 
 
-def _dtype(leaf: Any) -> Any:
+def _wide(leaf: Any) -> Any:
     return jnp.promote_types(leaf.dtype, jnp.float32)

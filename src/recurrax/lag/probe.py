@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import jax
 
 from recurrax import norms
+from recurrax.lag import arguments
 from recurrax.lag.adjoint import LagProfile, adjoint_profile
 from recurrax.lag.carousel import CarouselShare, carousel_share
 from recurrax.lag.jacobian import JacobianProfile, jacobian_profile
-from recurrax.lag.objective import Loss
 from recurrax.lag.parameter import ParameterProfile, parameter_profile
 from recurrax.lag.quantiles import check_levels, quantiles_over_rows
+from recurrax.lag.walk import Loss
 from recurrax.typing import Array, Carry, Cell, Key, Params
 
 
@@ -20,7 +21,7 @@ class On(NamedTuple):
     """What instruments are pointed at: their arguments after the cell, see `adjoint_profile`."""
 
     params: Params
-    xs: Array
+    xs: Any
     cotangent: Array | None = None
     carry: Carry | None = None
     lengths: Array | None = None
@@ -34,7 +35,7 @@ class GradientNorm(NamedTuple):
     log_norm_joint: Array
 
 
-class Probed(NamedTuple):
+class Readings(NamedTuple):
     """One result per instrument, None where it was not asked for.
 
     With quantiles, Q of them on the last axis stand in place of the batch axes of every field, and the gradient of a
@@ -55,7 +56,7 @@ def probe(
     instruments: Sequence[str] = ("adjoint",),
     lags: Sequence[int] | None = None,
     levels: Sequence[float] | None = (0.1, 0.5, 0.9),
-) -> Callable[[Any, Key], Probed]:
+) -> Callable[[Any, Key], Readings]:
     """Makes an entry for `Training.probes`: the instruments, at whatever steps the loop evaluates its probes.
 
     The result is pure and compiled, so looking changes no number of the training, and no step compiles again. Under
@@ -64,13 +65,13 @@ def probe(
     Args:
         cell: any cell of the contract.
         on: (params of the training, key) to what is measured: which of the params are the cell's, and on what inputs.
-        instruments: names of fields of `Probed`.
+        instruments: names of fields of `Readings`.
         lags: K different ints, those of "jacobian".
         levels: Q numbers in [0, 1], quantiles over the rows of the batch as `quantiles` takes them; None keeps every
             row.
 
     Returns:
-        (params, key) to a `Probed`.
+        (params, key) to a `Readings`.
 
     Raises:
         ValueError: an unknown instrument, "jacobian" without lags, or a level out of range; when called, what the
@@ -79,8 +80,8 @@ def probe(
     >>> import recurrax
     >>> cell, xs = recurrax.LSTM(4), jax.random.normal(jax.random.key(1), (30, 8, 2))
     >>> look = probe(cell, lambda params, key: On(params, xs), instruments=("adjoint", "jacobian"), lags=(0, 10))
-    >>> seen = look(cell.init(jax.random.key(0), input_size=2), jax.random.key(2))
-    >>> seen.adjoint.log_norm.c.shape, seen.jacobian.stable_rank.shape, seen.carousel
+    >>> readings = look(cell.init(jax.random.key(0), input_size=2), jax.random.key(2))
+    >>> readings.adjoint.log_norm.c.shape, readings.jacobian.stable_rank.shape, readings.carousel
     ((30, 3), (2, 3), None)
     """
     unknown = [name for name in instruments if name not in INSTRUMENTS]
@@ -91,19 +92,20 @@ def probe(
     if levels is not None:
         check_levels(levels)
 
+    # Compiled here, so that a training loop that looks at many steps traces the instruments once.
     @jax.jit
-    def look(params: Any, key: Key) -> Probed:
+    def look(params: Any, key: Key) -> Readings:
         at = on(params, key)
-        seen = {name: INSTRUMENTS[name](cell, at, lags) for name in instruments}
+        readings = {name: INSTRUMENTS[name](cell, at, lags) for name in instruments}
         if levels is not None:
-            batch_ndim = at.xs.ndim - 2
-            seen = {name: _summarised(result, levels, batch_ndim) for name, result in seen.items()}
-        return Probed(**seen)
+            batch_ndim = len(arguments.sequence_shape(cell, at.params, at.xs)[1])
+            readings = {name: _over_batch(result, levels, batch_ndim) for name, result in readings.items()}
+        return Readings(**readings)
 
     return look
 
 
-def _walk(instrument: Callable[..., Any], cell: Cell, on: On, lags: Sequence[int] | None) -> Any:
+def _of_loss(instrument: Callable[..., Any], cell: Cell, on: On, lags: Sequence[int] | None) -> Any:
     del lags
     return instrument(cell, on.params, on.xs, on.cotangent, on.carry, lengths=on.lengths, loss=on.loss)
 
@@ -114,29 +116,29 @@ def _jacobian(cell: Cell, on: On, lags: Sequence[int] | None) -> JacobianProfile
 
 
 def _gradient(cell: Cell, on: On, lags: Sequence[int] | None) -> GradientNorm:
-    gradient = _walk(parameter_profile, cell, on, lags).gradient
+    gradient = _of_loss(parameter_profile, cell, on, lags).gradient
     return GradientNorm(jax.tree.map(norms.log_norm, gradient), norms.log_global_norm(gradient))
 
 
-def _summarised(result: Any, levels: Sequence[float], batch_ndim: int) -> Any:
+def _over_batch(result: Any, levels: Sequence[float], batch_ndim: int) -> Any:
     """Quantiles over the rows, on the last axis, of every field with batch axes."""
     if isinstance(result, GradientNorm):
-        return result
-    if isinstance(result, ParameterProfile):
+        return result  # summed over the batch already
+    if isinstance(result, ParameterProfile):  # its gradient has no batch axes to summarise
         result = result._replace(gradient=None)
 
     def over_rows(leaf: Array) -> Array:
-        kept = leaf.shape[: leaf.ndim - batch_ndim]
-        return quantiles_over_rows(leaf.reshape(*kept, -1), levels)
+        lags = leaf.shape[: leaf.ndim - batch_ndim]
+        return quantiles_over_rows(leaf.reshape(*lags, -1), levels)  # (K, Q)
 
     return jax.tree.map(over_rows, result._replace(lag=None))._replace(lag=result.lag)
 
 
 INSTRUMENTS: dict[str, Callable[[Cell, On, Sequence[int] | None], Any]] = {
-    "adjoint": partial(_walk, adjoint_profile),
-    "parameter": partial(_walk, parameter_profile),
-    "carousel": partial(_walk, carousel_share),
+    "adjoint": partial(_of_loss, adjoint_profile),
+    "parameter": partial(_of_loss, parameter_profile),
+    "carousel": partial(_of_loss, carousel_share),
     "jacobian": _jacobian,
     "gradient": _gradient,
 }
-"""Field of `Probed` to what fills it."""
+"""Field of `Readings` to what fills it."""

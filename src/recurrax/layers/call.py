@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from recurrax.kernels import arguments
-from recurrax.kernels.scan import ScanResult, scan
+from recurrax.kernels.scan import Implementation, ScanResult, scan
 from recurrax.typing import Array, Carry, Cell, DTypeLike, Params
 
 
@@ -22,7 +22,7 @@ def run_layer(
     time_major: bool = False,
     reverse: bool = False,
     dtype: DTypeLike | None = None,
-    implementation: str | None = None,
+    implementation: Implementation | None = None,
 ) -> ScanResult:
     """`recurrax.scan` of inputs (*batch, T, D), with mask and resets (*batch, T), to outputs (*batch, T, H).
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from recurrax.kernels import arguments
+from recurrax.kernels import Implementation, arguments
 from recurrax.layers import call
 from recurrax.typing import Array, Carry, Cell, DTypeLike, Params
 
@@ -56,7 +56,7 @@ class RNN(nn.Module):
     reverse: bool = False
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
-    implementation: str | None = None
+    implementation: Implementation | None = None
 
     @nn.compact
     def __call__(

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from recurrax.kernels import arguments
+from recurrax.kernels import Implementation, arguments
 from recurrax.layers import call
 from recurrax.typing import Array, Carry, Cell, DTypeLike, Params
 
@@ -71,7 +71,7 @@ class RNN(nnx.Module):
         reverse: bool = False,
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike = jnp.float32,
-        implementation: str | None = None,
+        implementation: Implementation | None = None,
         rngs: nnx.Rngs,
     ):
         arguments.check_is_cell(cell)
@@ -84,7 +84,7 @@ class RNN(nnx.Module):
         self.reverse = reverse
         self.dtype = dtype
         self.param_dtype = param_dtype
-        self.implementation = implementation
+        self.implementation: Implementation | None = implementation
         params = cell.init(rngs.params(), input_size, param_dtype)
         call.check_params(params)
         self.params_type = type(params)

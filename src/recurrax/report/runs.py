@@ -144,20 +144,20 @@ def _markdown(runs: Sequence[Run]) -> Iterator[str]:
     yield f"# Results\n\n{len(runs)} runs: {counted(runs)}. Written by `recurrax report` on {_now()}.\n"
     yield "| experiment | run | status | settings that differ | key figures |\n|---|---|---|---|---|"
     for run in runs:
-        name = _plain(run.folder.name)
+        name = plain(run.folder.name)
         settings = ", ".join(f"{key} = {value}" for key, value in run.settings.items())
         keys = run.problem or "; ".join(f"{key.name}: {key.value}" for key in run.key_figures)
         linked = f"[{name}]({run.link})" if run.report else name
-        yield f"| {_plain(run.experiment)} | {linked} | {run.status} | {_plain(settings)} | {_plain(keys)} |"
+        yield f"| {plain(run.experiment)} | {linked} | {run.status} | {plain(settings)} | {plain(keys)} |"
     for run in runs:
         if run.report:
-            yield f"\n## {_plain(run.experiment)}: {_plain(run.folder.name)}\n"
-            yield f"**{_plain(run.report.question)}** {_plain(run.report.answer)}\n"
-            yield "".join(f"- {_plain(finding)}\n" for finding in run.report.findings)
+            yield f"\n## {plain(run.experiment)}: {plain(run.folder.name)}\n"
+            yield f"**{plain(run.report.question)}** {plain(run.report.answer)}\n"
+            yield "".join(f"- {plain(finding)}\n" for finding in run.report.findings)
     yield ""
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """A text that Markdown shows as it is, on one line."""
     return _MARKUP.sub(r"\\\1", " ".join(text.split()))
 

@@ -4,9 +4,10 @@ A new task is one file here and one line in `ALL`. The contract is `recurrax.tas
 """
 
 from recurrax.tasks.adding import Adding
+from recurrax.tasks.arrays import Arrays
 from recurrax.tasks.characters import Characters
 from recurrax.tasks.corpus import Corpus, standard_library
-from recurrax.tasks.task import Batch, Task, bits
+from recurrax.tasks.task import Batch, Task, accuracy, bits, cross_entropy, exact_match, squared_error, within
 
 ALL = (
     Adding,
@@ -14,7 +15,23 @@ ALL = (
 )
 """Every task class of the library; each can be built with no argument."""
 
-__all__ = ["ALL", "Adding", "Batch", "Characters", "Corpus", "Task", "bits", "named", "standard_library"]
+__all__ = [
+    "ALL",
+    "Adding",
+    "Arrays",
+    "Batch",
+    "Characters",
+    "Corpus",
+    "Task",
+    "accuracy",
+    "bits",
+    "cross_entropy",
+    "exact_match",
+    "named",
+    "squared_error",
+    "standard_library",
+    "within",
+]
 
 
 def named(name: str) -> type:

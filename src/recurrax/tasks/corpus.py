@@ -75,6 +75,32 @@ def from_bytes(text: bytes, files: tuple[str, ...] = ()) -> Corpus:
     )
 
 
+def fold(corpus: Corpus, symbols: int) -> Corpus:
+    r"""The same text over `symbols` symbols: its most frequent characters in that order, and NUL for whatever is left.
+
+    >>> fold(from_bytes(b"banana"), 2).vocabulary, fold(from_bytes(b"banana"), 2).ids.tolist()
+    (b'a\x00', [1, 0, 1, 0, 1, 0])
+    """
+    kept = np.argsort(-np.bincount(corpus.ids), kind="stable")
+    if symbols < len(kept):
+        kept = kept[: symbols - 1]
+    others = b"\0" if len(kept) < len(corpus.vocabulary) else b""
+    vocabulary = bytes(corpus.vocabulary[symbol] for symbol in kept) + others
+    return corpus._replace(ids=encode(vocabulary, corpus.text), vocabulary=vocabulary)
+
+
+def encode(vocabulary: bytes, text: bytes) -> np.ndarray:
+    r"""Positions in a vocabulary, uint8; a character that it lacks becomes its NUL, or is left out where it has none.
+
+    >>> encode(b"ab", b"abcb").tolist(), encode(b"ab\0", b"abcb").tolist()
+    ([0, 1, 1], [0, 1, 2, 1])
+    """
+    position = np.full(256, vocabulary.find(b"\0"))
+    position[list(vocabulary)] = range(len(vocabulary))
+    ids = position[np.frombuffer(text, np.uint8)]
+    return ids[ids >= 0].astype(np.uint8)
+
+
 def unigram_entropy(corpus: Corpus) -> float:
     """H(c_t) = -Σ p(c) ln p(c) in nats, p being the frequencies of the corpus itself."""
     return _entropy(np.bincount(corpus.ids))

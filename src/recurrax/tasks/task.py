@@ -1,21 +1,47 @@
-"""The Task contract, and the two losses tasks are scored with."""
+"""The Task contract, and the losses and scores of predictions."""
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol, Self, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 
 from recurrax.typing import Array, Key
 
+_HELD_OUT = 0x68656C64
+"""Folded into key 0. Training folds in the numbers of its own purposes, all below 10, and then a step."""
 
-class Batch(NamedTuple):
-    """xs (T, B, D) inputs; targets (B, ...) or (T, B, ...); weights, None or the shape of one loss per prediction."""
 
-    xs: Array
-    targets: Array
+@partial(jax.tree_util.register_dataclass, data_fields=["xs", "targets", "weights"], meta_fields=["every_step"])
+@dataclass(frozen=True)
+class Batch:
+    """B sequences and what is to be said of them; a pytree that knows which of its axes is B.
+
+    Fields:
+        xs: inputs, (T, B, D), or any pytree of arrays (T, B, ...).
+        targets: (T, B, ...) where a prediction is wanted at every step, else (B, ...).
+        weights: of the predictions, (T, B) or (B,); None where all count alike.
+        every_step: whether a prediction is wanted at every step.
+
+    >>> batch = Batch(xs=jnp.zeros((5, 3, 2)), targets=jnp.zeros((3, 1)), every_step=False)
+    >>> batch.batch_axes.xs, batch.batch_axes.targets
+    (1, 0)
+    """
+
+    xs: Any
+    targets: Any
     weights: Array | None = None
+    every_step: bool = field(kw_only=True)
+
+    @property
+    def batch_axes(self) -> Self:
+        """Which axis of each field is B: a Batch of ints, a prefix of this one as a pytree."""
+        axis = 1 if self.every_step else 0
+        weights: Any = None if self.weights is None else axis
+        return type(self)(xs=1, targets=axis, weights=weights, every_step=self.every_step)
 
 
 @runtime_checkable
@@ -23,8 +49,19 @@ class Task(Protocol):
     """Data with a known relation to the past, and how well a prediction of it did.
 
     A task is a frozen dataclass: hashable, equal by value, buildable from a command line. Its methods are pure
-    functions, so `batch` runs inside a compiled training loop and the same key always gives the same batch.
+    functions, so `batch` runs inside a compiled training loop and the same key always gives the same batch. Inherit
+    from this class to be given `held_out`, or write a class with the same members: the contract is structural.
     """
+
+    @property
+    def describes(self) -> str:
+        """What is to be predicted, one noun phrase: "the sum of two marked numbers among 50"."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """The unit of `loss`, as an axis of a figure has it: "nats per character"."""
+        ...
 
     @property
     def input_size(self) -> int:
@@ -46,6 +83,15 @@ class Task(Protocol):
         """Exact losses of predictors that know a stated part of the truth, by what they know."""
         ...
 
+    @property
+    def lag(self) -> int:
+        """The longest relevant lag: steps from an input to the last prediction that may need it."""
+        ...
+
+    def with_lag(self, lag: int) -> Self:
+        """The same task with another longest relevant lag."""
+        ...
+
     def batch(self, key: Key, batch_size: int) -> Batch:
         """B sequences drawn with `key`."""
         ...
@@ -53,6 +99,14 @@ class Task(Protocol):
     def loss(self, predictions: Array, batch: Batch) -> Array:
         """The mean loss () of the predictions."""
         ...
+
+    def scores(self, predictions: Array, batch: Batch) -> Mapping[str, Array]:
+        """Fractions () from 0 to 1 of what was right, by name: "accuracy", "exact match"."""
+        ...
+
+    def held_out(self, batch_size: int) -> Batch:
+        """B sequences, always the same, that training does not see: drawn with a key that no training step has."""
+        return self.batch(jax.random.fold_in(jax.random.key(0), _HELD_OUT), batch_size)
 
 
 def bits(nats: float) -> float:
@@ -70,9 +124,18 @@ def squared_error(predictions: Array, batch: Batch) -> Array:
     Raises:
         ValueError: the predictions do not have the shape of the targets.
     """
-    if predictions.shape != batch.targets.shape:
-        raise ValueError(f"predictions: expected shape {batch.targets.shape}, got {predictions.shape}")
-    return _mean(jnp.sum(jnp.square(predictions - batch.targets), axis=-1), batch.weights)
+    _check_numbers(predictions, batch)
+    return _mean(jnp.sum(jnp.square(predictions - batch.targets), axis=-1), batch)
+
+
+def within(tolerance: float, predictions: Array, batch: Batch) -> Array:
+    """The fraction of predictions of which no number is further than `tolerance` from its target.
+
+    Raises:
+        ValueError: the predictions do not have the shape of the targets.
+    """
+    _check_numbers(predictions, batch)
+    return _mean(jnp.all(jnp.abs(predictions - batch.targets) <= tolerance, axis=-1).astype(jnp.float32), batch)
 
 
 def cross_entropy(logits: Array, batch: Batch) -> Array:
@@ -81,10 +144,32 @@ def cross_entropy(logits: Array, batch: Batch) -> Array:
     Raises:
         ValueError: the logits are not the shape of the targets and one axis of classes.
     """
-    if logits.shape[:-1] != batch.targets.shape:
-        raise ValueError(f"predictions: expected shape {(*batch.targets.shape, 'classes')}, got {logits.shape}")
+    _check_classes(logits, batch)
     chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), batch.targets[..., None], axis=-1)
-    return _mean(-jnp.squeeze(chosen, axis=-1), batch.weights)
+    return _mean(-jnp.squeeze(chosen, axis=-1), batch)
+
+
+def accuracy(logits: Array, batch: Batch) -> Array:
+    """The fraction of predictions whose largest logit is the target's, weighted where the batch has weights.
+
+    Raises:
+        ValueError: the logits are not the shape of the targets and one axis of classes.
+    """
+    _check_classes(logits, batch)
+    return _mean((jnp.argmax(logits, axis=-1) == batch.targets).astype(jnp.float32), batch)
+
+
+def exact_match(logits: Array, batch: Batch) -> Array:
+    """The fraction of sequences of which every prediction that has weight is right.
+
+    Raises:
+        ValueError: the logits are not the shape of the targets and one axis of classes.
+    """
+    _check_classes(logits, batch)
+    right = jnp.argmax(logits, axis=-1) == batch.targets
+    if batch.weights is not None:
+        right |= batch.weights == 0
+    return jnp.mean((jnp.all(right, axis=0) if batch.every_step else right).astype(jnp.float32))
 
 
 def check_positive(name: str, value: int, least: int = 1) -> None:
@@ -93,7 +178,17 @@ def check_positive(name: str, value: int, least: int = 1) -> None:
         raise ValueError(f"{name}: expected an int of at least {least}, got {value!r}")
 
 
-def _mean(losses: Array, weights: Array | None) -> Array:
-    if weights is None:
-        return jnp.mean(losses)
-    return jnp.sum(losses * weights) / jnp.sum(weights)
+def _check_numbers(predictions: Array, batch: Batch) -> None:
+    if predictions.shape != batch.targets.shape:
+        raise ValueError(f"predictions: expected shape {batch.targets.shape}, got {predictions.shape}")
+
+
+def _check_classes(logits: Array, batch: Batch) -> None:
+    if logits.shape[:-1] != batch.targets.shape:
+        raise ValueError(f"predictions: expected shape {(*batch.targets.shape, 'classes')}, got {logits.shape}")
+
+
+def _mean(values: Array, batch: Batch) -> Array:
+    if batch.weights is None:
+        return jnp.mean(values)
+    return jnp.sum(values * batch.weights) / jnp.sum(batch.weights)

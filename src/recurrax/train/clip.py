@@ -24,7 +24,7 @@ class ClipState(NamedTuple):
     nonfinite: Array
 
 
-def clip_by_global_norm(max_norm: float = math.inf) -> optax.GradientTransformation:
+def clip_by_global_norm(max_norm: float | Array = math.inf) -> optax.GradientTransformation:
     """Scales an update down to a global norm of at most `max_norm`, keeping its direction.
 
     g ← g min(1, max_norm / ‖g‖),  ‖g‖ = m ‖g/m‖,  m = max |g|
@@ -35,7 +35,7 @@ def clip_by_global_norm(max_norm: float = math.inf) -> optax.GradientTransformat
     only the monitor remains.
 
     Args:
-        max_norm: the limit, positive; inf never clips.
+        max_norm: the limit, positive; inf never clips. An array () may be traced, and is not checked.
 
     Returns:
         A transformation whose state is a `ClipState`.
@@ -50,8 +50,12 @@ def clip_by_global_norm(max_norm: float = math.inf) -> optax.GradientTransformat
     >>> [round(float(x), 6) for x in update["w"]], bool(state.clipped)
     ([0.6, 0.8], True)
     """
-    if isinstance(max_norm, bool) or not isinstance(max_norm, int | float) or not max_norm > 0:
+    if isinstance(max_norm, jax.Array):
+        scale = jnp.where(jnp.isfinite(max_norm), max_norm, 1)
+    elif isinstance(max_norm, bool) or not isinstance(max_norm, int | float) or not max_norm > 0:
         raise ValueError(f"max_norm: expected a positive number, got {max_norm!r}")
+    else:
+        scale = max_norm if math.isfinite(max_norm) else 1.0
 
     def init(params: Any) -> ClipState:
         return ClipState(jnp.array(-jnp.inf, _dtype(params)), jnp.array(False), jnp.zeros((), jnp.int32))
@@ -68,7 +72,7 @@ def clip_by_global_norm(max_norm: float = math.inf) -> optax.GradientTransformat
         relative = safe_norm(wide / m)
         # ‖g‖ itself may overflow to inf, which is above any limit but inf: the comparison stays right.
         clipped = relative * m > max_norm
-        limit = (max_norm if math.isfinite(max_norm) else 1.0) / jnp.where(clipped, relative, 1)
+        limit = scale / jnp.where(clipped, relative, 1)
         state = ClipState(
             log_norm=jnp.log(relative) + jnp.log(m),
             clipped=clipped,

@@ -2,76 +2,20 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from recurrax.train.compiled import Shared
+from recurrax.train.devices import local_copy, replicate
 from recurrax.train.keys import probe_key
-from recurrax.train.mesh import local_copy, replicate, split_loss
 from recurrax.train.nonfinite import NonFiniteError, describe
-from recurrax.train.program import Metrics, Program, State, compile_program
 from recurrax.train.progress import bar
-from recurrax.typing import Array, Key, Params
-
-Probe = Callable[[Params, Key], Any]
-
-
-@dataclass(frozen=True)
-class Training:
-    """What to train, on what, for how long, and what to look at meanwhile.
-
-    Fields:
-        loss: (params, batch) to a scalar, pure.
-        init: key to params, any pytree of floating arrays.
-        optimizer: an Optax transformation.
-        batch: key to whatever `loss` takes, pure; the key is a function of (seed, step).
-        seeds: S ints; every seed is a whole training of its own, all in one program.
-        steps: number of updates.
-        chunk: steps per call of the compiled program. Metrics reach Python, and a run can stop, once per chunk.
-        max_norm: global-norm clipping before the optimizer; inf only measures.
-        probes: name to a pure (params, key) -> pytree, with the same key at every step.
-        probe_steps: after how many updates the probes are evaluated; 0 is before the first.
-        continue_others: whether seeds go on when another one has met an inf or a NaN.
-        vmap: whether seeds run side by side (`vmap`) or one after another, in one program either way; if None, side by
-            side except on CPU, where one after another is no slower and takes less memory.
-        mesh: from `batch_mesh`: every batch is cut over its devices, and `loss` must be a mean over rows. Where they
-            belong to several processes, each of these runs the same training.
-        batch_axes: with a mesh, which axis of each leaf of the batch is B; one int, or a pytree like the batch.
-
-    Raises:
-        ValueError: a field has a value that cannot be meant.
-    """
-
-    loss: Callable[[Params, Any], Array]
-    init: Callable[[Key], Params]
-    optimizer: optax.GradientTransformation
-    batch: Callable[[Key], Any]
-    seeds: Sequence[int] = (0,)
-    steps: int = 1000
-    chunk: int = 50
-    max_norm: float = math.inf
-    probes: Mapping[str, Probe] = field(default_factory=dict)
-    probe_steps: Sequence[int] = ()
-    continue_others: bool = False
-    vmap: bool | None = None
-    mesh: Mesh | None = None
-    batch_axes: Any = 0
-
-    def __post_init__(self):
-        seeds, probe_steps = list(self.seeds), list(self.probe_steps)
-        if not seeds or len(set(seeds)) < len(seeds) or not all(_is_int(seed, 0, 2**32 - 1) for seed in seeds):
-            raise ValueError(f"seeds: expected distinct ints in 0..2^32-1, at least one, got {seeds}")
-        if not _is_int(self.steps, 0):
-            raise ValueError(f"steps: expected an int of at least 0, got {self.steps!r}")
-        if not _is_int(self.chunk, 1):
-            raise ValueError(f"chunk: expected an int of at least 1, got {self.chunk!r}")
-        if not all(_is_int(step, 0, self.steps) for step in probe_steps):
-            raise ValueError(f"probe_steps: expected ints in 0..{self.steps}, got {probe_steps}")
+from recurrax.train.step import Metrics, Program, State, has_ended, make_program, row_settings, start
+from recurrax.train.training import Probe, Training
+from recurrax.typing import Array, Params
 
 
 class Chunk(NamedTuple):
@@ -124,12 +68,12 @@ def chunks(training: Training, state: State | None = None) -> Iterator[Chunk]:
         A Chunk after each chunk.
 
     Raises:
-        NonFiniteError: after yielding the chunk in which a seed met an inf or a NaN; with `continue_others`, once no
-            seed is left.
+        NonFiniteError: after yielding the chunk in which a row met an inf or a NaN; with `continue_others`, once no
+            row is left.
         ValueError: `state` is of other seeds or beyond the last step.
     """
-    program = _compile(training)
-    measure = jax.jit(_over_seeds(training.probes))
+    program = make_program(training)
+    measure = Shared(_over_rows(training.probes))
     probe_steps = set(training.probe_steps) if training.probes else set()
 
     def probe(state: State) -> dict[str, Any]:
@@ -139,14 +83,20 @@ def chunks(training: Training, state: State | None = None) -> Iterator[Chunk]:
     probe_start = state is None and 0 in probe_steps
     state = _placed(training, program, state)
     if probe_start:
-        yield Chunk(state, _no_metrics(program, state), probe(state))
+        yield Chunk(state, _no_metrics(program, state, 0), probe(state))
     _check_finite(training, program, state)
     step = int(state.step)
     while step < training.steps:
         following = [probe_step for probe_step in probe_steps if probe_step > step]
-        end = min([step - step % training.chunk + training.chunk, training.steps, *following])
-        state, table = program.run(state, np.int32(end - step))
-        metrics = jax.tree.map(lambda column, n=end - step: column[:n], jax.device_get(table))
+        if training.stop is not None and np.asarray(has_ended(state)).all():
+            # No row takes another step: what is left to do are probes.
+            end = min([training.steps, *following])
+            metrics = _no_metrics(program, state, end - step)
+            state = state._replace(step=jnp.asarray(end, jnp.int32))
+        else:
+            end = min([step - step % training.chunk + training.chunk, training.steps, *following])
+            state, table = program.run(state, end - step)
+            metrics = jax.tree.map(lambda column, n=end - step: column[:n], jax.device_get(table))
         step = end
         yield Chunk(state, metrics, probe(state) if step in probe_steps else None)
         _check_finite(training, program, state)
@@ -164,7 +114,7 @@ def fit(training: Training, state: State | None = None, *, progress: bool = True
         The last state, metrics of every step and probes at every probe step.
 
     Raises:
-        NonFiniteError: a seed met an inf or a NaN; its `state` holds the last finite parameters.
+        NonFiniteError: a row met an inf or a NaN; its `state` holds the last finite parameters.
 
     >>> import optax
     >>> fitted = fit(
@@ -172,13 +122,13 @@ def fit(training: Training, state: State | None = None, *, progress: bool = True
     ...         loss=lambda w, target: (w - target) ** 2,
     ...         init=lambda key: jnp.zeros(()),
     ...         optimizer=optax.sgd(0.25),
-    ...         batch=lambda key: 3.0,
+    ...         batch=lambda key: 3.0 + 0.1 * jax.random.normal(key),
     ...         seeds=(0, 1),
     ...         steps=20,
     ...     ),
     ...     progress=False,
     ... )
-    >>> fitted.metrics.loss.shape, fitted.state.params.round(1).tolist()
+    >>> fitted.metrics.loss.shape, fitted.state.params.round().tolist()
     ((20, 2), [3.0, 3.0])
     """
     parts: list[Chunk] = []
@@ -210,10 +160,9 @@ def join(parts: Sequence[Chunk], before: Fitted | None = None) -> Fitted:
 
 def fitted_like(training: Training, steps: int, probed: int) -> Fitted:
     """Shapes and dtypes of what `training` has measured after `steps` steps and `probed` probe steps."""
-    program = _compile(training)
-    state = jax.eval_shape(program.start, jax.ShapeDtypeStruct((len(training.seeds),), jnp.uint32))
-    metrics = jax.eval_shape(program.run, state, jnp.int32(0))[1]
-    probes = jax.eval_shape(_over_seeds(training.probes), state.params, state.seeds) if probed else {}
+    state = jax.eval_shape(lambda: start(training))
+    metrics = make_program(training).shapes(state)[1]
+    probes = jax.eval_shape(_over_rows(training.probes), state.params, state.seeds) if probed else {}
     return Fitted(
         state=state,
         metrics=jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((steps, *leaf.shape[1:]), leaf.dtype), metrics),
@@ -222,43 +171,37 @@ def fitted_like(training: Training, steps: int, probed: int) -> Fitted:
     )
 
 
-def _compile(training: Training) -> Program:
-    mesh, axes = training.mesh, training.batch_axes
-    return compile_program(
-        training.loss if mesh is None else split_loss(training.loss, mesh, axes=axes, mean=True),
-        training.init,
-        training.optimizer,
-        training.batch,
-        max_norm=training.max_norm,
-        chunk=training.chunk,
-        vmap=jax.default_backend() != "cpu" if training.vmap is None else training.vmap,
-        sharding=None if mesh is None else NamedSharding(mesh, PartitionSpec()),
-    )
-
-
-def _over_seeds(probes: Mapping[str, Probe]) -> Callable[[Params, Array], dict[str, Any]]:
-    def probe_seed(params: Params, seed: Array) -> dict[str, Any]:
+def _over_rows(probes: Mapping[str, Probe]) -> Callable[[Params, Array], dict[str, Any]]:
+    def probe_row(params: Params, seed: Array) -> dict[str, Any]:
         return {name: probe(params, probe_key(seed)) for name, probe in probes.items()}
 
-    return jax.vmap(probe_seed)
+    return jax.vmap(probe_row)
 
 
-def _no_metrics(program: Program, state: State) -> Metrics:
-    table = jax.device_get(program.run(state, np.int32(0))[1])
-    return jax.tree.map(lambda column: column[:0], table)
+def _no_metrics(program: Program, state: State, steps: int) -> Metrics:
+    """Metrics (steps, S) of steps that no row takes."""
+    table = jax.device_get(program.run(state, 0)[1])
+    return jax.tree.map(lambda column: np.repeat(column[:1], steps, axis=0), table)
 
 
 def _placed(training: Training, program: Program, state: State | None) -> State:
     """The state, or the one before the first step, on the devices that train it."""
     if state is None:
-        state = program.start(jnp.asarray(list(training.seeds), jnp.uint32))
+        state = program.start()
     _check_state(training, state)
     return state if training.mesh is None else replicate(training.mesh, state)
 
 
 def _check_state(training: Training, state: State) -> None:
-    if np.asarray(state.seeds).tolist() != list(training.seeds):
-        raise ValueError(f"state: it is of seeds {np.asarray(state.seeds).tolist()}, not {list(training.seeds)}")
+    seeds = [row.seed for row in training.all_rows]
+    if np.asarray(state.seeds).tolist() != seeds:
+        raise ValueError(f"state: it is of seeds {np.asarray(state.seeds).tolist()}, not {seeds}")
+    saved, expected = (
+        jax.tree.map(lambda leaf: np.asarray(leaf).tolist(), settings)
+        for settings in (state.settings, row_settings(training))
+    )
+    if saved != expected:
+        raise ValueError(f"state: its rows have {saved}, not {expected}")
     if int(state.step) > training.steps:
         raise ValueError(f"state: it is at step {int(state.step)}, beyond the last, {training.steps}")
 
@@ -267,7 +210,3 @@ def _check_finite(training: Training, program: Program, state: State) -> None:
     failed = np.asarray(state.failed_at) >= 0
     if failed.all() or (failed.any() and not training.continue_others):
         raise NonFiniteError(describe(program, state), state)
-
-
-def _is_int(value: Any, least: int, most: float = math.inf) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and least <= int(value) <= most

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from recurrax.train.program import Program, State, Step
+from recurrax.train.step import Program, State, Step
 
 
 class NonFiniteError(FloatingPointError):
@@ -15,13 +15,15 @@ class NonFiniteError(FloatingPointError):
 
 
 def describe(program: Program, state: State) -> str:
-    """One sentence naming step, seed and tensors of every seed that failed, by taking the refused steps again."""
+    """One sentence naming step, seed and tensors of every row that failed, by taking the refused steps again."""
     stories = []
-    for row, (seed, step) in enumerate(zip(state.seeds.tolist(), state.failed_at.tolist(), strict=True)):
+    seeds = state.seeds.tolist()
+    for row, (seed, step) in enumerate(zip(seeds, state.failed_at.tolist(), strict=True)):
         if step >= 0:
             names = nonfinite_names(program.retake(state, row))
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            stories.append(f"seed {seed} at step {step} in {', '.join(names[:3])}{more}")
+            which = f"seed {seed}" if seeds.count(seed) == 1 else f"row {row}, seed {seed},"
+            stories.append(f"{which} at step {step} in {', '.join(names[:3])}{more}")
     return f"not finite: {'; '.join(stories)}; that step was not taken"
 
 

@@ -33,7 +33,8 @@ def bar(total: int, *, title: str = "training", show: bool = True) -> Iterator[C
         task = progress.add_task(title, total=total, loss="")
 
         def advance(done: int, losses: np.ndarray) -> None:
-            text = f"loss {np.median(losses[-1]):.4g}" if len(losses) else ""
+            running = losses[-1][~np.isnan(losses[-1])] if len(losses) else losses
+            text = f"loss {np.median(running):.4g}" if len(running) else ""
             progress.update(task, completed=done, loss=text)
 
         yield advance

@@ -1,0 +1,26 @@
+"""`recurrax claims`: what became of every claim."""
+
+from pathlib import Path
+
+from rich.text import Text
+
+from recurrax.report.claims import judged, save
+from recurrax.report.console import terminal
+
+
+def claims(results: Path, /, docs: Path = Path("docs")) -> int:
+    """Shows every claim that finished runs have judged, with its latest verdict, and writes claims.md and claims.json.
+
+    Args:
+        results: Folder that holds run folders, at any depth.
+        docs: Folder that the two files go to.
+    """
+    console, found = terminal(), judged(results)
+    for one in found:
+        console.print(Text(f"\n{one.saved['statement']}", style="bold"))
+        console.print(Text(f"{one.saved['verdict'].capitalize()} ({one.experiment}, {one.finished[:10]})."))
+        for sentence in one.saved["sentences"]:
+            console.print(Text(f"  {sentence}"))
+    written = save(found, docs)
+    console.print(Text(f"\n{len(found)} claims. Written: {written[0]} and {written[1]}"), soft_wrap=True)
+    return 0

@@ -1,0 +1,54 @@
+"""How a question is asked: cells and tasks named by a text, measured over seeds, and what their numbers say.
+
+```python
+EXPERIMENT = study.Experiment("mine", Settings, measure, numbers=(study.Numbers("Table", (K,)),))
+if __name__ == "__main__":
+    sys.exit(study.main(EXPERIMENT))
+```
+
+gives the script flags, a dry run, jobs side by side, resume, saved files and a report, for the cells and tasks of
+`study.named`, those of a user's own file among them.
+"""
+
+from recurrax.study import named, networks, standard, statistics
+from recurrax.study.claims import Claim, Pair
+from recurrax.study.command import Command, Findings, RefusedError
+from recurrax.study.experiment import Arrays, Experiment, Part, Run, main
+from recurrax.study.jobs import Job, JobResult, shared_compilations
+from recurrax.study.quantities import Curve, Curves, Number, Numbers, half_life, power, said, signed, steps
+from recurrax.study.settings import USUAL, CellSettings, LagSettings, Settings, TrainingSettings, check_least
+
+__all__ = [
+    "USUAL",
+    "Arrays",
+    "CellSettings",
+    "Claim",
+    "Command",
+    "Curve",
+    "Curves",
+    "Experiment",
+    "Findings",
+    "Job",
+    "JobResult",
+    "LagSettings",
+    "Number",
+    "Numbers",
+    "Pair",
+    "Part",
+    "RefusedError",
+    "Run",
+    "Settings",
+    "TrainingSettings",
+    "check_least",
+    "half_life",
+    "main",
+    "named",
+    "networks",
+    "power",
+    "said",
+    "shared_compilations",
+    "signed",
+    "standard",
+    "statistics",
+    "steps",
+]

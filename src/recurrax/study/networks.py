@@ -1,0 +1,109 @@
+"""Networks of a study: freshly drawn and probed, or trained on a task. Every draw is a function of the seed.
+
+A seed sees the same inputs, probes and batches whatever the cell, so seeds are paired between cells.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from recurrax import lag, runs, train
+from recurrax.study.settings import TrainingSettings
+from recurrax.tasks import Task
+from recurrax.typing import Array, Cell, Key, Params
+
+
+class Probe(NamedTuple):
+    """xs (T, rows, D), what a network reads; unit (rows, H), the direction in which its last output is probed."""
+
+    xs: Array
+    unit: Array
+
+
+def probe(cell: Cell, task: Task, key: Key, rows: int) -> Probe:
+    """Inputs of a task and a random unit vector for each sequence, the same for all cells whose outputs are as wide."""
+    input_key, unit_key = jax.random.split(key)
+    xs = task.batch(input_key, rows).xs
+    direction = jax.random.normal(unit_key, (rows, output_size(cell, task.input_size)))
+    return Probe(xs, direction / jnp.linalg.norm(direction, axis=1, keepdims=True))
+
+
+def output_size(cell: Cell, input_size: int) -> int:
+    """H, the features of a cell's output, found without drawing anything."""
+
+    def output(key: Key) -> Array:
+        params = cell.init(key, input_size)
+        return cell.step(params, cell.initial_carry(params, (), jnp.float32), jnp.zeros(input_size))[1]
+
+    return jax.eval_shape(output, jax.random.key(0)).shape[-1]
+
+
+def log_norms(cell: Cell, params: Params, at: Probe) -> Array:
+    """Ln ‖∂L/∂s_{T-1-k}‖ (T, rows) for L = ⟨unit, y_T⟩, s being the whole carry: (h, c) together for an LSTM."""
+    return lag.adjoint_profile(cell, params, at.xs, at.unit).log_norm_joint
+
+
+def drawn(cell: Cell, task: Task, seed: int) -> Params:
+    """The parameters that a seed draws."""
+    return cell.init(train.init_key(seed), task.input_size)
+
+
+def drawn_log_norms(
+    cell: Cell,
+    task: Task,
+    seeds: Sequence[int],
+    rows: int,
+    scale: float = 1.0,
+    before_each: Callable[[], object] = lambda: None,
+) -> np.ndarray:
+    """`log_norms` (S, T, rows) of freshly drawn networks, inputs multiplied by `scale`.
+
+    `before_each` network it is asked whether to go on: what it raises ends the measurement.
+
+    One network after the other: under vmap the products of a step become batched ones, far slower on CPU. And not
+    under jit, so that draws are small programs which all cells share.
+    """
+    measured = []
+    for seed in seeds:
+        before_each()
+        at = probe(cell, task, train.probe_key(seed), rows)
+        measured.append(np.asarray(log_norms(cell, drawn(cell, task, seed), at._replace(xs=scale * at.xs))))
+    return np.stack(measured)
+
+
+def median_curves(profiles: np.ndarray) -> np.ndarray:
+    """(S, T): for each seed the median over sequences of ln A(k) - ln A(0), from profiles (S, T, rows)."""
+    return np.median(profiles - profiles[:, :1], axis=2)
+
+
+def training(
+    cell: Cell,
+    task: Task,
+    settings: TrainingSettings,
+    seeds: Sequence[int],
+    probes: Mapping[str, Callable[[Any, Key], Any]] | None = None,
+    probe_steps: Sequence[int] = (),
+) -> train.Training:
+    """Adam on a task with a linear readout.
+
+    Where several processes have joined, batches are shared among their devices.
+    """
+    model = train.Readout(cell, task.input_size, task.output_size, task.every_step)
+    return train.Training(
+        loss=lambda params, batch: task.loss(model.predict(params, batch.xs), batch),
+        init=model.init,
+        optimizer=optax.adam(settings.learning_rate),
+        batch=partial(task.batch, batch_size=settings.batch_size),
+        seeds=seeds,
+        steps=settings.steps,
+        max_norm=settings.max_norm,
+        probes=probes or {},
+        probe_steps=probe_steps,
+        continue_others=True,
+        mesh=train.batch_mesh() if runs.several_processes() else None,
+    )

@@ -1,0 +1,219 @@
+"""From an experiment's arrays to its tables, figures, verdicts and the report that says them; nothing here measures."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recurrax import report
+from recurrax.study import claims, named
+from recurrax.study.command import Findings
+from recurrax.study.quantities import IN_BRACKETS, WAYS, Curve, Curves, Number, Numbers, Summary, listed
+
+if TYPE_CHECKING:
+    from recurrax.study.experiment import Experiment
+
+Row = tuple[named.Name | None, named.Name]
+"""A task, None where there is none, and a cell."""
+
+
+def key(kind: str, task: named.Name | None, cell: named.Name) -> str:
+    """The name of a measured array in arrays.npz."""
+    return ".".join(filter(None, [kind, task and task.label, cell.label]))
+
+
+class Results:
+    """The arrays of an experiment and what is made of them."""
+
+    def __init__(self, experiment: "Experiment", settings: Any, arrays: Mapping[str, np.ndarray]):
+        self.experiment, self.settings, self.arrays = experiment, settings, arrays
+        self.cells = named.cells(settings.cells)
+        self.tasks = experiment.tasks(settings)
+        self.numbers = experiment.numbers(settings) if callable(experiment.numbers) else experiment.numbers
+        columns = [column for numbers in self.numbers for column in numbers.columns]
+        self.summaries = {column: self._summaries(column) for column in columns}
+        lacking = sorted({column.of for column in columns if not (self.summaries[column] or column.optional)})
+        if lacking and all(part.when(settings) for part in experiment.parts):
+            kinds = sorted({name.partition(".")[0] for name in arrays})
+            raise ValueError(f"numbers: expected arrays {', '.join(lacking)} from measure, got {', '.join(kinds)}")
+
+    def findings(self) -> Findings:
+        """All that is saved of them."""
+        drawn = dict(self.arrays)
+        figures = [
+            figure
+            for curves in self.experiment.curves
+            for name, cells in self._groups(curves).items()
+            if (figure := self._figure(name, curves, cells, drawn))
+        ]
+        tables = [table for numbers in self.numbers if (table := self._table(numbers))]
+        judged = [verdict for claim in self.experiment.claims if (verdict := self._judge(claim))]
+        first = self._first_number()
+        said = report.Report(
+            question=(self.experiment.settings.__doc__ or "").partition("\n")[0],
+            answer="\n".join(
+                [*(f"{what}: {values}." for what, values in first.items()), *(verdict.answer for verdict in judged)]
+            ),
+            findings=tuple(sentence for verdict in judged for sentence in verdict.sentences()),
+            tables=tuple(tables),
+            figures=tuple(figures),
+            protocol=(*map(self._fill, self.experiment.protocol), *self._described()),
+            key_figures=tuple(report.KeyFigure(what, values) for what, values in first.items()),
+        )
+        return Findings(drawn, self._saved(), said, [verdict.saved() for verdict in judged])
+
+    def _fill(self, template: str, task: named.Name | None = None) -> str:
+        return template.format(s=self.settings, task=self.tasks[task] if task else None, name=task and task.label)
+
+    def _summaries(self, number: Number) -> dict[Row, Summary]:
+        """What a number comes to, for every task and cell of which its array was measured."""
+        places = {(task, cell): key(number.of, task, cell) for task in self.tasks for cell in self.cells}
+        return {
+            (task, cell): number.summary(self.arrays[name], self.settings, self.tasks[task])
+            for (task, cell), name in places.items()
+            if name in self.arrays
+        }
+
+    def _first_number(self) -> dict[str, str]:
+        """The first number there is, by its heading and task: all cells, the smallest first."""
+        found = {}
+        for number, summaries in list(filter(lambda item: item[1], self.summaries.items()))[:1]:
+            for task in self.tasks:
+                on_task = {cell.label: one for (place, cell), one in summaries.items() if place == task}
+                ranked = sorted(on_task.items(), key=lambda item: item[1].interval.estimate)
+                heading = number.heading(self.settings) + (f" on {task.label}" if task else "")
+                found[heading] = "; ".join(f"{label} {one.text}" for label, one in ranked)
+        return found
+
+    def _table(self, numbers: Numbers) -> report.Table | None:
+        columns = [column for column in numbers.columns if self.summaries[column]]
+        if not columns:
+            return None
+        rows = []
+        for task in self.tasks:
+            for cell in self.cells:
+                found = (self.summaries[column].get((task, cell)) for column in columns)
+                shown = ["-" if one is None else one.text for one in found]
+                rows.append((*([task.label] if task else []), cell.label, *shown))
+        names = ["cell"] if None in self.tasks else ["task", "cell"]
+        return report.Table(
+            title=self._fill(numbers.title),
+            caption=" ".join([*self._explained(columns), self._fill(numbers.caption)]).strip(),
+            columns=(*names, *(column.heading(self.settings) for column in columns)),
+            rows=tuple(rows),
+        )
+
+    def _explained(self, columns: Sequence[Number]) -> Iterator[str]:
+        """What each column is, and how networks were summed up in it."""
+        meanings: dict[str, list[str]] = {}
+        middles: dict[str, list[str]] = {}
+        for column in columns:
+            name = self._fill(column.name)
+            middles.setdefault(column.middle, []).append(name)
+            if column.means:
+                meanings.setdefault(self._fill(column.means), []).append(name)
+        for means, names in meanings.items():
+            yield f"{', '.join(names)}: {means}."
+        several = len(middles) > 1
+        ways = listed([WAYS[middle] + (f" of {listed(of)}" if several else "") for middle, of in middles.items()])
+        yield f"{ways[0].upper()}{ways[1:]} over {self.experiment.over}, none left out; {IN_BRACKETS}."
+
+    def _groups(self, curves: Curves) -> dict[str, tuple[named.Name, ...]]:
+        """Names of figures and the cells in each: all, or those of one class."""
+        if not curves.per_class:
+            return {curves.name: self.cells}
+        kinds = dict.fromkeys(cell.kind for cell in self.cells)
+        return {
+            f"{curves.name}_{kind.__name__.lower()}": tuple(cell for cell in self.cells if cell.kind is kind)
+            for kind in kinds
+        }
+
+    def _figure(
+        self, name: str, curves: Curves, cells: Sequence[named.Name], drawn: dict[str, np.ndarray]
+    ) -> report.Figure | None:
+        panels = [
+            panel
+            for task in self.tasks
+            for index, curve in enumerate(curves.panels)
+            if (panel := self._panel(f"{name}.{index}", curve, cells, task, drawn))
+        ]
+        if not panels:
+            return None
+        over = f"Median over {self.experiment.over}, band from the 10th to the 90th percentile."
+        caption = f"{self._fill(curves.caption)} {over}"
+        title = self._fill(curves.title) + (f": {cells[0].kind.__name__}" if curves.per_class else "")
+        return report.Figure(name, title, caption.strip(), tuple(panels), columns=min(2, len(panels)))
+
+    def _panel(
+        self,
+        name: str,
+        curve: Curve,
+        cells: Sequence[named.Name],
+        task: named.Name | None,
+        drawn: dict[str, np.ndarray],
+    ) -> report.Panel | None:
+        """A panel, what it draws put among `drawn`; None if nothing of it was measured."""
+        lines, built = [], self.tasks[task]
+        for slot, cell in enumerate(cells):
+            if (measured := key(curve.of, task, cell)) in self.arrays:
+                y = np.asarray(curve.value(self.arrays[measured], self.settings, built))
+                x = np.asarray(curve.x(self.settings, y.shape[-1]))
+                line = report.Line(cell.label, f"x.{name}.{y.shape[-1]}", key(f"y.{name}", task, cell), slot)
+                drawn |= {line.x: x, line.y: y}
+                lines.append(line)
+        if not lines:
+            return None
+        return report.Panel(
+            title=self._fill(curve.title, task),
+            x_label=self._fill(curve.x_label, task),
+            y_label=self._fill(curve.y_label, task),
+            lines=tuple(lines),
+            levels=tuple(curve.levels(self.settings, built)),
+            marks=tuple(curve.marks(self.settings, built)),
+            x_scale=curve.x_scale,
+            y_scale=curve.y_scale,
+            y_limits=curve.y_limits,
+            markers=curve.markers,
+        )
+
+    def _judge(self, claim: claims.Claim) -> claims.Verdict | None:
+        """The verdict on a claim from the cells and tasks that were measured."""
+        summaries, compared = self._summaries(claim.number), []
+        for pair in claim.pairs:
+            of, against = (self._measured(text) for text in (pair.of, pair.against))
+            for task in self.tasks:
+                asked = pair.task in (None, task and task.label)
+                if of and against and asked and {(task, of), (task, against)} <= summaries.keys():
+                    one, other = (
+                        claims.Sample(
+                            cell.label,
+                            self.arrays[key(f"seeds.{claim.number.of}", task, cell)],
+                            summaries[task, cell].bounds,
+                        )
+                        for cell in (of, against)
+                    )
+                    compared.append(claims.Compared(pair, task.label if task else "", one, other))
+        return claims.judge(claim, claim.number.heading(self.settings), compared)
+
+    def _measured(self, text: str) -> named.Name | None:
+        """The cell measured that is the one a text names, however that was written."""
+        wanted = named.cell(text).build(hidden_size=8)
+        return next((cell for cell in self.cells if cell.build(hidden_size=8) == wanted), None)
+
+    def _described(self) -> Iterator[str]:
+        """Every task and cell in its own words."""
+        for task, built in self.tasks.items():
+            if task and built:
+                yield f"{task.label}: {built.describes}; its loss in {built.unit}."
+        for cell in self.cells:
+            yield f"{cell.label}: {self.experiment.parts[0].build(cell, self.settings)}."
+
+    def _saved(self) -> dict[str, Any]:
+        """Every number by task, cell, table and heading."""
+        found: dict[str, Any] = {}
+        for numbers in self.numbers:
+            for column in numbers.columns:
+                for (task, cell), one in self.summaries[column].items():
+                    of_cell = (found.setdefault(task.label, {}) if task else found).setdefault(cell.label, {})
+                    of_cell.setdefault(self._fill(numbers.title), {})[column.heading(self.settings)] = one.saved()
+        return found

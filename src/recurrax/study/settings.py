@@ -1,0 +1,109 @@
+"""Flags of questions: those that every one has, and those of questions about cells and about lags.
+
+A question's settings extend one of these; a field that only has another default needs no second docstring.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+USUAL = (
+    "elman:init=uniform", "elman", "gru", "lstm:forget_bias=0", "lstm:forget_bias=1", "lstm:forget_bias=chrono",
+)  # fmt: skip
+"""Elman, GRU and LSTM as libraries start them, and the LSTM as the literature says it should be started."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Flags that every question has; extend it by those that its results depend on."""
+
+    out: Path = Path("results")
+    """Folder of all results; the run gets its own in it, named after its settings."""
+    smoke: bool = False
+    """Smallest sizes: shows in seconds that everything runs; the numbers mean nothing."""
+    dry_run: bool = False
+    """Say what would be done; compute and write nothing."""
+    replot: Path | None = None
+    """Draw figures and report of this finished run again, from its saved files alone."""
+    jobs: int = 2
+    """Measurements that run side by side; one at a time under `recurrax launch`."""
+    track: Literal["tensorboard"] | None = None
+    """Write metrics as event files for TensorBoard too, into the run's folder."""
+
+    def __post_init__(self):
+        check_least(self, jobs=1)
+
+    def results_depend_on(self) -> dict[str, Any]:
+        """The settings that are not about where or how the run is done."""
+        about_the_run = {entry.name for entry in dataclasses.fields(Settings)}
+        names = (entry.name for entry in dataclasses.fields(self))
+        return {name: getattr(self, name) for name in names if name not in about_the_run}
+
+
+@dataclass(frozen=True)
+class CellSettings(Settings):
+    """Flags of a question about cells."""
+
+    cells: tuple[str, ...] = USUAL
+    """What is compared: names, or file.py:NAME, each with :field=value,... where wanted."""
+    seeds: int = 5
+    """Networks drawn per cell."""
+    hidden_size: int = 64
+    """Units of a network whose text does not say."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_least(self, seeds=1, hidden_size=1)
+
+
+@dataclass(frozen=True)
+class LagSettings(CellSettings):
+    """Flags of a question about lags."""
+
+    lags: int = 100
+    """Longest time lag measured, in steps."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_least(self, lags=4)
+
+    @property
+    def reference_lag(self) -> int:
+        """The lag at which norms are told."""
+        return min(100, self.lags)
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Lags in which a rate is fitted, past the first few."""
+        last = min(49, self.lags)
+        return min(5, last // 2), last
+
+
+@dataclass(frozen=True)
+class TrainingSettings(CellSettings):
+    """Flags of a question about cells that are trained on tasks."""
+
+    tasks: tuple[str, ...] = ("adding",)
+    """What the cells read and learn: names, or file.py:NAME, each with :field=value,... where wanted."""
+    steps: int = 300
+    """Adam steps."""
+    train_length: int = 50
+    """Steps of training sequences of a task whose text does not say."""
+    batch_size: int = 32
+    """Training sequences per step."""
+    learning_rate: float = 2e-3
+    """Adam's, constant."""
+    max_norm: float = 1.0
+    """Gradients are clipped to this global norm."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_least(self, steps=0, train_length=2, batch_size=1)
+
+
+def check_least(settings: Any, **least: float) -> None:
+    """Raises a ValueError unless each named field of the settings has at least the value given."""
+    for name, value in least.items():
+        if getattr(settings, name) < value:
+            raise ValueError(f"{name}: expected at least {value:g}, got {getattr(settings, name)}")

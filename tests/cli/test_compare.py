@@ -1,0 +1,100 @@
+"""`recurrax compare` and `recurrax claims`: questions without a script."""
+
+import dataclasses
+import inspect
+import json
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from recurrax import report
+from recurrax.cli import main
+from recurrax.cli.compare import compare
+from recurrax.study.comparison import INSTRUMENTS, Comparison, Instruments
+
+OWN = str(Path(__file__).parents[1] / "own.py")
+
+
+def test_the_flags_are_those_of_the_comparison():
+    flags, fields = (
+        inspect.signature(compare).parameters,
+        {entry.name: entry for entry in dataclasses.fields(Comparison)},
+    )
+    for name, flag in flags.items():
+        assert flag.default == fields[name].default, name
+    assert set(fields) - set(flags) == {"replot", "track"}
+    assert set(get_args(Instruments)) == set(get_args(flags["instrument"].annotation)) == set(INSTRUMENTS)
+
+
+def test_ones_own_cell_and_task_are_compared_trained_and_resumed(tmp_path, capsys):
+    command = ["compare", "--smoke", "--cells", f"{OWN}:Leaky", "--tasks", f"{OWN}:Echo", "--out", str(tmp_path)]
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    (folder,) = (tmp_path / "compare").iterdir()
+    saved = report.load(folder)
+    drawn, trained, learned = saved.report.tables
+    assert drawn.rows[0][:2] == trained.rows[0][:2] == learned.rows[0][:2] == ("Echo", "Leaky")
+    assert not np.array_equal(saved.arrays["drawn.Echo.Leaky"], saved.arrays["trained.Echo.Leaky"])
+    assert {path.name for path in folder.glob("*.png")} == {"adjoint.png", "loss.png"}
+    assert main(command) == 0
+    assert capsys.readouterr().out == shown
+
+
+@pytest.mark.parametrize("instrument", sorted(set(INSTRUMENTS) - {"adjoint"}))
+def test_every_instrument_gives_a_table_and_a_figure(instrument, tmp_path):
+    command = ["compare", "--smoke", "--steps", "0", "--cells", "gru", "--instrument", instrument]
+    assert main([*command, "--out", str(tmp_path)]) == 0
+    (folder,) = (tmp_path / "compare").iterdir()
+    saved = report.load(folder)
+    assert len(saved.report.tables) == 1
+    assert (folder / f"{instrument}.png").is_file()
+    assert np.isfinite(saved.arrays["drawn.adding.gru"]).all()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--cells", "lstn"], "cells: expected one of"),
+        (["--tasks", "addinf"], "the nearest is 'Adding'"),
+        (["--tasks", "adding:length=1"], "adding:length=1: length: expected an int of at least 2, got 1"),
+        (["--cells", "lstm", "LSTM"], "cells: expected at least one and no two alike"),
+        (["--lags", "19"], "lags: expected at least 20, got 19"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_anything_is_computed(flags, said, tmp_path, capsys):
+    assert main(["compare", *flags, "--out", str(tmp_path / "results")]) == 2
+    written = capsys.readouterr().err
+    assert said in written
+    assert written.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def run(root, name, finished, verdict, status="finished"):
+    folder = root / "alphas" / name
+    folder.mkdir(parents=True)
+    about = {"experiment": "alphas", "status": status, "finished": finished, "command": "python alphas.py --out here"}
+    claim = {"statement": "A half is more.", "verdict": verdict, "sentences": [f"{verdict}: θ"], "comparisons": []}
+    for file, content in (("run", about), ("config", {}), ("summary", {"claims": [claim]})):
+        (folder / f"{file}.json").write_text(json.dumps(content))
+
+
+def test_the_latest_verdict_on_every_claim_is_shown_and_written(tmp_path, capsys):
+    run(tmp_path, "run-1", "2026-01-02T00:00", "supported")
+    run(tmp_path, "run-2", "2026-01-01T00:00", "refuted")
+    run(tmp_path, "run-3", "2026-01-03T00:00", "undecided", status="running")
+    run(tmp_path, "smoke-4", "2026-01-04T00:00", "depends on luck")
+    docs = tmp_path / "docs"
+    assert main(["claims", str(tmp_path), "--docs", str(docs)]) == 0
+    assert "Supported (alphas, 2026-01-02)." in capsys.readouterr().out
+    text = (docs / "claims.md").read_text()
+    assert "## A half is more." in text
+    assert "`python alphas.py`, 2026-01-02." in text
+    (claim,) = json.loads((docs / "claims.json").read_text())["claims"]
+    assert (claim["run"], claim["saved"]["verdict"]) == ("alphas/run-1", "supported")
+
+
+def test_without_claims_it_says_so(tmp_path, capsys):
+    assert main(["claims", str(tmp_path)]) == 1
+    assert "expected finished runs with claims in it, found none" in capsys.readouterr().err

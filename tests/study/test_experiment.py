@@ -1,0 +1,155 @@
+"""The path from settings to a report, with measurements that cost nothing and cells and tasks of the tests' own."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recurrax import report, study
+
+OWN = str(Path(__file__).parents[1] / "own.py")
+
+
+@dataclass(frozen=True)
+class Settings(study.Settings):
+    """Is a larger α larger?"""
+
+    cells: tuple[str, ...] = (f"{OWN}:Leaky:alpha=0.25", f"{OWN}:Leaky")
+    tasks: tuple[str, ...] = (f"{OWN}:Echo",)
+    seeds: int = 8
+    hidden_size: int = 4
+    other_size: int = 6
+    limit: int = 40
+    more: bool = True
+
+
+def alphas(settings, cell, task, run):
+    """10 α + seed of every network; beyond 10 it was not measured."""
+    seeds = np.arange(settings.seeds)
+    values = 100 * cell.alpha + seeds
+    return {"alpha": np.where(values > settings.limit, np.inf, values), "size": [cell.hidden_size] * 8, "seed": seeds}
+
+
+def delays(settings, cell, task, run):
+    return {"delay": np.tile(np.arange(3.0) * task.delay, (settings.seeds, 1)), "seed": np.arange(settings.seeds)}
+
+
+ALPHA = study.Number(
+    "alpha", "alpha", lambda a, s, t: a, "percent", "what was given", show="{:.0f}".format, beyond="limit"
+)
+SIZE = study.Number("size", "size", lambda a, s, t: a, show="{:.0f}".format)
+LAST = study.Number("last of {s.seeds}", "delay", lambda a, s, t: a[:, -1], middle="interquartile mean")
+DELAYS = study.Curve("{name}", "delay", lambda s, size: np.arange(size), "x", "delay ({task.unit})")
+CLAIM = study.Claim(
+    "A half is more than a quarter.", ALPHA, (study.Pair(f"{OWN}:Leaky:alpha=0.5", f"{OWN}:Leaky:alpha=0.25"),), 10.0
+)
+OTHERS = study.Claim("An LSTM is more.", ALPHA, (study.Pair("lstm", f"{OWN}:Leaky"),), 1.0)
+EXPERIMENT = study.Experiment(
+    "alphas",
+    Settings,
+    (study.Part(alphas, "first"), study.Part(delays, "second", "other_size", when=lambda s: s.more)),
+    numbers=(study.Numbers("All of {s.seeds}", (ALPHA, SIZE)), study.Numbers("Delays", (LAST,))),
+    curves=(study.Curves("delays", "Delays", (DELAYS,)),),
+    claims=(CLAIM, OTHERS),
+    protocol=("Nothing was trained, {s.seeds} times.",),
+    smoke={"seeds": 6},
+)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    assert study.main(EXPERIMENT, ["--out", str(tmp_path)]) == 0
+    (folder,) = (tmp_path / "alphas").iterdir()
+    return report.load(folder)
+
+
+def test_tables_have_a_row_per_task_and_cell(saved):
+    first, second = saved.report.tables
+    assert (first.title, first.columns) == ("All of 8", ("task", "cell", "alpha, percent", "size"))
+    assert first.rows == (("Echo", "Leaky:alpha=0.25", "28 [26, 31]", "4"), ("Echo", "Leaky", ">40", "4"))
+    assert first.caption.startswith("alpha: what was given. Medians over networks, none left out")
+    assert second.columns[-1] == "last of 8"
+    assert second.rows[0][-1] == "20"
+
+
+def test_the_answer_ranks_cells_and_ends_with_the_verdicts(saved):
+    assert saved.report.question == "Is a larger α larger?"
+    assert saved.report.answer.splitlines() == [
+        "alpha, percent on Echo: Leaky:alpha=0.25 28 [26, 31]; Leaky >40.",
+        "A half is more than a quarter. Undecided.",
+    ]
+    assert [figure.value for figure in saved.report.key_figures] == ["Leaky:alpha=0.25 28 [26, 31]; Leaky >40"]
+
+
+def test_a_claim_is_judged_where_its_cells_were_measured_however_they_were_written(saved):
+    (claim,) = saved.summary["claims"]
+    (one,) = claim["comparisons"]
+    assert (one["of"], one["against"], one["task"], one["seeds"]) == ("Leaky", "Leaky:alpha=0.25", "Echo", 8)
+    # 50 + s lies beyond 40: at least 40 - (25 + s). The least of 8 differences is 8, less than δ.
+    assert one["theta"] == {"estimate": 11.5, "low": 8.0, "high": None}
+    assert claim["verdict"] == "undecided"
+    assert "LSTM" not in json.dumps(saved.summary["report"])
+
+
+def test_figures_draw_a_line_per_cell_in_the_tasks_own_unit(saved):
+    (figure,) = saved.report.figures
+    (panel,) = figure.panels
+    assert (panel.title, panel.y_label) == ("Echo", "delay (squared volts)")
+    assert [line.label for line in panel.lines] == ["Leaky:alpha=0.25", "Leaky"]
+    assert saved.arrays[panel.lines[0].y][0].tolist() == [0, 10, 20]
+
+
+def test_the_protocol_has_every_task_and_cell_in_its_own_words(saved):
+    assert saved.report.protocol == (
+        "Nothing was trained, 8 times.",
+        "Echo: the number that was read 10 steps ago; its loss in squared volts.",
+        "Leaky:alpha=0.25: Leaky(hidden_size=4, alpha=0.25).",
+        "Leaky: Leaky(hidden_size=4, alpha=0.5).",
+    )
+
+
+def test_every_number_is_saved_by_task_cell_and_table(saved):
+    number = saved.summary["numbers"]["Echo"]["Leaky:alpha=0.25"]["All of 8"]["alpha, percent"]
+    assert number["per_network"] == [25.0 + seed for seed in range(8)]
+    assert (number["estimate"], number["text"]) == (28.5, "28 [26, 31]")
+
+
+def test_a_part_that_is_not_asked_for_leaves_its_table_out(tmp_path):
+    settings = Settings(more=False)
+    jobs = EXPERIMENT.plan(settings)
+    assert list(jobs) == ["Echo, Leaky:alpha=0.25, first", "Echo, Leaky, first"]
+    assert list(EXPERIMENT.plan(Settings()))[2:] == ["Echo, Leaky:alpha=0.25, second", "Echo, Leaky, second"]
+    arrays = {"alpha.Echo.Leaky": np.ones(8), "seeds.alpha.Echo.Leaky": np.arange(8), "size.Echo.Leaky": np.ones(8)}
+    said = EXPERIMENT.finish(settings, arrays).report
+    assert (len(said.tables), len(said.figures)) == (1, 0)
+    assert said.tables[0].rows[0][2:] == ("-", "-")
+    with pytest.raises(ValueError, match=r"numbers: expected arrays delay from measure, got alpha, seeds, size"):
+        EXPERIMENT.finish(Settings(), arrays)
+
+
+def test_an_edited_file_is_another_run(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(Path(OWN).read_text())
+    arguments = ["--out", str(tmp_path), "--cells", f"{path}:Leaky"]
+    assert study.main(EXPERIMENT, arguments) == 0
+    path.write_text(Path(OWN).read_text().replace("alpha: float = 0.5", "alpha: float = 0.75"))
+    assert study.main(EXPERIMENT, arguments) == 0
+    first, second = sorted((tmp_path / "alphas").iterdir(), key=lambda folder: folder.stat().st_mtime)
+    values = [report.load(folder).arrays["size.Echo.Leaky"].size for folder in (first, second)]
+    assert values == [8, 8]
+
+
+def test_cells_that_did_not_share_their_seeds_are_refused():
+    labels = ("Leaky:alpha=0.25", "Leaky")
+    arrays = {f"{kind}.Echo.{label}": np.ones(8) for kind in ("alpha", "size", "delay") for label in labels}
+    arrays |= {f"seeds.alpha.Echo.{label}": np.arange(8) + place for place, label in enumerate(labels)}
+    with pytest.raises(ValueError, match=r"claim: expected the same seeds for Leaky and Leaky:alpha=0\.25"):
+        EXPERIMENT.finish(Settings(), arrays | {f"delay.Echo.{label}": np.ones((8, 3)) for label in labels})
+
+
+def test_a_measurement_without_seeds_is_refused(tmp_path):
+    bare = study.Experiment("bare", Settings, lambda settings, cell, task, run: {"alpha": np.ones(2)}, ())
+    with pytest.raises(ValueError, match=r"measure: expected an array 'seed' \(S,\) among what it gives, got alpha"):
+        study.main(bare, ["--out", str(tmp_path)])
