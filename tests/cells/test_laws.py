@@ -195,10 +195,19 @@ class CountsAxes(Elman):
 
 
 @dataclass(frozen=True)
-class SharesBuffers(LSTM):
+class SharesBuffers(Elman):
     def initial_carry(self, params, batch_shape, dtype):
         zeros = jnp.zeros((*batch_shape, self.hidden_size), dtype)
-        return cells.LSTMCarry(h=zeros, c=zeros)
+        return zeros, zeros
+
+    def recur(self, params, carry, u):
+        return super().recur(params, cells.ElmanCarry(carry[0]), u)
+
+    def pointwise(self, params, carry, u, v):
+        return jnp.tanh(v), carry[0]
+
+    def output(self, params, carry, u):
+        return carry[0]
 
 
 @dataclass(frozen=True)
