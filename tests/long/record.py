@@ -4,9 +4,9 @@ import json
 from datetime import UTC, datetime
 
 import jax
-from recurrax.runs.environment import environment
 
 from recurrax.files import save_json
+from recurrax.runs.environment import environment
 
 
 def as_users_run():
