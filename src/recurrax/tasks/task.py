@@ -50,7 +50,8 @@ class Task(Protocol):
 
     A task is a frozen dataclass: hashable, equal by value, buildable from a command line. Its methods are pure
     functions, so `batch` runs inside a compiled training loop and the same key always gives the same batch. Inherit
-    from this class to be given `held_out`, or write a class with the same members: the contract is structural.
+    from this class to be given `held_out`, or write a class with the same members: the contract is structural. A task
+    whose data may differ between machines also says `source`, a text that reports carry.
     """
 
     @property
