@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from tolerances import assert_close
-from walks import draw, value
+from walks import draw
 
 import recurrax
 from recurrax import LSTM
+from recurrax.check.trial import value
 
 STEPS = 11
 LENGTHS = jnp.array([11, 4, 0])

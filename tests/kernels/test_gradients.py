@@ -5,12 +5,13 @@ import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import user_cells
+import zoo
 from tolerances import SECOND_RTOL, assert_close
-from walks import draw, loss, pull, value
+from walks import draw, loss
 
 import recurrax
 from recurrax import GRU, LSTM, Elman, cells
+from recurrax.check.trial import value, value_and_grad
 
 REFUSAL = "forward mode.*implementation='reference'"
 
@@ -19,14 +20,14 @@ def test_two_products_where_the_compiler_once_failed(x64):
     """XLA of jaxlib 0.10.2 on CPU miscompiled this shape when three stacked adjoints were joined before one product."""
     cell = GRU(5, reset_after=False)
     drawn = draw(cell, 7, (4,), 3, dtype=np.float64)
-    assert_close(pull(cell, drawn), pull(cell, drawn, implementation="reference"), "float64")
+    assert_close(value_and_grad(cell, drawn), value_and_grad(cell, drawn, implementation="reference"), "float64")
 
 
 @pytest.mark.parametrize("size", [1, 5])
 def test_float64_gradients_are_those_of_the_reference(size, x64, quick_compile):
     cell = LSTM(size)
     drawn = draw(cell, 9, (4,), 3, dtype=np.float64)._replace(lengths=np.array([9, 4, 0, 7]))
-    assert_close(pull(cell, drawn), pull(cell, drawn, implementation="reference"), "float64")
+    assert_close(value_and_grad(cell, drawn), value_and_grad(cell, drawn, implementation="reference"), "float64")
 
 
 @pytest.mark.parametrize(
@@ -35,28 +36,28 @@ def test_float64_gradients_are_those_of_the_reference(size, x64, quick_compile):
 def test_gradients_where_all_rows_are_alike(cell, reverse, x64, quick_compile):
     """Without masks and resets the outputs themselves are what the backward walk reads the states from."""
     drawn = draw(cell, 5, (3,), 2, dtype=np.float64)
-    fused = pull(cell, drawn, implementation="fused", reverse=reverse)
-    assert_close(fused, pull(cell, drawn, implementation="reference", reverse=reverse), "float64")
+    fused = value_and_grad(cell, drawn, implementation="fused", reverse=reverse)
+    assert_close(fused, value_and_grad(cell, drawn, implementation="reference", reverse=reverse), "float64")
 
 
 @pytest.mark.parametrize("rows", [3, 9])
-@pytest.mark.parametrize("cell", [LSTM(2), GRU(2), Elman(2), user_cells.UnevenGates(2)], ids=str)
-def test_gradients_for_few_rows_and_many(cell, rows, x64, quick_compile):
+@pytest.mark.parametrize("cell", [LSTM(2), GRU(2), Elman(2), zoo.gates.Uneven(2)], ids=str)
+def test_gradients_for_few_rows_and_many(cell, rows, x64, quick_compile, plain_style):
     """Products are written otherwise from 8 rows on; what is saved may have several widths."""
     drawn = draw(cell, 4, (rows,), 3, dtype=np.float64)
-    assert_close(pull(cell, drawn), pull(cell, drawn, implementation="reference"), "float64")
+    assert_close(value_and_grad(cell, drawn), value_and_grad(cell, drawn, implementation="reference"), "float64")
 
 
-def test_gradients_stop_at_a_reset_and_reach_a_learned_start(quick_compile):
-    cell = user_cells.LearnedStart(4)
+def test_gradients_stop_at_a_reset_and_reach_a_learned_start(quick_compile, plain_style):
+    cell = zoo.weights.LearnedStart(4)
     resets = np.array([[False, False], [True, False], [False, True], [False, False]])
     drawn = draw(cell, 4, (2,), 2)._replace(resets=resets)
-    fused = pull(cell, drawn)
-    assert_close(fused, pull(cell, drawn, implementation="reference"), "float32")
+    fused = value_and_grad(cell, drawn)
+    assert_close(fused, value_and_grad(cell, drawn, implementation="reference"), "float32")
     assert np.all(fused.params.start != 0)
     only_last = jax.tree.map(np.zeros_like, drawn.cotangents)
     only_last.outputs[3] = 1.0
-    seen = pull(cell, drawn._replace(cotangents=only_last))
+    seen = value_and_grad(cell, drawn._replace(cotangents=only_last))
     np.testing.assert_array_equal(np.any(seen.xs != 0, axis=-1), [[0, 0], [1, 0], [1, 1], [1, 1]])
     np.testing.assert_array_equal(seen.carry.h, 0)
 
@@ -67,13 +68,13 @@ def test_bfloat16_parameters_run_with_a_float32_carry(cell, quick_compile):
     drawn = draw(cell, 20, (2,), 3)
     low = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.bfloat16), drawn.params)
     high = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), low)
-    pulled = pull(cell, drawn._replace(params=low))
+    pulled = value_and_grad(cell, drawn._replace(params=low))
     assert {leaf.dtype for leaf in jax.tree.leaves(pulled.result)} == {jnp.dtype("float32")}
     assert {leaf.dtype for leaf in jax.tree.leaves(pulled.params)} == {jnp.dtype("bfloat16")}
     assert {leaf.dtype for leaf in jax.tree.leaves((pulled.xs, pulled.carry))} == {jnp.dtype("float32")}
-    reference = jax.eval_shape(lambda: pull(cell, drawn._replace(params=low), implementation="reference"))
+    reference = jax.eval_shape(lambda: value_and_grad(cell, drawn._replace(params=low), implementation="reference"))
     assert jax.tree.map(lambda leaf: leaf.dtype, pulled) == jax.tree.map(lambda leaf: leaf.dtype, reference)
-    assert_close(pulled, pull(cell, drawn._replace(params=high)), "bfloat16")
+    assert_close(pulled, value_and_grad(cell, drawn._replace(params=high)), "bfloat16")
 
 
 def test_bfloat16_inputs_too():
@@ -84,9 +85,9 @@ def test_bfloat16_inputs_too():
     assert {leaf.dtype for leaf in jax.tree.leaves(result)} == {jnp.dtype("float32")}
 
 
-def test_hessians_are_those_of_the_reference(x64, quick_compile):
+def test_hessians_are_those_of_the_reference(x64, quick_compile, plain_style):
     """Every block over (params, xs, carry), for a cell with parameters everywhere, with padding and a reset."""
-    cell = user_cells.PeepholeLSTM(2)
+    cell = zoo.gates.PeepholeLSTM(2)
     drawn = draw(cell, 3, (2,), 1, dtype=np.float64)
     drawn = drawn._replace(lengths=np.array([3, 2]), resets=np.array([[False, False], [False, True], [False, False]]))
     flat, unravel = jax.flatten_util.ravel_pytree((drawn.params, drawn.xs, drawn.carry))

@@ -4,22 +4,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import user_cells
-from walks import dots_in_loops, draw, pull, value
+import zoo
+from walks import dots_in_loops, draw
 
 import recurrax
 from recurrax import GRU, LSTM, cells
+from recurrax.check.trial import value, value_and_grad
 
 ONE_OF_EACH = [cell(3) for cell in cells.ALL]
 
 
 def products(cell, implementation):
     given = draw(cell, 4, (2,), 2)._replace(lengths=np.array([4, 1]))
-    return dots_in_loops(jax.make_jaxpr(lambda given: pull(cell, given, implementation=implementation))(given).jaxpr)
+    return dots_in_loops(
+        jax.make_jaxpr(lambda given: value_and_grad(cell, given, implementation=implementation))(given).jaxpr
+    )
 
 
-@pytest.mark.parametrize("cell", [*ONE_OF_EACH, *user_cells.ALL], ids=repr)
-def test_one_product_per_step_in_each_direction(cell):
+@pytest.mark.parametrize("cell", [*ONE_OF_EACH, *zoo.OF_FOUR_KINDS], ids=repr)
+def test_one_product_per_step_in_each_direction(cell, plain_style):
     assert products(cell, "fused") <= 2
     assert products(cell, "reference") > 2, "the count can tell"
 
@@ -33,7 +36,7 @@ def test_a_gru_that_resets_before_the_product_needs_two():
 @pytest.mark.parametrize("cell", [*ONE_OF_EACH, GRU(3, reset_after=False)], ids=repr)
 def test_forward_and_gradient_lower_for_every_platform(cell, implementation):
     given = jax.tree.map(jnp.asarray, draw(cell, 4, (2,), 2)._replace(lengths=np.array([4, 1], np.int32)))
-    for run in (value, pull):
+    for run in (value, value_and_grad):
         program = jax.jit(lambda given, run=run: run(cell, given, implementation=implementation))
         exported = jax.export.export(program, platforms=("cpu", "cuda", "tpu"))(given)
         assert exported.platforms == ("cpu", "cuda", "tpu")

@@ -3,16 +3,17 @@
 import jax
 import numpy as np
 import pytest
-import user_cells
+import zoo
 from tolerances import assert_close, assert_same_bits
-from walks import draw, poisoned, pull, valid_steps, value
+from walks import draw
 
 from recurrax import GRU, LSTM, Elman
+from recurrax.check.trial import poisoned, valid_steps, value, value_and_grad
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("quick_compile", "plain_style")
 
 T, BATCH, D = 6, (4,), 2
-CELLS = [Elman(3), LSTM(3), GRU(3), GRU(3, reset_after=False), user_cells.PeepholeLSTM(3)]
+CELLS = [Elman(3), LSTM(3), GRU(3), GRU(3, reset_after=False), zoo.gates.PeepholeLSTM(3)]
 
 
 def with_rows(cell):
@@ -27,10 +28,10 @@ def with_rows(cell):
 )
 def test_padding_changes_nothing(cell, implementation):
     given = with_rows(cell)
-    expected = pull(cell, poisoned(given, 0.0), implementation=implementation)
+    expected = value_and_grad(cell, poisoned(given, 0.0), implementation=implementation)
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(expected))
     for poison in (1e30, -1e30, np.inf, -np.inf, np.nan):
-        assert_same_bits(pull(cell, poisoned(given, poison), implementation=implementation), expected)
+        assert_same_bits(value_and_grad(cell, poisoned(given, poison), implementation=implementation), expected)
     padding = ~valid_steps(given)
     np.testing.assert_array_equal(expected.result.outputs[padding], 0)
     np.testing.assert_array_equal(expected.xs[padding], 0)
@@ -41,7 +42,7 @@ def test_padding_changes_nothing(cell, implementation):
 def test_a_length_of_zero_gives_the_carry_it_started_with(implementation):
     cell = LSTM(3)
     given = with_rows(cell)
-    pulled = pull(cell, given, implementation=implementation)
+    pulled = value_and_grad(cell, given, implementation=implementation)
     assert_same_bits(jax.tree.map(lambda leaf: leaf[1], pulled.result.carry), jax.tree.map(lambda c: c[1], given.carry))
     np.testing.assert_array_equal(pulled.result.outputs[:, 1], 0)
     through = jax.tree.map(lambda leaf: leaf[1], (pulled.carry, given.cotangents.carry))
@@ -54,7 +55,7 @@ def test_what_the_cotangent_holds_at_padding_does_not_matter():
     noisy = given.cotangents._replace(
         outputs=np.where(valid_steps(given)[..., None], given.cotangents.outputs, np.float32(1e9))
     )
-    assert_same_bits(pull(cell, given._replace(cotangents=noisy)), pull(cell, given))
+    assert_same_bits(value_and_grad(cell, given._replace(cotangents=noisy)), value_and_grad(cell, given))
 
 
 def test_lengths_are_a_mask():

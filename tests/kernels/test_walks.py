@@ -4,19 +4,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import user_cells
+import zoo
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tolerances import assert_close, assert_same_bits
-from walks import cut, draw, pull, value, walk
+from walks import cut, draw
 
 import recurrax
 from recurrax import GRU, LSTM, Elman, cells
+from recurrax.check.trial import loop, value, value_and_grad
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("quick_compile", "plain_style")
 
 ONE_OF_EACH = [cell(3) for cell in cells.ALL]
-ANY_CELL = [*ONE_OF_EACH, GRU(3, reset_after=False), Elman(3, activation="relu"), *user_cells.ALL]
+ANY_CELL = [*ONE_OF_EACH, GRU(3, reset_after=False), Elman(3, activation="relu"), *zoo.OF_FOUR_KINDS]
 
 
 @st.composite
@@ -41,10 +42,10 @@ def arguments(draw_from):
 def test_any_shape_any_rows(case):
     """Values are those of a loop over step, gradients those of the reference."""
     cell, given, reverse = case
-    fused = pull(cell, given, implementation="fused", reverse=reverse)
-    reference = pull(cell, given, implementation="reference", reverse=reverse)
+    fused = value_and_grad(cell, given, implementation="fused", reverse=reverse)
+    reference = value_and_grad(cell, given, implementation="reference", reverse=reverse)
     assert_close(fused, reference, "float32")
-    outputs, carry = walk(cell, given, reverse)
+    outputs, carry = loop(cell, given, reverse)
     assert fused.result.outputs.shape[:-1] == given.xs.shape[:-1]
     assert_close(list(fused.result.outputs), outputs, "float32")
     assert_close(fused.result.carry, jax.tree.map(np.asarray, carry), "float32")
@@ -126,15 +127,15 @@ def test_batch_axes_are_one_batch():
 def test_nothing_to_walk(implementation, steps, batch_shape):
     cell = LSTM(3)
     drawn = draw(cell, steps, batch_shape, 2)
-    pulled = pull(cell, drawn, implementation=implementation)
-    assert pulled.result.outputs.shape == (steps, *batch_shape, 3)
-    assert_same_bits(pulled.result.carry, drawn.carry)
-    assert_same_bits(pulled.carry, drawn.cotangents.carry)
-    np.testing.assert_array_equal(jax.tree.leaves(pulled.params)[0], 0)
+    got = value_and_grad(cell, drawn, implementation=implementation)
+    assert got.result.outputs.shape == (steps, *batch_shape, 3)
+    assert_same_bits(got.result.carry, drawn.carry)
+    assert_same_bits(got.carry, drawn.cotangents.carry)
+    np.testing.assert_array_equal(jax.tree.leaves(got.params)[0], 0)
 
 
 def test_a_reset_starts_afresh_from_the_initial_carry():
-    cell = user_cells.LearnedStart(4)
+    cell = zoo.weights.LearnedStart(4)
     drawn = draw(cell, 6, (2,), 2)
     resets = np.zeros((6, 2), bool)
     resets[4] = True
@@ -147,7 +148,7 @@ def test_a_reset_starts_afresh_from_the_initial_carry():
 
 
 def test_without_a_carry_the_cell_starts_from_its_own():
-    cell = user_cells.LearnedStart(4)
+    cell = zoo.weights.LearnedStart(4)
     drawn = draw(cell, 3, (2,), 2)
     given_none = recurrax.scan(cell, drawn.params, drawn.xs)
     initial = cell.initial_carry(jax.tree.map(jnp.asarray, drawn.params), (2,), jnp.float32)
@@ -157,7 +158,7 @@ def test_without_a_carry_the_cell_starts_from_its_own():
 def test_unrolling_changes_nothing():
     cell = GRU(3)
     drawn = draw(cell, 5, (2,), 2)._replace(lengths=np.array([5, 3]))
-    assert_close(pull(cell, drawn, unroll=2), pull(cell, drawn), "float32")
+    assert_close(value_and_grad(cell, drawn, unroll=2), value_and_grad(cell, drawn), "float32")
 
 
 def test_vmap_over_seeds_is_a_loop_over_seeds():
@@ -166,7 +167,7 @@ def test_vmap_over_seeds_is_a_loop_over_seeds():
     params = jax.tree.map(lambda *leaves: np.stack(leaves), *(one.params for one in drawn))
 
     def of(params):
-        return pull(cell, drawn[0]._replace(params=params))
+        return value_and_grad(cell, drawn[0]._replace(params=params))
 
     together = jax.jit(jax.vmap(of))(params)
     for seed, one in enumerate(drawn):

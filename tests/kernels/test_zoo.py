@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 import zoo
-from zoo.trials import OPTIONS, found, streamed
+from zoo.trials import OPTIONS, found, found_twice, streamed
 
 from recurrax import cells
 from recurrax.check.laws import temporaries
@@ -23,12 +23,13 @@ EVERY_FOURTH = [
 
 @pytest.mark.parametrize(("number", "cell"), NUMBERED)
 def test_all_rows_alike(number, cell, x64):
-    """In value and gradients; every third cell in second derivatives, the others in a stream that donates its carry."""
-    if number % 3 == 0:
-        assert found(cell, OPTIONS["plain"], second=True) is None
-    else:
-        assert found(cell, OPTIONS["plain"]) is None
-        assert streamed(cell) is None
+    """In value and gradients, and for every third cell in second derivatives."""
+    assert (found_twice if number % 3 == 0 else found)(cell, OPTIONS["plain"]) is None
+
+
+@pytest.mark.parametrize("cell", zoo.ALL, ids=lambda cell: type(cell).__name__)
+def test_a_stream_that_donates_its_carry(cell, x64):
+    assert streamed(cell) is None
 
 
 @pytest.mark.parametrize(("number", "cell"), NUMBERED)

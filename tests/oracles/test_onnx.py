@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import user_cells
 from oracles.records import array, bias, kernel, load
 from tolerances import assert_close
+from zoo import gates
 
 import recurrax
 from recurrax import GRU, LSTM, Elman, cells
@@ -45,13 +45,13 @@ def direction_of(case, inputs, at):
             return Direction(cell, cells.GRUParams(W, R, b, None), cells.GRUCarry(h0))
     if "P" in inputs:
         peepholes = bias(inputs["P"][at], "iof", "ifo")
-        cell = user_cells.PeepholeLSTM(size)
-        return Direction(cell, user_cells.PeepholeParams(W, R, b, peepholes), user_cells.PeepholeCarry(h0, c0))
+        cell = gates.PeepholeLSTM(size)
+        return Direction(cell, gates.PeepholeParams(W, R, b, peepholes), gates.HC(h0, c0))
     return Direction(LSTM(size), cells.LSTMParams(W, R, b), cells.LSTMCarry(h0, c0))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
-def test_onnx(case):
+def test_onnx(case, plain_style):
     attributes = case["attributes"]
     assert set(attributes) <= {"hidden_size", "layout", "direction"}
     inputs = {name: array(entry, entry["dtype"]) for name, entry in case["inputs"].items()}

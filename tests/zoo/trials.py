@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from tolerances import RTOL, SECOND_RTOL
 
@@ -17,10 +16,12 @@ from recurrax.check.trial import (
     second_order,
     shares_buffers,
     stream,
+    value,
     value_and_grad,
 )
 
-T, BATCH = 4, (3,)
+T, BATCH, MANY = 4, (3,), (9,)
+"""MANY rows are above the number from which kernels are read otherwise."""
 
 
 class Option(NamedTuple):
@@ -57,39 +58,45 @@ def draw_trial(cell: Any, steps: int = T, batch_shape: tuple[int, ...] = BATCH, 
     return draw(cell, params, xs, batch_shape, dtype)
 
 
-def found(cell: Any, option: Option, second: bool = False) -> str | None:
-    """Where "fused" differs from the reference by more than float64 loses, in value, gradients or second derivatives.
-
-    Or where padding mattered: the program is run again with NaN in it.
-    """
-    trial, of = draw_trial(cell)._replace(**option.rows), second_order if second else value_and_grad
-    got = of(cell, trial, implementation="fused", **option.how)
+def found(cell: Any, option: Option) -> str | None:
+    """Where "fused" differs from the reference by more than float64 loses, or padding mattered; None where neither."""
+    trial = draw_trial(cell)._replace(**option.rows)
+    got = value_and_grad(cell, trial, implementation="fused", **option.how)
     # Operation by operation: nothing to compile for the cell at hand, and no compiler between it and the truth.
     with jax.disable_jit():
-        expected = of(cell, trial, implementation="reference", **option.how)
-    rounding = precision(trial)
-    if second:
-        (got, got_second), (expected, expected_second) = got, expected
-        if where := difference(got_second, expected_second, SECOND_RTOL[rounding]):
-            return f"second order: {where}"
-    if where := difference(got, expected, RTOL[rounding]):
+        expected = value_and_grad(cell, trial, implementation="reference", **option.how)
+    if where := difference(got, expected, RTOL[precision(got.result.carry)]):
         return where
-    if trial.lengths is not None or trial.mask is not None:
-        where = difference(of(cell, poisoned(trial, np.nan), implementation="fused", **option.how), got, 0.0)
+    if trial.lengths is None and trial.mask is None:
+        return None
+    with_nan = value_and_grad(cell, poisoned(trial, np.nan), implementation="fused", **option.how)
+    where = difference(with_nan, got, 0.0)
     return where and f"NaN in the padding: {where}"
 
 
+def found_twice(cell: Any, option: Option) -> str | None:
+    """The same in value, gradients and a Hessian-vector product."""
+    # Compiled on both sides: where the rule of a `custom_jvp` is not a derivative, JAX itself takes another second
+    # derivative operation by operation than in a compiled loop.
+    trial = draw_trial(cell)._replace(**option.rows)
+    got, got_second = second_order(cell, trial, implementation="fused", **option.how)
+    expected, expected_second = second_order(cell, trial, implementation="reference", **option.how)
+    rounding = precision(got.result.carry)
+    if where := difference(got_second, expected_second, SECOND_RTOL[rounding]):
+        return f"second order: {where}"
+    return difference(got, expected, RTOL[rounding])
+
+
 def streamed(cell: Any) -> str | None:
-    """Where a loop that donates its carry differs from the scan of the plain option, which is compiled already."""
-    trial = draw_trial(cell)
-    carry = initial_carry(cell, trial, BATCH)
+    """Where a loop that donates its carry differs from the scan, both from the initial carry on and of many rows."""
+    trial = draw_trial(cell, batch_shape=MANY)._replace(carry=None)
+    carry = initial_carry(cell, trial, MANY)
     if shares_buffers(carry):
         return "two leaves of the initial carry are one array"
-    expected = value_and_grad(cell, trial._replace(carry=jax.tree.map(jnp.copy, carry)), implementation="fused")
-    return difference(stream(cell, trial._replace(carry=carry)), expected.result, RTOL[precision(trial)])
+    expected = value(cell, trial, implementation="fused")
+    return difference(stream(cell, trial._replace(carry=carry)), expected, RTOL[precision(expected.carry)])
 
 
-def precision(trial: Trial) -> str:
-    """The coarsest floating dtype in the carry of a float64 trial, which its results have at best."""
-    coarse = any(leaf.dtype.name == "bfloat16" for leaf in jax.tree.leaves(trial.carry))
-    return "bfloat16" if coarse else "float64"
+def precision(carry: Any) -> str:
+    """The coarsest floating dtype in a carry of float64, which results have at best."""
+    return "bfloat16" if any(leaf.dtype.name == "bfloat16" for leaf in jax.tree.leaves(carry)) else "float64"

@@ -28,12 +28,11 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import zero_from_primal
 
-from recurrax.kernels import arguments, buffers, steps
+from recurrax.kernels import arguments, buffers, projection, steps
 from recurrax.kernels.arguments import Arguments
 from recurrax.kernels.forward_mode import reverse_mode_only
 from recurrax.kernels.jaxprs import Leaves
 from recurrax.kernels.padding import Rows, entering_carry, leaving_carry, leaving_output, where_rows
-from recurrax.kernels.projection import of_sequence
 from recurrax.kernels.residuals import Derivative, is_moving, moving, vjp
 from recurrax.kernels.steps import Step
 from recurrax.typing import Array, Carry, Cell, Params
@@ -93,7 +92,9 @@ def scan(given: Arguments) -> tuple[Array, Carry]:
         return z[0], jax.tree.unflatten(jax.tree.structure(carry), last)
     params = walk.join(flowing, still)[0]
     prepared = step.prepare(*jax.tree.leaves(params))
-    (ys,) = jax.vmap(step.head, in_axes=(*[None] * len(prepared), *[0] * len(z)))(*prepared, *z)
+    # What is cheap is computed again for its gradient; z is stored anyway.
+    head = jax.checkpoint(step.head, policy=jax.checkpoint_policies.dots_saveable)
+    (ys,) = jax.vmap(head, in_axes=(*[None] * len(prepared), *[0] * len(z)))(*prepared, *z)
     return leaving_output(rows.valid, ys), jax.tree.unflatten(jax.tree.structure(carry), last)
 
 
@@ -103,16 +104,12 @@ def _plain(walk: Walk, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Leav
     cell = walk.cell
     # A projection made before the loop would be written and read once for that alone, which pays where a step has few
     # rows: it then reads the whole kernel for them.
+    step = _step(cell, params, carry, xs)
+    masked = partial(_masked, step)
     if arguments.is_below(math.prod(walk.batch_shape), _FEW_ROWS):
-        step = _step(cell, params, carry, xs)
-        xs = cell.project(params, xs)
+        xs = step.split(jax.tree.leaves(cell.project(params, xs)))
     else:
-        step = steps.cut(
-            lambda params, carry, x: steps.one_step(cell, params, carry, cell.project(params, x)),
-            params,
-            carry,
-            _one_step(xs),
-        )
+        step = steps.cut(partial(_projected, cell, step), params, carry, _one_step(xs), head=False)
     prepared, start = step.prepare(*jax.tree.leaves(params)), jax.tree.leaves(initial)
 
     def body(carry: Leaves, at_t: tuple[Any, Rows]) -> tuple[Leaves, Leaves]:
@@ -120,7 +117,7 @@ def _plain(walk: Walk, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Leav
         entering = entering_carry(rows_t.reset, start, carry)
         results = step.loop(*prepared, *entering, *jax.tree.leaves(x))
         stepped, z = results[: len(carry)], results[len(carry) :]
-        return leaving_carry(rows_t.valid, stepped, entering), _masked(step, rows_t, z)
+        return leaving_carry(rows_t.valid, stepped, entering), masked(rows_t, z)
 
     last, z = jax.lax.scan(body, jax.tree.leaves(carry), (xs, rows), reverse=walk.reverse, unroll=walk.unroll)
     return z, last
@@ -135,7 +132,7 @@ def _forward(walk: Walk, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Le
     params, xs, carry, initial = walk.join(flowing, still)
     step = _step(walk.cell, params, carry, xs)
     theta, start, leaves = jax.tree.leaves(params), jax.tree.leaves(initial), jax.tree.leaves(carry)
-    u = of_sequence(walk.cell, params, xs)(theta, jax.tree.leaves(xs))
+    u = projection.of_sequence(walk.cell, step, params, xs)(theta, jax.tree.leaves(xs))
     derivative = Derivative(step, _one_step(u), _alike(rows))
     prepared = step.prepare(*theta)
     n_s, n_z = len(leaves), len(step.seen)
@@ -178,8 +175,9 @@ def _backward(walk: Walk, flowing: Leaves, still: Leaves, rows: Rows, kept: Kept
     params, xs, carry, initial = walk.join(flowing, still)
     ct_z, ct_last = cotangents
     theta, inputs = jax.tree.leaves(params), jax.tree.leaves(xs)
-    u, pull_project = vjp(of_sequence(walk.cell, params, xs), theta, inputs)
+    steps = inputs[0].shape[0]
     step = _step(walk.cell, params, carry, xs)
+    u, pull_project = vjp(projection.of_sequence(walk.cell, step, params, xs), theta, inputs)
     derivative = Derivative(step, _one_step(u), _alike(rows))
     prepared, pull_prepared = vjp(lambda theta: step.prepare(*theta), theta)
     fixed = derivative.fix(*prepared)
@@ -187,9 +185,14 @@ def _backward(walk: Walk, flowing: Leaves, still: Leaves, rows: Rows, kept: Kept
     n_flows, n_summed = sum(derivative.flows), len(derivative.summed)
     moved_s = [i for i, leaf in enumerate(step.carry) if is_moving(leaf)]
 
-    def body(carried: Any, saved_t: Leaves, at_t: Any) -> tuple[Any, Leaves]:
+    # Adjoints overwrite what was saved; where the outputs are made after the loop, those of z too, which are ours.
+    n_saved, owned = sum(map(len, kept.saved)), [] if step.head is None else ct_z
+
+    def body(carried: Any, over_t: Leaves, at_t: Any) -> tuple[Any, Leaves]:
         ct_s, ct_initial, summed = carried
-        ct_z_t, read_t, rows_t = at_t
+        t, ct_z_t, stacked_t, rows_t = at_t
+        read_t = before.at(t, stacked_t)
+        saved_t, ct_z_t = over_t[:n_saved], ct_z_t or over_t[n_saved:]
         ct_s, passed = _through_padding(rows_t.valid, ct_s)
         results = derivative.backward(*fixed, *read_t, *saved_t, *ct_s, *_masked(step, rows_t, ct_z_t))
         pulled = iter(results[:n_flows])
@@ -206,9 +209,9 @@ def _backward(walk: Walk, flowing: Leaves, still: Leaves, rows: Rows, kept: Kept
     (ct_s, ct_initial, summed), moved, together = buffers.walk(
         body,
         (ct_last, _zeros(moving(jax.tree.leaves(initial))), _zeros(derivative.summed)),
-        kept.saved,
-        (ct_z, before.read(), rows),
-        steps=inputs[0].shape[0],
+        [*kept.saved, *([leaf] for leaf in owned)],
+        (jnp.arange(steps), [] if owned else ct_z, before.stacked(), rows),
+        steps=steps,
         reverse=not walk.reverse,
         unroll=walk.unroll,
     )
@@ -235,20 +238,30 @@ class _Before(NamedTuple):
     first: Leaves
     stored: Kept
 
-    def read(self) -> Leaves:
-        """What the backward loop reads, (T, *batch, ...)."""
+    def stacked(self) -> Leaves:
+        """What the backward loop reads at its own step, (T, *batch, ...)."""
         d = self.derivative
+        alone = [i for i in d.kept_s if i not in d.same]
         u = dict(zip(d.kept_u, self.stored.u, strict=True))
-        return [
-            *(self._entering(i) for i in d.read_s),
-            *(self.stored.z[i] for i in d.read_z),
-            *(u[i] for i in d.read_u),
-        ]
+        entering = [self.stored.entering[alone.index(i)] for i in d.read_s if i in alone]
+        return [*entering, *(self.stored.z[i] for i in d.read_z), *(u[i] for i in d.read_u)]
+
+    def at(self, t: Array, stacked_t: Leaves) -> Leaves:
+        """All that the backward loop reads at step t, the carry before it from where the step before it left it."""
+        d, values = self.derivative, iter(stacked_t)
+        is_first = t == (jax.tree.leaves(self.stored.z)[0].shape[0] - 1 if self.walk.reverse else 0)
+
+        def before(i: int) -> Array:
+            z, at = self.stored.z[d.same[i]], t + 1 if self.walk.reverse else t - 1
+            return jnp.where(is_first, self.first[i], jax.lax.dynamic_index_in_dim(z, at, keepdims=False))
+
+        entering = [before(i) if i in d.same else next(values) for i in d.read_s]
+        return [*entering, *values]
 
     def kept(self, ct_s: dict[int, Array]) -> Leaves:
         """What is read after the loop, (T, *batch, ...)."""
         d = self.derivative
-        entering = [self._entering(i, None if i in d.read_s else ct_s.get(i)) for i in d.kept_s]
+        entering = [self._entering(i, ct_s.get(i)) for i in d.kept_s]
         return [*entering, *(self.stored.z[i] for i in d.kept_z), *self.stored.u]
 
     def _entering(self, i: int, after: Array | None = None) -> Array:
@@ -268,7 +281,15 @@ class _Before(NamedTuple):
 def _step(cell: Cell, params: Params, carry: Carry, xs: Any) -> Step:
     """The cut step for inputs (T, *batch, ...), from the projection on."""
     u = jax.eval_shape(cell.project, params, xs)
-    return steps.cut(partial(steps.one_step, cell), params, carry, _one_step(u))
+    order = projection.order(cell, params, xs)
+    return steps.cut(partial(steps.one_step, cell), params, carry, _one_step(u), order=order)
+
+
+def _projected(cell: Cell, step: Step, params: Params, carry: Carry, x: Any) -> tuple[Leaves, Leaves]:
+    """The loop's part of a step from the inputs on."""
+    u = step.split(jax.tree.leaves(cell.project(params, x)))
+    results = step.loop(*step.prepare(*jax.tree.leaves(params)), *jax.tree.leaves(carry), *u)
+    return results[: len(step.carry)], results[len(step.carry) :]
 
 
 def _masked(step: Step, rows: Rows, z: Leaves) -> Leaves:

@@ -116,7 +116,7 @@ class Derivative:
         flowing = list(dict.fromkeys(var for var in (*ct_before, *ct_u) if var is not None))
         outputs = [atom for atom in z if not isinstance(atom, Literal) and atom not in {*s, *us}] if alike else []
 
-        follow = _followers(traced, {*s, *outputs}, varying, adjoints)
+        follow = jaxprs.followers(traced, {*s, *outputs}, varying) - adjoints
         of_u = {var: None for var in ct_u if var is not None}
         plan = sums.plan(traced, ct_prepared, flowing, set(of_u), varying, adjoints, follow)
         self._moved = list(dict.fromkeys([*of_u, *plan.stacked]))
@@ -221,17 +221,6 @@ def _at(group: Leaves, places: list[int]) -> Leaves:
 def _places(group: Leaves, read: Leaves) -> list[int]:
     found = {var: i for i, var in reversed(list(enumerate(group))) if not isinstance(var, Literal)}
     return sorted(found[var] for var in dict.fromkeys(read) if var in found)
-
-
-def _followers(traced: Traced, stored: set[Var], varying: set[Var], adjoints: set[Var]) -> set[Var]:
-    """`stored`, and the values that follow from it and from constants without a heavy equation."""
-    known = set(stored)
-    for eqn in traced.jaxpr.eqns:
-        if varying.isdisjoint(eqn.outvars) or not adjoints.isdisjoint(eqn.outvars) or jaxprs.is_heavy(eqn):
-            continue
-        if all(var in known for var in jaxprs.variables(eqn.invars) if var in varying):
-            known.update(eqn.outvars)
-    return known
 
 
 def _saved(traced: Traced, needed: set[Var], stored: set[Var], varying: set[Var]) -> list[Var]:

@@ -8,7 +8,7 @@ The step is traced once, and each of its equations goes where its inputs are:
 - the rest is the loop's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -26,7 +26,9 @@ class Step(NamedTuple):
     """A cut step, as functions of flat leaves.
 
     prepare: θ to P, all that the other two need of the parameters.
-    loop: (*P, *s_tm1, *u_t) to (*s_t, *z_t).
+    loop: (*P, *s_tm1, *u_t) to (*s_t, *z_t), with u_t as `split` gives it.
+    order: the leaves of u as the loop takes them.
+    sizes: for every one of these the sizes of the pieces that the step cuts it in first; None where it does not.
     head: (*P, *z_t) to y_t; None where z_t is y_t itself.
     prepared, carry, seen: shapes of P, s and z.
     """
@@ -34,9 +36,18 @@ class Step(NamedTuple):
     prepare: Callable[[Leaves], Leaves]
     loop: Callable[..., Leaves]
     head: Callable[..., Leaves] | None
+    order: list[int]
+    sizes: list[Sequence[int] | None]
     prepared: Leaves
     carry: Leaves
     seen: Leaves
+
+    def split(self, u: Leaves) -> Leaves:
+        """The leaves of u, of one step or of a sequence, in pieces: neighbours in memory, read and written as one."""
+        pieces = []
+        for leaf, sizes in zip([u[i] for i in self.order], self.sizes, strict=True):
+            pieces.extend([leaf] if sizes is None else jax.lax.split(leaf, sizes, axis=leaf.ndim - 1))
+        return pieces
 
 
 def one_step(cell: Cell, params: Params, carry: Carry, u: Any) -> tuple[Carry, Array]:
@@ -45,22 +56,41 @@ def one_step(cell: Cell, params: Params, carry: Carry, u: Any) -> tuple[Carry, A
     return stepped, cell.output(params, stepped, u)
 
 
-def cut(f: Callable[..., tuple[Carry, Array]], params: Params, carry: Carry, u: Any) -> Step:
-    """Cuts f(params, carry, u) -> (carry, y); arguments are arrays or shapes."""
-    traced = jaxprs.trace(f, params, carry, u)
+def cut(
+    f: Callable[..., tuple[Carry, Any]],
+    params: Params,
+    carry: Carry,
+    u: Any,
+    *,
+    order: list[int] | None = None,
+    head: bool = True,
+) -> Step:
+    """Cuts f(params, carry, u) -> (carry, y); arguments are arrays or shapes.
+
+    The loop takes the leaves of u in the `order` in which they lie in memory, as they lie in the pytree if it is None.
+    Without a head y may be any list of arrays, all of which the loop gives.
+    """
+    traced = jaxprs.split_early(jaxprs.trace(f, params, carry, u))
     theta, s, us = _groups(traced.jaxpr.invars, params, carry, u)
-    *stepped, y = traced.jaxpr.outvars
+    stepped, seen = traced.jaxpr.outvars[: len(s)], traced.jaxpr.outvars[len(s) :]
     varying = jaxprs.dependents(traced, [*s, *us])
-    after = _after_the_loop(traced, stepped, varying)
-    is_head = not isinstance(y, jaxprs.Literal) and y in after
-    seen = _read_from_outside(traced, after, varying) if is_head else [y]
+    order = list(range(len(us))) if order is None else order
+    us = [us[i] for i in order]
+    cuts = [_cut_first(traced, var) for var in us]
+    us = [piece for var, cut in zip(us, cuts, strict=True) for piece in ([var] if cut is None else cut.outvars)]
+    after = _after_the_loop(traced, stepped, varying) if head else set()
+    outputs, is_late = seen, any(var in after for var in jaxprs.variables(seen))
+    if is_late:
+        seen = _read_from_outside(traced, after, stepped, varying)
     constant = jaxprs.constants(traced, varying, sunk=_LEFT_TO_THE_LOOP)
     prepared = jaxprs.reached(traced, traced.jaxpr.outvars, constant)
     return Step(
         prepare=jaxprs.part(traced, theta, prepared),
         loop=jaxprs.part(traced, [*prepared, *s, *us], [*stepped, *seen]),
-        head=jaxprs.part(traced, [*prepared, *seen], [y]) if is_head else None,
+        head=jaxprs.part(traced, [*prepared, *seen], outputs) if is_late else None,
         prepared=shapes(prepared),
+        order=order,
+        sizes=[None if cut is None else cut.params["sizes"] for cut in cuts],
         carry=shapes(s),
         seen=shapes(seen),
     )
@@ -76,6 +106,13 @@ def _groups(invars: Leaves, *args: Any) -> list[Leaves]:
     return [[next(waiting) for _ in jax.tree.leaves(arg)] for arg in args]
 
 
+def _cut_first(traced: jaxprs.Traced, var: Any) -> Any:
+    """The equation that cuts a value in pieces, where nothing else reads it; None otherwise."""
+    readers = [eqn for eqn in traced.jaxpr.eqns if var in jaxprs.variables(eqn.invars)]
+    is_cut = len(readers) == 1 and jaxprs.is_split(readers[0]) and var not in jaxprs.variables(traced.jaxpr.outvars)
+    return readers[0] if is_cut else None
+
+
 def _after_the_loop(traced: jaxprs.Traced, stepped: Leaves, varying: set[Any]) -> set[Any]:
     """What a heavy equation that no next state waits for computes, and all that follows from that."""
     awaited, found = jaxprs.contributors(traced, stepped), set()
@@ -87,6 +124,10 @@ def _after_the_loop(traced: jaxprs.Traced, stepped: Leaves, varying: set[Any]) -
     return found
 
 
-def _read_from_outside(traced: jaxprs.Traced, inside: set[Any], varying: set[Any]) -> Leaves:
+def _read_from_outside(traced: jaxprs.Traced, inside: set[Any], stepped: Leaves, varying: set[Any]) -> Leaves:
+    """What the equations of `inside` read of the loop: the carry after the step, where the rest follows from it."""
     reads = [atom for eqn in traced.jaxpr.eqns if not inside.isdisjoint(eqn.outvars) for atom in eqn.invars]
-    return [var for var in jaxprs.variables(reads) if var in varying and var not in inside]
+    reads = [var for var in jaxprs.variables(reads) if var in varying and var not in inside]
+    after_step = set(jaxprs.variables(stepped))
+    follow = jaxprs.followers(traced, after_step, varying)
+    return jaxprs.reached(traced, reads, after_step | (varying - follow))

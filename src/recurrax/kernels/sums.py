@@ -135,7 +135,7 @@ def sum_of_products(product: Any, left: Array, right: Array) -> Array:
     else:
         beside = [tuple(axis + 1 for axis in axes) for axes in batch]
     how = {name: product.params[name] for name in ("precision", "preferred_element_type")}
-    return jax.lax.dot_general(factors[0], factors[1], (tuple(over), tuple(beside)), **how)
+    return jax.lax.dot_general(factors[0], factors[1], ((over[0], over[1]), (beside[0], beside[1])), **how)
 
 
 def _summed_later(own: list[Any], varying: set[Var]) -> dict[Var, bool]:
