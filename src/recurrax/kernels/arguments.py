@@ -1,6 +1,6 @@
 """What `recurrax.scan` is given, checked: one sentence that names the argument, what came and what was expected."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -44,11 +44,14 @@ def check_is_cell(cell: Any) -> None:
         raise ValueError(f"cell: expected an object with the methods of recurrax.typing.Cell, got {cell!r:.200}")
 
 
-def check_sequence(cell: Cell, params: Params, xs: Any) -> tuple[Any, int, tuple[int, ...]]:
+def check_sequence(
+    cell: Cell, params: Params, xs: Any, carry: Carry | None = None, rows: Sequence[Array | None] = ()
+) -> tuple[Any, int, tuple[int, ...]]:
     """Xs as arrays, its number of steps T and its batch shape.
 
     The batch shape of one floating array (T, *batch, D) is all between its first and its last axis. Of anything else it
-    is the axes all leaves share after the first, as many of them as leave the carry of `cell` its shape in a step.
+    is the axes all leaves share after the first, as many of them as fit what else is given: `rows`, any of (T, *batch),
+    then the carry; else as many as leave the carry of `cell` its shape in a step.
 
     Raises:
         ValueError: `cell` is none or cannot be hashed, or xs is no pytree of arrays (T, *batch, ...).
@@ -73,9 +76,27 @@ def check_sequence(cell: Cell, params: Params, xs: Any) -> tuple[Any, int, tuple
     leaves = [jnp.asarray(leaf) for leaf in leaves]
     xs = jax.tree.unflatten(tree, leaves)
     candidates = list(dict.fromkeys(_batch_shapes(leaves)))
+    steps = leaves[0].shape[0]
     if len(candidates) > 1:
-        candidates = [shape for shape in candidates if _keeps_shapes(cell, params, xs, shape)] or candidates
-    return xs, leaves[0].shape[0], candidates[0]
+        shapes = {jnp.shape(array) for array in rows if array is not None}
+        known = [shape for shape in candidates if (steps, *shape) in shapes]
+        known = known or [shape for shape in candidates if _fits(cell, params, xs, shape, carry)]
+        known = known or [shape for shape in candidates if _keeps_shapes(cell, params, xs, shape)]
+        candidates = known or candidates
+    return xs, steps, candidates[0]
+
+
+def _fits(cell: Cell, params: Params, xs: Any, batch_shape: tuple[int, ...], carry: Carry | None) -> bool:
+    """Whether a given carry has the shapes of one for that batch."""
+    like = None if carry is None else _initial_shapes(cell, params, xs, batch_shape)
+    return like is not None and jax.tree.map(jnp.shape, carry) == jax.tree.map(jnp.shape, like)
+
+
+def _initial_shapes(cell: Cell, params: Params, xs: Any, batch_shape: tuple[int, ...]) -> Carry | None:
+    try:
+        return jax.eval_shape(lambda params: cell.initial_carry(params, batch_shape, carry_dtype(params, xs)), params)
+    except Exception:  # a shape that is not meant may fail anywhere in a cell
+        return None
 
 
 def _batch_shapes(leaves: list[Array]) -> Iterator[tuple[int, ...]]:

@@ -253,6 +253,8 @@ class _Before(NamedTuple):
 
         def before(i: int) -> Array:
             z, at = self.stored.z[d.same[i]], t + 1 if self.walk.reverse else t - 1
+            if z.shape[0] == 0:  # no step, whose shapes are asked for all the same
+                return self.first[i]
             return jnp.where(is_first, self.first[i], jax.lax.dynamic_index_in_dim(z, at, keepdims=False))
 
         entering = [before(i) if i in d.same else next(values) for i in d.read_s]

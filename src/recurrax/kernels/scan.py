@@ -78,7 +78,7 @@ def scan(
     if implementation is not None and implementation not in IMPLEMENTATIONS:
         known = ", ".join(IMPLEMENTATIONS)
         raise ValueError(f"implementation: unknown name {implementation!r}; expected None or one of {known}")
-    xs, steps, batch_shape = arguments.check_sequence(cell, params, xs)
+    xs, steps, batch_shape = arguments.check_sequence(cell, params, xs, carry, (mask, resets))
     arguments.check_params(cell, params, xs)
     params = jax.tree.map(jnp.asarray, params)
     mesh = meshes.explicit_mesh(params, xs, carry)
