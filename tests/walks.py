@@ -34,6 +34,16 @@ def dots_in_loops(jaxpr, inside=False):
     return count
 
 
+def equations(jaxpr):
+    """Every equation of a jaxpr, those of the functions it calls included."""
+    for eqn in jaxpr.eqns:
+        yield eqn
+        for inner in jax.tree.leaves(list(eqn.params.values()), is_leaf=lambda p: hasattr(p, "eqns")):
+            inner = getattr(inner, "jaxpr", inner)
+            if hasattr(inner, "eqns"):
+                yield from equations(inner)
+
+
 def loss(cell, trial, implementation=None):
     """Σ outputs² + Σ carry² as a function of (params, xs, carry), for tests that differentiate twice."""
 

@@ -1,5 +1,7 @@
 """What `scan` refuses: one sentence that names the argument."""
 
+import re
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 
 import recurrax
-from recurrax import GRU, LSTM, cells
+from recurrax import GRU, LSTM, Cell, cells
 
 CELL = LSTM(3)
 PARAMS = cells.LSTMParams(jnp.zeros((2, 4, 3)), jnp.zeros((3, 4, 3)), jnp.zeros((4, 3)))
@@ -76,6 +78,59 @@ def test_under_jit_shapes_are_checked_and_lengths_are_clipped():
         run(jnp.array([1, 2, 3]))
 
 
-def test_the_params_of_another_cell():
-    with pytest.raises((ValueError, TypeError, AttributeError)):
-        recurrax.scan(GRU(3), PARAMS, XS)
+@dataclass(frozen=True)
+class NoOutput(LSTM):
+    output = Cell.output
+
+
+@dataclass(frozen=True)
+class TwoOutputs(LSTM):
+    def output(self, params, carry, u):
+        return carry.h, carry.c
+
+
+@dataclass(frozen=True)
+class OtherCarry(LSTM):
+    def pointwise(self, params, carry, u, v):
+        return (carry.h, carry.c)
+
+    def output(self, params, carry, u):
+        return carry[0]
+
+
+@dataclass(frozen=True)
+class Grows(LSTM):
+    def pointwise(self, params, carry, u, v):
+        return carry._replace(c=jnp.concatenate([carry.c, carry.c], axis=-1))
+
+
+LAYOUT = "LSTMParams(kernel, recurrent_kernel, bias)"
+MORE = [
+    ("params.bias: expected shape (4, 3), got (3, 4)", {"params": PARAMS._replace(bias=jnp.zeros((3, 4)))}),
+    ("params.kernel: expected shape (2, 4, 3), got (12, 2)", {"params": PARAMS._replace(kernel=jnp.zeros((12, 2)))}),
+    ("params.kernel: expected shape (2, 4, 5), got (2, 4, 3)", {"cell": LSTM(5)}),
+    (f"params: expected LSTM's {LAYOUT}, got dict(bias, kernel", {"params": PARAMS._asdict()}),
+    ("params: expected GRU's GRUParams(kernel, recurrent_kernel, bias, recurrent_bias), got LSTM", {"cell": GRU(3)}),
+    ("lengths: expected an integer array (*batch,), got list", {"lengths": [5, 2]}),
+    ("mask: expected a bool array (T, *batch) = (5, 2), got list", {"mask": [[True]]}),
+    ("xs: expected leaves that share their first axis, time, got shapes (5, 2, 2) and", {"xs": (XS, XS[:4, 0])}),
+    ("cell: expected NoOutput.output to give one array (*batch, ...), got NoneType", {"cell": NoOutput(3)}),
+    ("cell: expected TwoOutputs.output to give one array (*batch, ...), got tuple of 2", {"cell": TwoOutputs(3)}),
+    ("cell: expected OtherCarry.step to keep the carry's structure, LSTMCarry(h, c)", {"cell": OtherCarry(3)}),
+    ("cell: expected Grows.step to keep carry.c of shape (2, 3), got (2, 6)", {"cell": Grows(3)}),
+]
+
+
+@pytest.mark.parametrize(("sentence", "wrong"), MORE, ids=[sentence[:50] for sentence, _ in MORE])
+def test_parameters_and_steps_are_checked_against_the_cell(sentence, wrong):
+    with pytest.raises(ValueError, match="^" + re.escape(sentence)) as error:
+        recurrax.scan(**({"cell": CELL, "params": PARAMS, "xs": XS} | wrong))
+    assert "\n" not in str(error.value).split("\n-----")[0]
+
+
+def test_a_cell_that_cannot_be_hashed():
+    class Listed(LSTM):
+        __hash__ = None
+
+    with pytest.raises(ValueError, match=r"^cell: expected a hashable one, such as a frozen dataclass, got Listed: "):
+        recurrax.scan(Listed(3), PARAMS, XS)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import zoo
 from tolerances import assert_close
-from walks import dots_in_loops, draw
+from walks import dots_in_loops, draw, equations
 
 import recurrax
 from recurrax import GRU, LSTM, cells
@@ -31,6 +31,27 @@ def test_one_product_per_step_in_each_direction(cell, plain_style):
 def test_a_gru_that_resets_before_the_product_needs_two():
     """Its second product reads r, which the first one makes: two per step in each direction, and not more."""
     assert products(GRU(3, reset_after=False), "fused") == 4
+
+
+MADE_ONCE = [zoo.weights.WeightNormalised(3), zoo.weights.Cayley(3), zoo.weights.Readout(3)]
+
+
+@pytest.mark.parametrize("cell", MADE_ONCE, ids=lambda cell: type(cell).__name__)
+def test_what_parameters_alone_decide_and_what_outputs_alone_wait_for_stand_outside_the_loops(cell, plain_style):
+    """A norm, an inverse, a projection of the outputs: one recurrent product a step in each direction."""
+    assert products(cell, "fused") == 2
+    assert products(cell, "reference") > 2
+
+
+@pytest.mark.parametrize(("implementation", "inside"), [("fused", False), ("reference", True)])
+def test_a_matrix_exponential_is_made_once(implementation, inside, plain_style):
+    """Its linear system is factored outside the loops over time."""
+    cell, steps = zoo.weights.Exponential(3), 7
+    given = draw(cell, steps, (2,), 2)
+    traced = jax.make_jaxpr(lambda given: value_and_grad(cell, given, implementation=implementation))(given)
+    bodies = [eqn.params["jaxpr"].jaxpr for eqn in equations(traced.jaxpr) if eqn.params.get("length") == steps]
+    assert len(bodies) >= 2
+    assert any(eqn.primitive.name == "lu" for body in bodies for eqn in equations(body)) == inside
 
 
 @pytest.mark.parametrize("implementation", ["fused", "reference"])
