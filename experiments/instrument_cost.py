@@ -11,8 +11,7 @@ T = 200 less than 20 s, the spectrum over 2000 steps less than 60 s, and no seco
 """
 
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from recurrax import lag, scan, study
+from recurrax.study import timing
 
 STEP = "training step"
 
@@ -47,7 +47,6 @@ class Settings(study.Settings):
     rounds: int = 15
     """Rounds in which training step and walks run once each; a tenth as many, at least two, for the others."""
     jobs: int = 1
-    """Timings never run side by side."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -61,59 +60,35 @@ class Settings(study.Settings):
         return max(2, self.rounds // 10)
 
 
-def timed(calls: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, np.ndarray]:
-    """Seconds of every call in every round, in turn, and under `compilations.` how many its second call needed."""
-    found: dict[str, np.ndarray] = {}
-    for name, call in calls.items():
-        jax.block_until_ready(call())
-        found[f"compilations.{name}"] = np.array(compilations(call))
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            begun = time.perf_counter()
-            jax.block_until_ready(call())
-            times[name].append(time.perf_counter() - begun)
-    return found | {name: np.array(of) for name, of in times.items()}
-
-
-def compilations(call: Callable[[], Any]) -> int:
-    """How many programs are compiled during a call."""
-    counted = [0]
-
-    def count(event: str, duration_secs: float, **kwargs: str | int) -> None:
-        del duration_secs, kwargs
-        counted[0] += event == "/jax/core/compile/backend_compile_duration"
-
-    jax.monitoring.register_event_duration_secs_listener(count)
-    try:
-        jax.block_until_ready(call())
-    finally:
-        jax.monitoring.clear_event_listeners()
-    return counted[0]
-
-
 def measure(settings: Settings, cell: Any, task: None, run: study.Run) -> study.Arrays:
     """Seconds (rounds,) of every call, the same in training steps, and how many programs second calls compiled."""
+    compiled, seconds = 0, {}
 
-    def layer(length: int, batch_shape: tuple[int, ...], dtype: str) -> tuple[Any, Any, jax.Array]:
+    def layer(length: int, batch_shape: tuple[int, ...], dtype: str = "float32") -> tuple[Any, Any, jax.Array]:
         params = cell.init(jax.random.key(0), settings.input_size, dtype)
         return cell, params, jax.random.normal(jax.random.key(1), (length, *batch_shape, settings.input_size), dtype)
 
-    at = layer(settings.length, (settings.batch_size,), "float32")
+    def time(rounds: int, **calls: Callable[[], Any]) -> None:
+        nonlocal compiled, seconds
+        run.check()
+        for call in calls.values():
+            jax.block_until_ready(call())
+            compiled += timing.compilations(call)
+        seconds |= timing.interleaved(calls, rounds)
+
+    at, batch = layer(settings.length, (settings.batch_size,)), (settings.batch_size,)
     step = jax.jit(jax.value_and_grad(lambda params: jnp.sum(jnp.square(scan(cell, params, at[2]).outputs))))
-    calls = {STEP: partial(step, at[1]), "adjoint": partial(lag.adjoint_profile, *at)}
-    found = timed(calls | {"carousel": partial(lag.carousel_share, *at)}, settings.rounds)
+    walks = {"adjoint": partial(lag.adjoint_profile, *at), "carousel": partial(lag.carousel_share, *at)}
+    time(settings.rounds, **{STEP: partial(step, at[1])}, **walks)
     # It takes many times as long as the others: in the same rounds it would leave them a cold cache.
-    found |= timed({"parameter": partial(lag.parameter_profile, *at)}, settings.few)
+    time(settings.few, parameter=partial(lag.parameter_profile, *at))
     lags = range(0, settings.jacobian_length, settings.jacobian_length // 20)[:20]
-    for title, shape in {"Jacobian": (), "Jacobian, batch": (settings.batch_size,)}.items():
-        at = layer(settings.jacobian_length, shape, "float32")
-        found |= timed({title: partial(lag.jacobian_profile, *at, lags=lags)}, settings.few)
+    for name, shape in {"Jacobian": (), "Jacobian, batch": batch}.items():
+        jacobian = partial(lag.jacobian_profile, *layer(settings.jacobian_length, shape), lags=lags)
+        time(settings.few, **{name: jacobian})
     with jax.enable_x64(True):
-        at = layer(settings.spectrum_length, (), "float64")
-        found |= timed({"Lyapunov": partial(lag.lyapunov_spectrum, *at)}, settings.few)
-    compiled = sum(int(count) for name, count in found.items() if name.startswith("compilations."))
-    seconds = {name: of for name, of in found.items() if name in CALLS}
+        spectrum = partial(lag.lyapunov_spectrum, *layer(settings.spectrum_length, (), "float64"))
+        time(settings.few, Lyapunov=spectrum)
     steps = {f"{name} in steps": of / np.median(seconds[STEP]) for name, of in seconds.items()}
     return {**seconds, **steps, "compiled": np.array([compiled]), "seed": range(settings.rounds)}
 
@@ -129,6 +104,13 @@ def number(name: str, array: str, unit: str) -> study.Number:
 
 CALLS = (STEP, "adjoint", "carousel", "parameter", "Jacobian", "Jacobian, batch", "Lyapunov")
 AIMS = {"adjoint": (1.5, "training steps"), "Jacobian": (20.0, "s"), "Lyapunov": (60.0, "s")}
+ROUND = partial(
+    study.Curve,
+    x=lambda settings, size: np.arange(1, size + 1),
+    x_label="round",
+    value=lambda array, settings, task: array[None],
+    markers=True,
+)
 EXPERIMENT = study.Experiment(
     "instrument_cost",
     Settings,
@@ -152,18 +134,7 @@ EXPERIMENT = study.Experiment(
         study.Curves(
             "rounds",
             "Training step and walks, round by round",
-            tuple(
-                study.Curve(
-                    name,
-                    name,
-                    x=lambda settings, size: np.arange(1, size + 1),
-                    x_label="round",
-                    y_label="seconds",
-                    value=lambda array, settings, task: array[None],
-                    markers=True,
-                )
-                for name in CALLS[:3]
-            ),
+            tuple(ROUND(name, name, y_label="seconds") for name in CALLS[:3]),
             "A slow moment of the machine hits all alike.",
         ),
     ),

@@ -24,6 +24,7 @@ import peers
 from peers import Shape
 
 from recurrax import report, runs, study, train
+from recurrax.study import timing
 from recurrax.study.named import Name
 
 SHAPES = (
@@ -61,9 +62,9 @@ class Settings(study.Settings):
     seconds: int = 10
     """Rounds go on for this long per cell and shape."""
     jobs: int = 1
-    """Timings never run side by side."""
 
     def __post_init__(self):
+        super().__post_init__()
         study.check_least(self, rounds=1)
         if self.jobs != 1:
             raise ValueError(f"jobs: expected 1, timings never run side by side, got {self.jobs}")
@@ -91,7 +92,8 @@ def measure(settings: Settings, cell: Name, shape: Shape, kind: str, run: runs.R
     side = 64 if settings.smoke else 2048
     square = jax.random.normal(jax.random.key(2), (side, side))
     running[PRODUCT] = peers.compiled(lambda a, b: a @ b, square, square)
-    times, start = peers.interleaved(running, settings.rounds, settings.seconds), key(cell, shape, kind)
+    calls = {name: contender.run for name, contender in running.items()}
+    times, start = timing.interleaved(calls, settings.rounds, settings.seconds), key(cell, shape, kind)
     arrays = {start + name: of for name, of in times.items()}
     for name, contender in running.items():
         arrays[f"compile.{start}{name}"] = np.array(contender.compile_seconds)
@@ -106,10 +108,7 @@ def measured(settings: Settings) -> Iterator[tuple[Name, Shape, str]]:
 
 def plan(settings: Settings) -> dict[str, study.Job]:
     """A job for each of them."""
-    return {
-        f"{cell.label}, {shape}, {kind}": partial(measure, settings, cell, shape, kind)
-        for cell, shape, kind in measured(settings)
-    }
+    return {f"{of[0].label}, {of[1]}, {of[2]}": partial(measure, settings, *of) for of in measured(settings)}
 
 
 def operations(cell: Name, shape: Shape, kind: str) -> float:
@@ -201,9 +200,8 @@ def figure(settings: Settings, found: Sequence[Mapping[str, Any]], drawn: dict[s
     for axis, (place, shapes) in SCALING.items():
         of = [row for row in only(ours, **{"pass": "training"}) if settings.smoke or row["shape"] in shapes]
         x = [row["shape"][place] for row in only(of, cell=of[0]["cell"])]
-        panels += [
-            panel(f"against {axis}", axis, x, name, of, drawn) for name in ("median_ms", "temporaries", "compile_s")
-        ]
+        for quantity in ("median_ms", "temporaries", "compile_s"):
+            panels.append(panel(f"against {axis}", axis, x, quantity, of, drawn))
     return report.Figure("scaling", "Scaling of a training step", "One axis varies, the others stay.", tuple(panels), 3)
 
 
@@ -214,15 +212,12 @@ def finish(settings: Settings, arrays: Mapping[str, np.ndarray]) -> study.Findin
     step = only(compared, contender="recurrax", **{"pass": "training"})
     told = "; ".join(f"{of['cell']} {of['peer']:.2f} (worst shape {of['worst']:.2f})" for of in step)
     names = {"cell": "cell", "pass": "pass", "contender": "ours", "peer": "best JAX peer", "worst": "its worst shape"}
-    caption = (
-        "Time of the other over ours, geometric mean over shapes; the best JAX peer is chosen anew for each shape."
-    )
+    caption = "Time of the other over ours, geometric mean over shapes; the best JAX peer is that of each shape."
     times = "Achieved operations are those of the matrix products alone, over those of one large product."
+    told = f"Best JAX peer's time over recurrax's for a training step, geometric mean over shapes: {told}."
     said = report.Report(
-        question=(Settings.__doc__ or ""),
-        answer=f"Best JAX peer's time over recurrax's for a training step, geometric mean over shapes: {told}."
-        if told
-        else "Time, temporaries and compile time against T, B and H: see the figure.",
+        question=Settings.__doc__ or "",
+        answer="Time, temporaries and compile time against T, B and H: see the figure." if settings.scaling else told,
         findings=(),
         tables=(
             *([table("Ratios", caption, compared, names | {"pytorch": "PyTorch"})] if compared else []),

@@ -107,7 +107,7 @@ def measure(settings: Settings, cell: Any, task: Any, run: study.Run) -> study.A
 
 
 def picked(leaf: np.ndarray, place: tuple[int, int]) -> jax.Array:
-    return jnp.asarray(leaf[place], jnp.float64)
+    return jnp.asarray(leaf[place], jnp.float64 if np.issubdtype(leaf.dtype, np.floating) else leaf.dtype)
 
 
 def leading(spectra: np.ndarray, settings: Settings, task: Any) -> np.ndarray:

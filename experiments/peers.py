@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 import recurrax
 from recurrax import train
@@ -219,22 +218,3 @@ def enter(name: str, cell: Name, shape: Shape, training: bool) -> Contender:
         params, x = train.replicate(mesh, params), train.split_batch(mesh, x)
         run = train.split_loss(loss, mesh, axes=0, mean=False)
     return compiled(jax.value_and_grad(run, (0, 1)) if training else run, params, x)
-
-
-def interleaved(running: Mapping[str, Contender], rounds: int, seconds: float) -> dict[str, np.ndarray]:
-    """Seconds of every contender in every round; all run in turn, so a slow moment hits them alike.
-
-    Each round has an order of its own: whoever came next after the large matrix product, or after PyTorch whose threads
-    go on spinning for a while, would pay for them.
-    """
-    for contender in running.values():
-        contender.run()
-    times: dict[str, list[float]] = {name: [] for name in running}
-    order = np.random.default_rng(0)
-    end = time.perf_counter() + seconds
-    while len(next(iter(times.values()))) < rounds or time.perf_counter() < end:
-        for name in order.permutation(list(running)).tolist():
-            begun = time.perf_counter()
-            running[name].run()
-            times[name].append(time.perf_counter() - begun)
-    return {name: np.array(of) for name, of in times.items()}

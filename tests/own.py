@@ -13,12 +13,11 @@ from recurrax.cells import ElmanCarry
 class LeakyParams(NamedTuple):
     kernel: jax.Array  # (D, 1, H)
     recurrent_kernel: jax.Array  # (H, 1, H)
-    rate: jax.Array  # (H,)
 
 
 @dataclass(frozen=True)
 class Leaky(Cell):
-    """h_t = h_tm1 + r (tanh(x_t W + h_tm1 U) - h_tm1), the rate r being learned from α on."""
+    """h_t = (1 - α) h_tm1 + α tanh(x_t W + h_tm1 U)."""
 
     hidden_size: int
     alpha: float = 0.5
@@ -29,7 +28,6 @@ class Leaky(Cell):
         return LeakyParams(
             kernel=draw(kernel_key, (input_size, size), dtype)[:, None],
             recurrent_kernel=draw(recurrent_key, (size, size), dtype)[:, None],
-            rate=jnp.full(size, self.alpha, dtype),
         )
 
     def initial_carry(self, params, batch_shape, dtype):
@@ -42,8 +40,7 @@ class Leaky(Cell):
         return carry.h @ params.recurrent_kernel[:, 0]
 
     def pointwise(self, params, carry, u, v):
-        rate = jnp.broadcast_to(params.rate, carry.h.shape)
-        return ElmanCarry(h=carry.h + rate * (jnp.tanh(u + v) - carry.h))
+        return ElmanCarry(h=(1 - self.alpha) * carry.h + self.alpha * jnp.tanh(u + v))
 
     def output(self, params, carry, u):
         return carry.h

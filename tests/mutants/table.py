@@ -22,6 +22,8 @@ PADDING = "tests/kernels/test_padding.py"
 WALKS = "tests/kernels/test_walks.py"
 GRADIENTS = "tests/kernels/test_gradients.py"
 ARGUMENTS = "tests/kernels/test_arguments.py"
+STATISTICS = "tests/study/test_statistics.py"
+CLAIMS = "tests/study/test_claims.py"
 CONTRACT = "tests/lag/test_contract.py"
 
 LENGTH_ZERO = f"{PADDING}::test_a_length_of_zero_gives_the_carry_it_started_with[fused]"
@@ -328,6 +330,69 @@ MUTANTS = (
         "slice(start, end), slice(held_out, None)",
         "slice(start, end), slice(start, end)",
         f"{CONTRACT}::test_memory[TokenReader]",
+    ),
+    Mutant(
+        "statistics: the interval one order statistic too narrow",
+        "study/statistics.py",
+        "np.sort(low)[k - 1]",
+        "np.sort(low)[k]",
+        f"{STATISTICS}::test_the_paired_median_lies_between_order_statistics",
+    ),
+    Mutant(
+        "statistics: an interval at 94 % from five seeds",
+        "study/statistics.py",
+        "<= 1 - confidence for below",
+        "<= 1.5 * (1 - confidence) for below",
+        f"{STATISTICS}::test_five_seeds_cannot_give_a_95_percent_interval",
+    ),
+    Mutant(
+        "statistics: what lies beyond those measured taken for the last one",
+        "study/statistics.py",
+        "of.low - against.high, of.high - against.low",
+        "of.low - against.low, of.low - against.low",
+        f"{STATISTICS}::test_censored_differences_are_bounded_on_the_side_that_is_known",
+    ),
+    Mutant(
+        "statistics: Holm's p values not in order",
+        "study/statistics.py",
+        "np.maximum.accumulate(",
+        "np.asarray(",
+        f"{STATISTICS}::test_holm_by_hand_and_in_any_order",
+    ),
+    Mutant(
+        "claims: the smallest effect that counts forgotten",
+        "study/claims.py",
+        "if theta.high < delta:",
+        "if theta.high < 0:",
+        f"{CLAIMS}::test_verdicts_on_planted_effects",
+    ),
+    Mutant(
+        "claims: seeds paired by their place",
+        "study/claims.py",
+        "if not np.array_equal(of.seeds, against.seeds):",
+        "if len(of.seeds) != len(against.seeds):",
+        f"{CLAIMS}::test_cells_that_do_not_share_their_seeds_are_not_compared",
+    ),
+    Mutant(
+        "named: the settings' size before the text's own",
+        "study/named.py",
+        "given = {name: size for name, size in sizes.items() if name in known} | dict(self.fields)",
+        "given = dict(self.fields) | {name: size for name, size in sizes.items() if name in known}",
+        "tests/study/test_named.py::test_sizes_are_those_of_the_settings_unless_the_text_has_them",
+    ),
+    Mutant(
+        "named: an edited file as it was imported first",
+        "study/named.py",
+        'f"{path.stem}_{where}_{digest[:8]}"',
+        'f"{path.stem}_{where}"',
+        "tests/study/test_named.py::test_a_file_that_has_changed_is_read_again",
+    ),
+    Mutant(
+        "experiment: an edited cell given the results of the one before",
+        "study/experiment.py",
+        'return {"files": digests} if digests else {}',
+        "return {}",
+        "tests/study/test_experiment.py::test_an_edited_file_is_another_run",
     ),
 )
 

@@ -1,6 +1,7 @@
 import hashlib
 import itertools
 import math
+import platform
 import sysconfig
 from collections import Counter
 from pathlib import Path
@@ -134,3 +135,9 @@ def test_few_symbols_are_the_frequent_characters_and_one_for_the_rest(task):
     for symbols in (1, -2):
         with pytest.raises(ValueError, match="symbols: expected an int of at least 2"):
             Characters(symbols=symbols)
+
+
+def test_it_says_which_text_it_read():
+    task = Characters(length=10, max_bytes=10_000)
+    assert task.source.endswith(f"10000 bytes, SHA-256 {hashlib.sha256(task.corpus.text).hexdigest()}")
+    assert platform.python_version() in task.source

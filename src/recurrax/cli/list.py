@@ -40,6 +40,9 @@ def list_all(experiments: Path = Path("experiments")) -> int:
     _show_classes(console, "Cells", cells.ALL)
     _show_initialisations(console, initializers)
     _show_classes(console, "Tasks", tasks.ALL)
+    console.print(
+        Text("\nAs a text for --cells and --tasks: lstm:forget_bias=chrono, gru:init=uniform, my_file.py:Name")
+    )
     found = read_experiments(experiments) if experiments.is_dir() else []
     if not found:
         console.print(Text(f"Experiments: no scripts in {experiments}; name their folder with --experiments"))

@@ -61,7 +61,7 @@ def drawn_log_norms(
     scale: float = 1.0,
     before_each: Callable[[], object] = lambda: None,
 ) -> np.ndarray:
-    """`log_norms` (S, T, rows) of freshly drawn networks, inputs multiplied by `scale`.
+    """`log_norms` (S, T, rows) of freshly drawn networks, inputs that are floating multiplied by `scale`.
 
     `before_each` network it is asked whether to go on: what it raises ends the measurement.
 
@@ -72,8 +72,13 @@ def drawn_log_norms(
     for seed in seeds:
         before_each()
         at = probe(cell, task, train.probe_key(seed), rows)
-        measured.append(np.asarray(log_norms(cell, drawn(cell, task, seed), at._replace(xs=scale * at.xs))))
+        at = at._replace(xs=jax.tree.map(partial(_scaled, scale), at.xs))
+        measured.append(np.asarray(log_norms(cell, drawn(cell, task, seed), at)))
     return np.stack(measured)
+
+
+def _scaled(scale: float, leaf: Array) -> Array:
+    return scale * leaf if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
 
 
 def median_curves(profiles: np.ndarray) -> np.ndarray:

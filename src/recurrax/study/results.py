@@ -204,7 +204,8 @@ class Results:
         """Every task and cell in its own words."""
         for task, built in self.tasks.items():
             if task and built:
-                yield f"{task.label}: {built.describes}; its loss in {built.unit}."
+                source = getattr(built, "source", "")
+                yield f"{task.label}: {built.describes}; its loss in {built.unit}{source and f'; {source}'}."
         for cell in self.cells:
             yield f"{cell.label}: {self.experiment.parts[0].build(cell, self.settings)}."
 

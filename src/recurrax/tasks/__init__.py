@@ -6,12 +6,18 @@ A new task is one file here and one line in `ALL`. The contract is `recurrax.tas
 from recurrax.tasks.adding import Adding
 from recurrax.tasks.arrays import Arrays
 from recurrax.tasks.characters import Characters
+from recurrax.tasks.copy import Copy
 from recurrax.tasks.corpus import Corpus, standard_library
+from recurrax.tasks.recall import Recall
 from recurrax.tasks.task import Batch, Task, accuracy, bits, cross_entropy, exact_match, squared_error, within
+from recurrax.tasks.temporal_order import TemporalOrder
 
 ALL = (
     Adding,
     Characters,
+    Copy,
+    Recall,
+    TemporalOrder,
 )
 """Every task class of the library; each can be built with no argument."""
 
@@ -21,8 +27,11 @@ __all__ = [
     "Arrays",
     "Batch",
     "Characters",
+    "Copy",
     "Corpus",
+    "Recall",
     "Task",
+    "TemporalOrder",
     "accuracy",
     "bits",
     "cross_entropy",

@@ -65,6 +65,13 @@ class Characters(Task):
         return "nats per character"
 
     @property
+    def source(self) -> str:
+        """Which text it is, to be recorded with every result."""
+        corpus = self.corpus
+        size, digest = len(corpus.ids), corpus.sha256
+        return f"the standard library of Python {corpus.python_version}, {size} bytes, SHA-256 {digest}"
+
+    @property
     def input_size(self) -> int:
         return len(self.corpus.vocabulary)
 

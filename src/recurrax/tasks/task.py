@@ -50,7 +50,8 @@ class Task(Protocol):
 
     A task is a frozen dataclass: hashable, equal by value, buildable from a command line. Its methods are pure
     functions, so `batch` runs inside a compiled training loop and the same key always gives the same batch. Inherit
-    from this class to be given `held_out`, or write a class with the same members: the contract is structural.
+    from this class to be given `held_out`, or write a class with the same members: the contract is structural. A task
+    whose data may differ between machines also says `source`, a text that reports carry.
     """
 
     @property
@@ -106,7 +107,12 @@ class Task(Protocol):
 
     def held_out(self, batch_size: int) -> Batch:
         """B sequences, always the same, that training does not see: drawn with a key that no training step has."""
-        return self.batch(jax.random.fold_in(jax.random.key(0), _HELD_OUT), batch_size)
+        return self.batch(held_out_key(), batch_size)
+
+
+def held_out_key() -> Key:
+    """The key of held-out data, which no step of a training has."""
+    return jax.random.fold_in(jax.random.key(0), _HELD_OUT)
 
 
 def bits(nats: float) -> float:

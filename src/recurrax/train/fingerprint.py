@@ -12,7 +12,7 @@ import numpy as np
 from recurrax.runs.program import ROWS, VERSION
 from recurrax.train.compiled import text_hash
 from recurrax.train.keys import batch_key, init_key, probe_key
-from recurrax.train.step import make_step, start
+from recurrax.train.step import make_step, state_shapes
 from recurrax.train.training import Training
 
 
@@ -40,7 +40,7 @@ def fingerprint(training: Training) -> dict[str, str]:
     >>> one == same, [part for part in one if one[part] != other[part]]
     (True, ['step'])
     """
-    rows, state = training.all_rows, jax.eval_shape(lambda: start(training))
+    rows, state = training.all_rows, state_shapes(training)
     row = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), state._replace(step=None))
     seed = step = jnp.uint32(0)
     make, batch = training.batch, None

@@ -13,7 +13,7 @@ from recurrax.train.devices import local_copy, replicate
 from recurrax.train.keys import probe_key
 from recurrax.train.nonfinite import NonFiniteError, describe
 from recurrax.train.progress import bar
-from recurrax.train.step import Metrics, Program, State, has_ended, make_program, row_settings, start
+from recurrax.train.step import Metrics, Program, State, has_ended, make_program, row_settings, state_shapes
 from recurrax.train.training import Probe, Training
 from recurrax.typing import Array, Params
 
@@ -160,7 +160,7 @@ def join(parts: Sequence[Chunk], before: Fitted | None = None) -> Fitted:
 
 def fitted_like(training: Training, steps: int, probed: int) -> Fitted:
     """Shapes and dtypes of what `training` has measured after `steps` steps and `probed` probe steps."""
-    state = jax.eval_shape(lambda: start(training))
+    state = state_shapes(training)
     metrics = make_program(training).shapes(state)[1]
     probes = jax.eval_shape(_over_rows(training.probes), state.params, state.seeds) if probed else {}
     return Fitted(

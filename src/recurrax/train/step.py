@@ -1,6 +1,7 @@
 """The compiled part of training: one program that runs any number of steps up to a chunk, over all rows."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +16,7 @@ from recurrax.train.compiled import Shared
 from recurrax.train.devices import split_loss
 from recurrax.train.host import HostBatches, stack_chunk, uses_its_key
 from recurrax.train.keys import batch_key, init_key
-from recurrax.train.training import Init, Training
+from recurrax.train.training import Training
 from recurrax.typing import Array, Params
 
 
@@ -170,16 +171,52 @@ def make_program(training: Training) -> Program:
 def start(training: Training) -> State:
     """The state before the first step.
 
-    Not one program: seconds of compiling for what is done once, and its parts, the draws, are compiled anyway.
+    Not one program, which would take seconds to compile for what is done once, but row by row: the small programs that
+    this is made of are then those of any number of rows.
+
+    Raises:
+        ValueError: the rows' parameters differ in shape.
     """
+    drawn = [_start_row(training, number) for number in range(len(training.all_rows))]
+    shapes = [jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype)), params) for params, _ in drawn]
+    for number, other in enumerate(shapes):
+        if other != shapes[0]:
+            raise ValueError(
+                f"rows: expected parameters of the same shapes, got {shapes[0]} in row 0, {other} in row {number}"
+            )
+    # Stacked by NumPy: another number of rows would be another program of XLA.
+    return _state(training, *jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *drawn))
+
+
+def state_shapes(training: Training) -> State:
+    """Shapes and dtypes of the training's state, nothing drawn."""
+    rows = len(training.all_rows)
+    one = jax.eval_shape(lambda: _start_row(training, 0))
+    stacked = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((rows, *leaf.shape), leaf.dtype), one)
+    return jax.eval_shape(partial(_state, training), *stacked)
+
+
+def _start_row(training: Training, number: int) -> tuple[Params, Any]:
+    """Parameters of one row and the optimizer's state before the first step."""
+    row = training.all_rows[number]
+    settings = jax.tree.map(lambda values: jnp.asarray(values[number]), row_settings(training))
+    params = training.init_of(row)(init_key(row.seed))
+    return params, _optimizer(training, settings).init(params)
+
+
+def _state(training: Training, params: Params, opt_state: Any) -> State:
     rows = training.all_rows
-    seeds = jnp.asarray([row.seed for row in rows], jnp.uint32)
-    settings = jax.tree.map(jnp.asarray, row_settings(training))
-    params = _draw([training.init_of(row) for row in rows], seeds)
-    opt_state = jax.vmap(lambda settings, params: _optimizer(training, settings).init(params))(settings, params)
     none = jnp.full(len(rows), -1, jnp.int32)
-    recent = None if training.stop is None else jnp.full((len(rows), training.stop.window), jnp.inf)
-    return State(params, opt_state, jnp.zeros((), jnp.int32), seeds, none, none, settings, recent)
+    return State(
+        params=params,
+        opt_state=opt_state,
+        step=jnp.zeros((), jnp.int32),
+        seeds=jnp.asarray(np.array([row.seed for row in rows], np.uint32)),
+        failed_at=none,
+        stopped_at=none,
+        settings=jax.tree.map(jnp.asarray, row_settings(training)),
+        recent=None if training.stop is None else jnp.full((len(rows), training.stop.window), jnp.inf),
+    )
 
 
 def row_settings(training: Training) -> Settings:
@@ -257,27 +294,6 @@ def _optimizer(training: Training, settings: Settings) -> optax.GradientTransfor
     if not isinstance(optimizer, optax.GradientTransformation):
         optimizer = optimizer(**settings.arguments)
     return optax.chain(clip_by_global_norm(limit), optimizer)
-
-
-def _draw(inits: list[Init], seeds: Array) -> Params:
-    """Parameters (S, ...) of all rows; those that share a function are drawn together."""
-    groups: dict[int, list[int]] = {}
-    for number, init in enumerate(inits):
-        groups.setdefault(id(init), []).append(number)
-    drawn = [
-        jax.vmap(lambda seed, init=inits[group[0]]: init(init_key(seed)))(seeds[np.array(group)])
-        for group in groups.values()
-    ]
-    if len(drawn) == 1:
-        return drawn[0]
-    first, *others = [jax.tree.map(lambda leaf: (leaf.shape[1:], str(leaf.dtype)), params) for params in drawn]
-    for group, other in zip(list(groups.values())[1:], others, strict=True):
-        if other != first:
-            raise ValueError(
-                f"rows: expected parameters of the same shapes, got {first} in row 0, {other} in row {group[0]}"
-            )
-    order = np.argsort(np.concatenate(list(groups.values())))
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts)[order], *drawn)
 
 
 def _rows(state: State) -> State:

@@ -1,0 +1,27 @@
+"""Calls are timed in turn, and what they compile is counted."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from recurrax.study import timing
+
+
+def test_counts_what_a_call_compiles():
+    double = jax.jit(lambda x: 2 * x)
+    assert timing.compilations(lambda: double(jnp.arange(3.0))) >= 1
+    assert timing.compilations(lambda: double(jnp.arange(3.0))) == 0
+
+
+def test_every_round_has_every_call_once_in_an_order_of_its_own():
+    made = []
+    times = timing.interleaved({name: lambda name=name: made.append(name) for name in "abc"}, rounds=20)
+    assert {name: of.shape for name, of in times.items()} == {"a": (20,), "b": (20,), "c": (20,)}
+    assert made[:3] == ["a", "b", "c"]  # untimed, so that nothing compiles later
+    turns = np.array(made[3:]).reshape(20, 3)
+    assert (np.sort(turns, axis=1) == ["a", "b", "c"]).all()
+    assert len({tuple(turn) for turn in turns.tolist()}) > 3
+
+
+def test_rounds_go_on_for_as_long_as_asked():
+    assert len(timing.interleaved({"a": lambda: None}, rounds=1, seconds=0.01)["a"]) > 1
