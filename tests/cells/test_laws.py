@@ -19,7 +19,10 @@ pytestmark = pytest.mark.usefixtures("quick_compile", "plain_style")
 SMALL = [*(cell(4) for cell in cells.ALL), GRU(4, reset_after=False)]
 OF_USERS = [
     zoo.units.SpikingLIF(),
-    zoo.memories.LRU(),
+    pytest.param(
+        zoo.memories.LRU(),
+        marks=pytest.mark.xfail(strict=True, reason="fused holds 1.5 times the reference's for a complex carry"),
+    ),
     zoo.leaves.Noisy(),
     zoo.leaves.Tokens(),
     zoo.leaves.TimeGaps(),

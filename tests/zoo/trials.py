@@ -29,6 +29,7 @@ class Option(NamedTuple):
 
     rows: dict[str, Any]
     how: dict[str, Any]
+    batch_shape: tuple[int, ...] = BATCH
 
 
 LENGTHS = {"lengths": np.array([T, 0, T - 1, T, 1])}
@@ -43,24 +44,26 @@ OPTIONS = {
     "chunk": Option({}, {"chunk": 3}),  # and a rest of one step
     "unroll": Option({}, {"unroll": 3}),
     "no carry given": Option({"carry": None}, {}),
+    "no batch": Option({}, {}, ()),
+    "two batch axes": Option({}, {}, (2, 5)),
     "all rows": Option(LENGTHS | MASK | RESETS, {"reverse": True}),
     "all at once": Option(LENGTHS | MASK | RESETS, {"reverse": True, "chunk": 2, "unroll": 2}),
 }
 
 
-def draw_trial(cell: Any, steps: int = T, batch_shape: tuple[int, ...] = BATCH, dtype: Any = np.float64) -> Trial:
+def draw_trial(cell: Any, batch_shape: tuple[int, ...] = BATCH) -> Trial:
     """A trial of a cell on its own kind of inputs; its parameters are drawn by NumPy where all of them are floating."""
-    xs = cell.inputs(np.random.default_rng(0), steps, batch_shape, dtype)
+    xs = cell.inputs(np.random.default_rng(0), T, batch_shape, np.float64)
     key = jax.random.key(0)
-    params = jax.eval_shape(lambda key: cell.init(key, cell.features, dtype), key)
+    params = jax.eval_shape(lambda key: cell.init(key, cell.features, np.float64), key)
     if not all(has_gradient(leaf) for leaf in jax.tree.leaves(params)):
-        params = cell.init(key, cell.features, dtype)
-    return draw(cell, params, xs, batch_shape, dtype)
+        params = cell.init(key, cell.features, np.float64)
+    return draw(cell, params, xs, batch_shape, np.float64)
 
 
 def found(cell: Any, option: Option) -> str | None:
     """`difference_to_reference` for a cell of the zoo under one option."""
-    return difference_to_reference(cell, draw_trial(cell)._replace(**option.rows), **option.how)
+    return difference_to_reference(cell, draw_trial(cell, option.batch_shape)._replace(**option.rows), **option.how)
 
 
 def difference_to_reference(cell: Any, trial: Trial, **how: Any) -> str | None:
@@ -81,7 +84,7 @@ def found_twice(cell: Any, option: Option) -> str | None:
     """The same in value, gradients and a Hessian-vector product."""
     # Compiled on both sides: where the rule of a `custom_jvp` is not a derivative, JAX itself takes another second
     # derivative operation by operation than in a compiled loop.
-    trial = draw_trial(cell)._replace(**option.rows)
+    trial = draw_trial(cell, option.batch_shape)._replace(**option.rows)
     got, got_second = second_order(cell, trial, implementation="fused", **option.how)
     expected, expected_second = second_order(cell, trial, implementation="reference", **option.how)
     rounding = precision(got)
@@ -92,7 +95,7 @@ def found_twice(cell: Any, option: Option) -> str | None:
 
 def streamed(cell: Any) -> str | None:
     """Where a loop that donates its carry differs from the scan, both from the initial carry on and of many rows."""
-    trial = draw_trial(cell, batch_shape=MANY)._replace(carry=None)
+    trial = draw_trial(cell, MANY)._replace(carry=None)
     carry = initial_carry(cell, trial, MANY)
     if shares_buffers(carry):
         return "two leaves of the initial carry are one array"
