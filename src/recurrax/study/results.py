@@ -192,7 +192,7 @@ class Results:
                         )
                         for cell in (of, against)
                     )
-                    compared.append(claims.Compared(pair, task.label if task else "", one, other))
+                    compared.append(claims.Evidence(pair, task.label if task else "", one, other))
         return claims.judge(claim, claim.number.heading(self.settings), compared)
 
     def _measured(self, text: str) -> named.Name | None:
