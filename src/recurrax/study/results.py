@@ -76,13 +76,15 @@ class Results:
 
     def _first_number(self) -> dict[str, str]:
         """The first number there is, by its heading and task: all cells, the smallest first."""
-        found = {}
-        for number, summaries in list(filter(lambda item: item[1], self.summaries.items()))[:1]:
-            for task in self.tasks:
-                on_task = {cell.label: one for (place, cell), one in summaries.items() if place == task}
-                ranked = sorted(on_task.items(), key=lambda item: item[1].interval.estimate)
-                heading = number.heading(self.settings) + (f" on {task.label}" if task else "")
-                found[heading] = "; ".join(f"{label} {one.text}" for label, one in ranked)
+        measured = [number for number, summaries in self.summaries.items() if summaries]
+        if not measured:
+            return {}
+        number, found = measured[0], {}
+        for task in self.tasks:
+            on_task = {cell.label: one for (place, cell), one in self.summaries[number].items() if place == task}
+            ranked = sorted(on_task.items(), key=lambda item: item[1].interval.estimate)
+            heading = number.heading(self.settings) + (f" on {task.label}" if task else "")
+            found[heading] = "; ".join(f"{label} {one.text}" for label, one in ranked)
         return found
 
     def _table(self, numbers: Numbers) -> report.Table | None:
