@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from recurrax import cells, lag, linen, nnx, plot, report, runs, study, tasks, train
     from recurrax.cells import *
     from recurrax.check import check_cell
+    from recurrax.fixed import Fixed
     from recurrax.kernels import ScanResult, scan
     from recurrax.typing import Cell
 
@@ -15,6 +16,7 @@ __all__ = [
     "LSTM",
     "Cell",
     "Elman",
+    "Fixed",
     "ScanResult",
     "cells",
     "check_cell",
@@ -37,6 +39,7 @@ _NAMES = {
     "check_cell": "check",
     "scan": "kernels",
     "Cell": "typing",
+    "Fixed": "fixed",
 }
 
 

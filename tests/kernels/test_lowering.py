@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import zoo
+from tolerances import assert_close
 from walks import dots_in_loops, draw
 
 import recurrax
@@ -41,6 +42,39 @@ def test_forward_and_gradient_lower_for_every_platform(cell, implementation):
         exported = jax.export.export(program, platforms=("cpu", "cuda", "tpu"))(given)
         assert exported.platforms == ("cpu", "cuda", "tpu")
         assert exported.out_tree == jax.tree.structure(jax.eval_shape(program, given))
+
+
+@pytest.mark.parametrize(
+    "cell", [*ONE_OF_EACH, GRU(3, reset_after=False), zoo.gates.MGU(3), zoo.units.Leaky(3)], ids=repr
+)
+def test_exported_once_with_open_sizes(cell, plain_style):
+    """A training step of any length and batch, batches below and above the few rows that are walked otherwise."""
+    drawn = draw(cell, 1, (1,), 2)
+
+    def gradients(params, xs):
+        return jax.grad(lambda *args: jnp.sum(recurrax.scan(cell, *args).outputs ** 2), argnums=(0, 1))(params, xs)
+
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), drawn.params)
+    sizes = jax.export.symbolic_shape("t, b, 2")
+    exported = jax.export.export(jax.jit(gradients))(shapes, jax.ShapeDtypeStruct(sizes, np.float32))
+    for steps, batch in ((1, 1), (5, 2), (3, 9)):
+        xs = draw(cell, steps, (batch,), 2).xs
+        assert_close(exported.call(drawn.params, xs), gradients(drawn.params, xs), "float32")
+
+
+@pytest.mark.parametrize(
+    ("cell", "units"), [(GRU(32), 8), (GRU(32, reset_after=False), 9), (zoo.gates.MGU(32), 8)], ids=repr
+)
+def test_units_of_memory(cell, units, plain_style):
+    """Temporaries of a training step in T B H values: a product that waits for another one saves no more than it must."""
+    xs = jnp.zeros((256, 16, 32))
+    params = cell.init(jax.random.key(0), 32)
+
+    def loss(params):
+        return jnp.sum(recurrax.scan(cell, params, xs).outputs ** 2)
+
+    temporaries = jax.jit(jax.grad(loss)).lower(params).compile().memory_analysis().temp_size_in_bytes
+    assert temporaries / (4 * 256 * 16 * 32) <= units
 
 
 @pytest.mark.parametrize("cell", [cell(32) for cell in cells.ALL], ids=repr)

@@ -47,6 +47,8 @@ def test_one_option(cell, option, x64):
     "cell", [*(cell(16) for cell in cells.ALL), zoo.gates.MGU(16), zoo.units.Leaky(16), zoo.memories.LRU(16)], ids=repr
 )
 def test_a_training_step_holds_no_more_than_the_references(cell):
+    """Not one number for each step and row more."""
     xs = jnp.zeros((64, 8, 2))
     params = jax.eval_shape(lambda key: cell.init(key, 2), jax.random.key(0))
-    assert temporaries(cell, params, xs, "fused") <= temporaries(cell, params, xs, "reference")
+    fused, reference = (temporaries(cell, params, xs, implementation) for implementation in ("fused", "reference"))
+    assert fused - reference < 4 * 64 * 8

@@ -20,7 +20,7 @@ from recurrax.check.trial import (
     value_and_grad,
 )
 
-T, BATCH, MANY = 4, (3,), (9,)
+T, BATCH, MANY = 4, (5,), (9,)
 """MANY rows are above the number from which kernels are read otherwise."""
 
 
@@ -31,9 +31,9 @@ class Option(NamedTuple):
     how: dict[str, Any]
 
 
-LENGTHS = {"lengths": np.array([T, 0, T - 1])}
-MASK = {"mask": np.array([[1, 1, 1], [0, 1, 1], [1, 1, 1], [1, 1, 0]], bool)}
-RESETS = {"resets": np.array([[0, 0, 1], [0, 0, 0], [1, 0, 0], [0, 1, 0]], bool)}
+LENGTHS = {"lengths": np.array([T, 0, T - 1, T, 1])}
+MASK = {"mask": np.array([[1, 1, 1, 0, 1], [0, 1, 1, 1, 1], [1, 1, 1, 1, 1], [1, 1, 0, 1, 1]], bool)}
+RESETS = {"resets": np.array([[0, 0, 1, 0, 0], [0, 0, 0, 1, 0], [1, 0, 0, 1, 0], [0, 1, 0, 0, 0]], bool)}
 OPTIONS = {
     "plain": Option({}, {}),
     "lengths": Option(LENGTHS, {}),
@@ -59,18 +59,21 @@ def draw_trial(cell: Any, steps: int = T, batch_shape: tuple[int, ...] = BATCH, 
 
 
 def found(cell: Any, option: Option) -> str | None:
-    """Where "fused" differs from the reference by more than float64 loses, or padding mattered; None where neither."""
-    trial = draw_trial(cell)._replace(**option.rows)
-    got = value_and_grad(cell, trial, implementation="fused", **option.how)
+    """`difference_to_reference` for a cell of the zoo under one option."""
+    return difference_to_reference(cell, draw_trial(cell)._replace(**option.rows), **option.how)
+
+
+def difference_to_reference(cell: Any, trial: Trial, **how: Any) -> str | None:
+    """Where "fused" differs from the reference by more than rounding, or padding mattered; None where neither."""
+    got = value_and_grad(cell, trial, implementation="fused", **how)
     # Operation by operation: nothing to compile for the cell at hand, and no compiler between it and the truth.
     with jax.disable_jit():
-        expected = value_and_grad(cell, trial, implementation="reference", **option.how)
-    if where := difference(got, expected, RTOL[precision(got.result.carry)]):
+        expected = value_and_grad(cell, trial, implementation="reference", **how)
+    if where := difference(got, expected, RTOL[precision(got)]):
         return where
     if trial.lengths is None and trial.mask is None:
         return None
-    with_nan = value_and_grad(cell, poisoned(trial, np.nan), implementation="fused", **option.how)
-    where = difference(with_nan, got, 0.0)
+    where = difference(value_and_grad(cell, poisoned(trial, np.nan), implementation="fused", **how), got, 0.0)
     return where and f"NaN in the padding: {where}"
 
 
@@ -81,7 +84,7 @@ def found_twice(cell: Any, option: Option) -> str | None:
     trial = draw_trial(cell)._replace(**option.rows)
     got, got_second = second_order(cell, trial, implementation="fused", **option.how)
     expected, expected_second = second_order(cell, trial, implementation="reference", **option.how)
-    rounding = precision(got.result.carry)
+    rounding = precision(got)
     if where := difference(got_second, expected_second, SECOND_RTOL[rounding]):
         return f"second order: {where}"
     return difference(got, expected, RTOL[rounding])
@@ -94,9 +97,12 @@ def streamed(cell: Any) -> str | None:
     if shares_buffers(carry):
         return "two leaves of the initial carry are one array"
     expected = value(cell, trial, implementation="fused")
-    return difference(stream(cell, trial._replace(carry=carry)), expected, RTOL[precision(expected.carry)])
+    return difference(stream(cell, trial._replace(carry=carry)), expected, RTOL[precision(expected)])
 
 
-def precision(carry: Any) -> str:
-    """The coarsest floating dtype in a carry of float64, which results have at best."""
-    return "bfloat16" if any(leaf.dtype.name == "bfloat16" for leaf in jax.tree.leaves(carry)) else "float64"
+def precision(results: Any) -> str:
+    """The coarsest floating dtype among results in float64: what all of them have at best."""
+    names = {leaf.dtype.name for leaf in jax.tree.leaves(results)}
+    if "bfloat16" in names:
+        return "bfloat16"
+    return "float32" if names & {"float32", "complex64"} else "float64"

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from recurrax.check.structure import structures
 from recurrax.check.subject import Law, Subject
@@ -70,7 +71,9 @@ def has_its_methods(subject: Subject) -> str | None:
         signature = f"{name}(self, {', '.join(arguments)})"
         method = getattr(subject.cell, name, None)
         if method is None or (name != "step" and getattr(type(subject.cell), name) is getattr(Cell, name)):
-            return f"{name} is missing; define {signature}"
+            return f"{name} is missing; define {signature}" + (
+                " or inherit from recurrax.Cell" if name == "step" else ""
+            )
         try:
             inspect.signature(method).bind(*arguments)
         except TypeError:
@@ -81,14 +84,15 @@ def has_its_methods(subject: Subject) -> str | None:
 def reaches_nothing_traced(subject: Subject) -> str | None:
     """Its methods reach no traced value but their arguments."""
     for name in METHODS:
-        function = getattr(type(subject.cell), name)
-        for variable, value in inspect.getclosurevars(function).nonlocals.items():
-            if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
+        for variable, value in inspect.getclosurevars(getattr(type(subject.cell), name)).nonlocals.items():
+            if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
                 return f"{name} reads {variable!r}, a traced value from outside the cell; make it a parameter"
-    try:
-        next(structures(subject))
-    except jax.errors.UnexpectedTracerError:
-        return "a method keeps a traced value for another; hand it over in params, carry, u or v"
+    structure, cell = next(structures(subject)), subject.cell
+    carry = (structure.params, structure.carry, structure.u)
+    for name, arguments in {"recur": carry, "pointwise": (*carry, structure.v), "output": carry}.items():
+        constants = jax.make_jaxpr(getattr(cell, name))(*arguments).consts
+        if any(isinstance(constant, Tracer) for constant in constants):
+            return f"{name} reads a value that another method computed; hand it over in carry, u or v"
     return None
 
 

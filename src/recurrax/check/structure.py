@@ -21,13 +21,15 @@ class Structure(NamedTuple):
     batch_shape: tuple[int, ...]
     params: Params
     carry: Carry
+    u: Any
+    v: Any
     stepped: Carry
     y: Any
 
 
 def structures(subject: Subject) -> Iterator[Structure]:
     """A structure for each dtype that the cell is checked for, and for none, one and two batch axes."""
-    for dtype in map(jnp.dtype, subject.dtypes):
+    for dtype in [jnp.dtype(name) for name in subject.dtypes]:
         # The context is left before anything is yielded, or it would be the caller's too.
         with jax.enable_x64(True) if dtype == jnp.float64 else nullcontext():
             found = [_structure(subject, dtype, batch_shape) for batch_shape in ((), (2,), (2, 3))]
@@ -46,6 +48,5 @@ def _structure(subject: Subject, dtype: Any, batch_shape: tuple[int, ...]) -> St
     u = jax.eval_shape(cell.project, params, jax.tree.map(one_step, subject.xs))
     v = jax.eval_shape(cell.recur, params, carry, u)
     stepped = jax.eval_shape(cell.pointwise, params, carry, u, v)
-    return Structure(
-        dtype, carry_dtype, batch_shape, params, carry, stepped, jax.eval_shape(cell.output, params, stepped, u)
-    )
+    y = jax.eval_shape(cell.output, params, stepped, u)
+    return Structure(dtype, carry_dtype, batch_shape, params, carry, u, v, stepped, y)

@@ -16,6 +16,7 @@ from recurrax.typing import Cell, DTypeLike, Key
 RTOL = 1e-4
 """What float32 may lose between two orders of summation over a few steps; a wrong term costs far more."""
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+EVERY_OPTION = {"reverse": True, "chunk": 2}
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,7 @@ class Subject:
         """`function` of `trials`, compiled once and without most optimisations: each program runs a few times."""
         key = (function, *options.values())
         if key not in self._programs:
-            lowered = function.lower(self.cell, trial, **options)
-            self._programs[key] = lowered.compile(QUICK if jax.default_backend() == "cpu" else None)
+            self._programs[key] = quickly(function.lower(self.cell, trial, **options))
         return self._programs[key](trial)
 
     def run(self, trial: Trial, reference: bool = False) -> tuple[ValueAndGrad, Any]:
@@ -88,11 +88,9 @@ class Subject:
     def reference(self) -> tuple[ValueAndGrad, Any]:
         return self.run(self.trial, reference=True)
 
-    def run_uneven(self, trial: Trial, reference: bool = False) -> ValueAndGrad:
+    def run_uneven(self, trial: Trial) -> ValueAndGrad:
         """A trial under every option of `recurrax.scan` at once."""
-        implementation = "reference" if reference else self.implementation
-        options = {"reverse": True, "chunk": 2, "unroll": 2}
-        return self._call(trials.value_and_grad, trial, implementation=implementation, **options)
+        return self._call(trials.value_and_grad, trial, implementation=self.implementation, **EVERY_OPTION)
 
     @cached_property
     def given_uneven(self) -> ValueAndGrad:
@@ -100,7 +98,12 @@ class Subject:
 
     @cached_property
     def reference_uneven(self) -> ValueAndGrad:
-        return self.run_uneven(self.uneven, reference=True)
+        return self._call(trials.value_and_grad, self.uneven, implementation="reference", **EVERY_OPTION)
+
+
+def quickly(lowered: Any) -> Any:
+    """A lowered function compiled without most optimisations."""
+    return lowered.compile(QUICK if jax.default_backend() == "cpu" else None)
 
 
 Law: TypeAlias = Callable[[Subject], str | None]

@@ -80,11 +80,17 @@ def check_sequence(cell: Cell, params: Params, xs: Any) -> tuple[Any, int, tuple
 
 def _batch_shapes(leaves: list[Array]) -> Iterator[tuple[int, ...]]:
     """The batch shapes that leaves (T, ...) may have, the likeliest first."""
-    floating = [jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves]
-    yield _common([leaf.shape[1 : leaf.ndim - is_floating] for leaf, is_floating in zip(leaves, floating, strict=True)])
-    if len(leaves) > 1 or not floating[0]:
+    yield shared_axes(leaves)[1:]
+    if len(leaves) > 1 or not jnp.issubdtype(leaves[0].dtype, jnp.floating):
         shared = _common([leaf.shape[1:] for leaf in leaves])
         yield from (shared[:axes] for axes in range(len(shared), -1, -1))
+
+
+def shared_axes(leaves: list[Array]) -> tuple[int, ...]:
+    """The sizes that all arrays begin with, the features of floating ones set aside: the last axis of the deepest."""
+    depth = max(leaf.ndim for leaf in leaves)
+    featured = [leaf.ndim == depth and jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves]
+    return _common([leaf.shape[: leaf.ndim - feature] for leaf, feature in zip(leaves, featured, strict=True)])
 
 
 def _common(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:

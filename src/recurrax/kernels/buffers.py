@@ -101,7 +101,6 @@ def walk(
         step,
         (state, written, read(written, first)),
         (jnp.arange(steps), [group for group, places in zip(groups, together, strict=True) if not places], streams),
-        steps,
         reverse=reverse,
         unroll=unroll,
     )

@@ -13,7 +13,7 @@ from recurrax.typing import Array, Carry, Cell, DTypeLike, Params
 def run_layer(
     cell: Cell,
     params: Params,
-    inputs: Array,
+    inputs: Any,
     initial_carry: Carry | None = None,
     *,
     seq_lengths: Array | None = None,
@@ -24,12 +24,13 @@ def run_layer(
     dtype: DTypeLike | None = None,
     implementation: Implementation | None = None,
 ) -> ScanResult:
-    """`recurrax.scan` of inputs (*batch, T, D), with mask and resets (*batch, T), to outputs (*batch, T, H).
+    """`recurrax.scan` of inputs (*batch, T, ...), with mask and resets (*batch, T), to outputs (*batch, T, H).
 
     Args:
         cell: any cell of the contract.
         params: its parameters.
-        inputs: (*batch, T, D) floating; (T, *batch, D) if `time_major`.
+        inputs: (*batch, T, D) floating, or any pytree of arrays (*batch, T, ...), integers and bools among them; time
+            comes first if `time_major`.
         initial_carry: each field (*batch, ...); the cell's own if None.
         seq_lengths: (*batch,) ints in 0..T.
         mask: (*batch, T) bools, True = valid; (T, *batch) if `time_major`.
@@ -43,18 +44,18 @@ def run_layer(
         ValueError: an argument has the wrong shape, dtype, structure or name; the sentence says which.
     """
     arguments.check_is_cell(cell)
-    check_inputs(inputs, time_major)
-    batch_shape = inputs.shape[1:-1] if time_major else inputs.shape[:-2]
+    shape = check_inputs(inputs, time_major)
+    batch_shape = shape[1:] if time_major else shape[:-1]
     if seq_lengths is not None and jnp.shape(seq_lengths) != batch_shape:
         raise ValueError(f"seq_lengths: expected shape (*batch,) = {batch_shape}, got {jnp.shape(seq_lengths)}")
-    mask = _time_first("mask", mask, inputs.shape[:-1], time_major)
-    resets = _time_first("resets", resets, inputs.shape[:-1], time_major)
+    mask = _time_first("mask", mask, shape, time_major)
+    resets = _time_first("resets", resets, shape, time_major)
     if dtype is not None:
         inputs, params = cast_floating(inputs, dtype), cast_floating(params, dtype)
     outputs, carry = scan(
         cell,
         params,
-        inputs if time_major else jnp.moveaxis(inputs, -2, 0),
+        inputs if time_major else jax.tree.map(lambda leaf: jnp.moveaxis(leaf, len(batch_shape), 0), inputs),
         initial_carry,
         lengths=seq_lengths,
         mask=mask,
@@ -62,22 +63,74 @@ def run_layer(
         reverse=reverse,
         implementation=implementation,
     )
-    return ScanResult(outputs if time_major else jnp.moveaxis(outputs, 0, -2), carry)
+    return ScanResult(outputs if time_major else jnp.moveaxis(outputs, 0, len(batch_shape)), carry)
 
 
-def check_inputs(inputs: Array, time_major: bool) -> None:
-    """Raises a ValueError unless `inputs` is a floating array of at least two axes."""
+_TAKEN = {
+    *("cell", "input_size", "time_major", "return_carry", "reverse", "dtype", "param_dtype", "implementation"),
+    *("params", "params_tree", "name", "parent", "scope"),
+}
+"""What the layers, and Flax's modules, call their own."""
+
+
+def check_inputs(inputs: Any, time_major: bool) -> tuple[int, ...]:
+    """The axes (*batch, T) of inputs, or (T, *batch) if `time_major`: all but the features of a floating array.
+
+    Of several arrays they are the leading axes that all share, features set aside.
+
+    Raises:
+        ValueError: inputs are no arrays with such axes.
+    """
     axes = "(T, *batch, D)" if time_major else "(*batch, T, D)"
-    if not hasattr(inputs, "ndim") or not hasattr(inputs, "dtype"):
-        raise ValueError(f"inputs: expected an array {axes}, got {type(inputs).__name__}")
-    if inputs.ndim < 2 or not jnp.issubdtype(inputs.dtype, jnp.floating):
-        raise ValueError(f"inputs: expected floating {axes}, got {inputs.dtype} {inputs.shape}")
+    leaves = jax.tree.leaves(inputs)
+    if not leaves or not all(hasattr(leaf, "ndim") and hasattr(leaf, "dtype") for leaf in leaves):
+        raise ValueError(f"inputs: expected an array {axes} or a pytree of arrays, got {type(inputs).__name__}")
+    shared = arguments.shared_axes(leaves)
+    if not shared:
+        kinds = ", ".join(f"{leaf.dtype} {leaf.shape}" for leaf in leaves)
+        raise ValueError(f"inputs: expected floating {axes}, or integers without D, got {kinds}")
+    return shared
 
 
-def check_params(params: Params) -> None:
-    """Raises a ValueError unless `params` is a NamedTuple, whose fields a layer can hold under their own names."""
-    if not isinstance(params, tuple) or not hasattr(params, "_fields"):
-        raise ValueError(f"cell: expected init to give a NamedTuple of arrays, got {type(params).__name__}")
+def fields(params: Params) -> dict[str, Any]:
+    """The parts of parameters that a layer holds under names of their own.
+
+    The fields of a NamedTuple, or the entries of a dict with names for keys; the whole as `weights` of anything else,
+    or where a layer has another use for one of the names.
+    """
+    names = getattr(params, "_fields", tuple(params) if isinstance(params, dict) else ())
+    if not names or not all(isinstance(name, str) and name.isidentifier() and name not in _TAKEN for name in names):
+        return {"weights": params}
+    return dict(params) if isinstance(params, dict) else params._asdict()
+
+
+def of_fields(like: Params, values: dict[str, Any]) -> Params:
+    """Parameters of the kind of `like` from what `fields` gives."""
+    if fields(like).get("weights") is like:
+        return values["weights"]
+    return type(like)(values) if isinstance(like, dict) else type(like)(**values)
+
+
+def parted(tree: Any) -> tuple[Any, Any]:
+    """A pytree twice: with the leaves that are trained and None for the others, and the other way round."""
+    trained = jax.tree.map(lambda leaf: leaf if is_trained(leaf) else None, tree)
+    return trained, jax.tree.map(lambda leaf: None if is_trained(leaf) else leaf, tree)
+
+
+def merged(like: Any, trained: Any, constant: Any) -> Any:
+    """The pytree of the kind of `like` that `parted` took apart."""
+    parts = iter(jax.tree.leaves(constant)), iter(jax.tree.leaves(trained))
+    return jax.tree.map(lambda leaf: next(parts[is_trained(leaf)]), like)
+
+
+def is_floating(leaf: Any) -> bool:
+    """Whether an array or shape has a real floating dtype."""
+    return jnp.issubdtype(leaf.dtype, jnp.floating)
+
+
+def is_trained(leaf: Any) -> bool:
+    """Whether a parameter has a gradient; integers, such as a permutation, are kept but not trained."""
+    return jnp.issubdtype(leaf.dtype, jnp.inexact)
 
 
 def check_floating(name: str, dtype: DTypeLike | None) -> None:

@@ -17,11 +17,13 @@ __all__ = ["RNN"]
 class RNN(nn.Module):
     """Runs a cell over sequences: `recurrax.scan` with parameters of its own.
 
-    The "params" collection holds the cell's parameters under the cell's names. Stacks and bidirectional layers are
+    The "params" collection holds the cell's parameters under the cell's names; those without a gradient, such as an
+    integer permutation, are in "constants", which no optimiser sees. Stacks and bidirectional layers are
     compositions: `nn.Sequential` of two layers, or two layers of which one has `reverse=True`.
 
     Fields:
-        cell: any cell of the contract whose parameters are a NamedTuple.
+        cell: any cell of the contract.
+        input_size: what the cell's `init` is told; None is the last axis of a floating inputs array.
         time_major: inputs are (T, *batch, D) instead of (*batch, T, D); mask, resets and outputs likewise.
         return_carry: return (carry, outputs) instead of outputs.
         reverse: walk from the last valid step to the first; outputs stay at their own positions.
@@ -51,6 +53,7 @@ class RNN(nn.Module):
     """
 
     cell: Cell
+    input_size: int | None = None
     time_major: bool = False
     return_carry: bool = False
     reverse: bool = False
@@ -61,7 +64,7 @@ class RNN(nn.Module):
     @nn.compact
     def __call__(
         self,
-        inputs: Array,
+        inputs: Any,
         *,
         initial_carry: Carry | None = None,
         seq_lengths: Array | None = None,
@@ -99,38 +102,57 @@ class RNN(nn.Module):
 
     @nn.nowrap
     def cell_params(self, variables: Mapping[str, Any]) -> Params:
-        """The parameters as the cell's own NamedTuple, for `recurrax.scan` and for the instruments.
+        """The parameters as the cell's own pytree, for `recurrax.scan` and for the instruments.
 
         >>> import recurrax
         >>> gru = RNN(recurrax.GRU(4))
         >>> gru.cell_params(gru.init(jax.random.key(0), jnp.ones((5, 3)))).recurrent_bias.shape
         (4,)
         """
-        return self._layout(1)._replace(**variables["params"])
+        like = self._layout(self.input_size or 1)
+        held = [variables.get(collection, {}) for collection in ("params", "constants")]
+        values = {
+            name: call.merged(value, *(part.get(name) for part in held)) for name, value in call.fields(like).items()
+        }
+        return call.of_fields(like, values)
 
     @nn.nowrap
     def _layout(self, input_size: int) -> Params:
         """Shapes and dtypes of the parameters."""
         return jax.eval_shape(lambda key: self.cell.init(key, input_size, self.param_dtype), jax.random.key(0))
 
-    def _params(self, inputs: Array) -> Params:
-        input_size = jnp.shape(inputs)[-1]
+    def _params(self, inputs: Any) -> Params:
+        input_size = self.input_size
+        if input_size is None:
+            if not hasattr(inputs, "shape") or not call.is_floating(inputs):
+                raise ValueError("input_size: expected an int where inputs are not one floating array, got None")
+            input_size = inputs.shape[-1]
         params = self._layout(input_size)
-        call.check_params(params)
         if self.is_initializing():
             # One key for all fields, so that they are what one call of cell.init draws.
             params = self.cell.init(self.make_rng("params"), input_size, self.param_dtype)
-        return params._replace(**{name: self._field(name, value) for name, value in params._asdict().items()})
+        return call.of_fields(params, {name: self._field(name, part) for name, part in call.fields(params).items()})
 
     def _field(self, name: str, value: Any) -> Any:
         """The parameter of that name, shaped like `value`: arrays when initialising, shapes afterwards."""
-        if value is None:
-            return None
-        held = jax.tree.map(jnp.shape, self.get_variable("params", name))
-        asked = jax.tree.map(jnp.shape, value)
-        if held is not None and held != asked:
-            raise ValueError(f"inputs: expected what the parameters were made for, {name} {held}, got need of {asked}")
-        return self.param(name, lambda key: jax.tree.map(_array, value))
+        if not jax.tree.leaves(value):
+            return value
+        trained, constant = call.parted(value)
+        found = []
+        for collection, part in (("params", trained), ("constants", constant)):
+            if not jax.tree.leaves(part):
+                found.append(None)
+                continue
+            held = jax.tree.map(jnp.shape, self.get_variable(collection, name))
+            asked = jax.tree.map(jnp.shape, part)
+            if held is not None and held != asked:
+                came = f"{name} {held}, got need of {asked}"
+                raise ValueError(f"inputs: expected what the parameters were made for, {came}")
+            if collection == "params":
+                found.append(self.param(name, lambda key, part=part: jax.tree.map(_array, part)))
+            else:
+                found.append(self.variable(collection, name, lambda part=part: jax.tree.map(_array, part)).value)
+        return call.merged(value, *found)
 
 
 def _array(leaf: Array | jax.ShapeDtypeStruct) -> Array:

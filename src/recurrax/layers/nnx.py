@@ -4,6 +4,8 @@ Parameters are the cell's own, as fields of the layer under the cell's names: wh
 a sharding rule sees is `kernel`, `recurrent_kernel`, `bias`, the same as `recurrax.linen.RNN` holds.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -86,27 +88,28 @@ class RNN(nnx.Module):
         self.param_dtype = param_dtype
         self.implementation: Implementation | None = implementation
         params = cell.init(rngs.params(), input_size, param_dtype)
-        call.check_params(params)
-        self.params_type = type(params)
-        for name, value in params._asdict().items():
+        self.params_tree = jax.tree.structure(params)
+        for name, value in call.fields(params).items():
             if name in vars(self) or hasattr(type(self), name):
                 raise ValueError(f"cell: expected parameter names that RNN does not use itself, got {name!r}")
-            setattr(self, name, None if value is None else nnx.data(jax.tree.map(nnx.Param, value)))
+            setattr(self, name, None if value is None else nnx.data(jax.tree.map(_variable, value)))
 
     @property
     def params(self) -> Params:
-        """The parameters as the cell's own NamedTuple, for `recurrax.scan` and for the instruments.
+        """The parameters as the cell's own pytree, for `recurrax.scan` and for the instruments.
 
         >>> import recurrax
         >>> recurrax.nnx.RNN(recurrax.GRU(4), 3, rngs=nnx.Rngs(0)).params.recurrent_bias.shape
         (4,)
         """
-        fields = (getattr(self, name) for name in self.params_type._fields)
-        return self.params_type._make(jax.tree.map(_value, field, is_leaf=_is_variable) for field in fields)
+        like = jax.tree.unflatten(self.params_tree, range(self.params_tree.num_leaves))
+        fields = {name: getattr(self, name) for name in call.fields(like)}
+        fields = {name: jax.tree.map(_value, field, is_leaf=_is_variable) for name, field in fields.items()}
+        return call.of_fields(like, fields)
 
     def __call__(
         self,
-        inputs: Array,
+        inputs: Any,
         *,
         initial_carry: Carry | None = None,
         seq_lengths: Array | None = None,
@@ -119,7 +122,7 @@ class RNN(nnx.Module):
         """Outputs (*batch, T, H), or (carry, outputs) with `return_carry`.
 
         Args:
-            inputs: (*batch, T, D) floating.
+            inputs: (*batch, T, D) floating, or any pytree of arrays (*batch, T, ...).
             initial_carry: the cell's carry, each field (*batch, ...); its initial carry if None.
             seq_lengths: (*batch,) ints in 0..T; steps from there on are padding.
             mask: (*batch, T) bools, True = valid; combines with `seq_lengths`.
@@ -147,6 +150,11 @@ class RNN(nnx.Module):
         )
         return_carry = self.return_carry if return_carry is None else return_carry
         return (carry, outputs) if return_carry else outputs
+
+
+def _variable(leaf: Array) -> nnx.Variable:
+    """A parameter, or, for a leaf without a gradient, a variable that no optimiser sees."""
+    return nnx.Param(leaf) if call.is_trained(leaf) else nnx.Variable(leaf)
 
 
 def _value(variable: nnx.Variable) -> Array:
