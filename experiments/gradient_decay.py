@@ -107,7 +107,7 @@ GATES_CARRY = study.Claim(
     depends_on="the simple network's initialisation",
 )
 SMOKE = {
-    "cells": ("gru", "lstm:forget_bias=0"), "tasks": ("adding",), "seeds": 2, "hidden_size": 8, "lags": 16, "rows": 2,
+    "cells": ("elman",), "tasks": ("adding",), "seeds": 2, "hidden_size": 8, "lags": 16, "rows": 2,
     "steps": 4, "train_seeds": 2, "train_hidden_size": 8, "train_length": 10, "batch_size": 4, "probes": 3,
 }  # fmt: skip
 EXPERIMENT = study.Experiment(

@@ -166,7 +166,7 @@ EXPERIMENT = study.Experiment(
         standard.TRAINING,
     ),
     smoke={
-        "cells": ("gru", "lstm"), "tasks": ("adding",), "seeds": 2, "hidden_size": 8, "length": 60, "steps": 2,
+        "cells": ("lstm",), "tasks": ("adding",), "seeds": 2, "hidden_size": 8, "length": 60, "steps": 2,
         "train_length": 8,
     },
 )  # fmt: skip

@@ -12,7 +12,7 @@ import pytest
 from recurrax import report
 from recurrax.cli import main
 from recurrax.cli.compare import compare
-from recurrax.study.comparison import INSTRUMENTS, Comparison, Instruments
+from recurrax.study.comparison import INSTRUMENTS, ComparisonSettings, Instruments
 
 OWN = str(Path(__file__).parents[1] / "own.py")
 
@@ -20,7 +20,7 @@ OWN = str(Path(__file__).parents[1] / "own.py")
 def test_the_flags_are_those_of_the_comparison():
     flags, fields = (
         inspect.signature(compare).parameters,
-        {entry.name: entry for entry in dataclasses.fields(Comparison)},
+        {entry.name: entry for entry in dataclasses.fields(ComparisonSettings)},
     )
     for name, flag in flags.items():
         assert flag.default == fields[name].default, name

@@ -14,7 +14,7 @@ from recurrax import report, study, train
 from recurrax.runs import checkpoint
 from recurrax.study import named, networks
 
-CELLS = ["gru", "lstm:forget_bias=0"]
+CELLS = ["elman"]
 
 
 class CrashError(Exception):

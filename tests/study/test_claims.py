@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recurrax.study import claims, statistics
-from recurrax.study.claims import Claim, Compared, Pair, Sample
+from recurrax.study.claims import Claim, Evidence, Pair, Sample
 from recurrax.study.quantities import Number
 
 K = Number("K", "initial", lambda array, settings, task: array, "steps")
@@ -19,7 +19,7 @@ def sample(label, values, beyond=np.inf, seeds=None):
 def planted(*effects, level=("orthogonal", "uniform")):
     """Pairs of cells that differ by a known effect."""
     return [
-        Compared(Pair("a", "b", name), "echo", sample("a", effect + SPREAD), sample("b", np.zeros(10)))
+        Evidence(Pair("a", "b", name), "echo", sample("a", effect + SPREAD), sample("b", np.zeros(10)))
         for name, effect in zip(level, effects, strict=False)
     ]
 
@@ -67,13 +67,13 @@ def test_a_refuted_claim_says_whether_equal_or_opposite(effect, how):
 
 def test_five_seeds_decide_nothing_and_six_do():
     for seeds, expected in ((5, "undecided"), (6, "supported")):
-        compared = [Compared(Pair("a", "b"), "", sample("a", np.full(seeds, 9.0)), sample("b", np.zeros(seeds)))]
+        compared = [Evidence(Pair("a", "b"), "", sample("a", np.full(seeds, 9.0)), sample("b", np.zeros(seeds)))]
         assert verdict(compared).verdict == expected
 
 
 def test_many_pairs_need_more_seeds():
     """Six of six give p = 2/2^6 = 0.031 alone, and 0.062 when Holm counts two."""
-    pair = Compared(Pair("a", "b"), "", sample("a", np.full(6, 9.0)), sample("b", np.zeros(6)))
+    pair = Evidence(Pair("a", "b"), "", sample("a", np.full(6, 9.0)), sample("b", np.zeros(6)))
     assert verdict([pair]).verdict == "supported"
     found = verdict([pair, pair])
     assert found.verdict == "undecided"
@@ -83,17 +83,17 @@ def test_many_pairs_need_more_seeds():
 def test_ratios_of_values_beyond_those_measured():
     against = sample("b", [16.0] * 10, beyond=256)
     beyond = sample("a", [np.inf] * 10, beyond=256)
-    found = verdict([Compared(Pair("a", "b"), "", beyond, against)], effect="log2 ratio")
+    found = verdict([Evidence(Pair("a", "b"), "", beyond, against)], effect="log2 ratio")
     assert (found.verdict, found.comparisons[0].theta) == ("supported", (4.0, 4.0, np.inf))
-    both = verdict([Compared(Pair("a", "b"), "", beyond, beyond)], effect="log2 ratio")
+    both = verdict([Evidence(Pair("a", "b"), "", beyond, beyond)], effect="log2 ratio")
     assert both.verdict == "undecided"
     assert "unknown [-inf, +inf]" in both.sentences()[0]
     with pytest.raises(ValueError, match="claim: expected positive numbers of K"):
-        verdict([Compared(Pair("a", "b"), "", sample("a", [0.0] * 10), against)], effect="log2 ratio")
+        verdict([Evidence(Pair("a", "b"), "", sample("a", [0.0] * 10), against)], effect="log2 ratio")
 
 
 def test_cells_that_do_not_share_their_seeds_are_not_compared():
-    apart = [Compared(Pair("a", "b"), "", sample("a", SPREAD), sample("b", SPREAD, seeds=np.arange(10) + 1))]
+    apart = [Evidence(Pair("a", "b"), "", sample("a", SPREAD), sample("b", SPREAD, seeds=np.arange(10) + 1))]
     with pytest.raises(ValueError, match=r"claim: expected the same seeds for a and b, got \[0, 1, .* and \[1, 2,"):
         verdict(apart)
 

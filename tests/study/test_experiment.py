@@ -110,8 +110,10 @@ def test_the_protocol_has_every_task_and_cell_in_its_own_words(saved):
     )
 
 
-def test_every_number_is_saved_by_task_cell_and_table(saved):
-    number = saved.summary["numbers"]["Echo"]["Leaky:alpha=0.25"]["All of 8"]["alpha, percent"]
+def test_every_number_is_saved_by_task_cell_table_and_name(saved):
+    of_cell = saved.summary["numbers"]["Echo"]["Leaky:alpha=0.25"]
+    assert list(of_cell["Delays"]) == ["last of seeds"]  # the same name in every setting of a sweep
+    number = of_cell["All of seeds"]["alpha"]
     assert number["per_network"] == [25.0 + seed for seed in range(8)]
     assert (number["estimate"], number["text"]) == (28.5, "28 [26, 31]")
 

@@ -123,7 +123,7 @@ def test_censored_differences_are_bounded_on_the_side_that_is_known():
 
 
 def test_the_interval_of_censored_differences_holds_whatever_they_may_be():
-    low = statistics.Censored(np.arange(10.0), np.arange(10.0) + np.where(np.arange(10) > 6, math.inf, 0))
+    low = statistics.Bounds(np.arange(10.0), np.arange(10.0) + np.where(np.arange(10) > 6, math.inf, 0))
     assert statistics.paired_median(low) == (4.5, 1.0, math.inf)
 
 

@@ -82,6 +82,18 @@ def test_side_by_side_rows_end_as_one_after_another(stopped):
     np.testing.assert_allclose(beside.metrics.loss, stopped.metrics.loss, rtol=1e-4, atol=1e-6)
 
 
+def test_a_metric_can_be_the_target(stopped):
+    def half(params, batch):
+        return {"half": loss(params, batch) / 2}
+
+    other = train.fit(training(metrics=half, stop=train.Target(GOAL / 2, WINDOW, "half")), progress=False)
+    assert other.state.stopped_at.tolist() == stopped.state.stopped_at.tolist()
+    with pytest.raises(ValueError, match="metrics: expected a function that gives 'half', as stop needs it, got None"):
+        training(stop=train.Target(1.0, metric="half"))
+    with pytest.raises(ValueError, match=r"metrics: expected 'whole', as stop needs it, got \{'half'"):
+        train.fit(training(metrics=half, stop=train.Target(1.0, metric="whole")), progress=False)
+
+
 def test_steps_that_are_not_taken_are_not_computed():
     done = []
 

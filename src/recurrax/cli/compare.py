@@ -35,7 +35,7 @@ def compare(
         lags: longest time lag measured, in steps.
         rows: sequences per network and measurement.
         steps: Adam steps; 0 measures at initialisation only.
-        train_length: steps of training sequences of a task whose text does not say.
+        train_length: the length, in steps, of a task that has one and whose text does not say.
         batch_size: training sequences per step.
         learning_rate: Adam's, constant.
         max_norm: gradients are clipped to this global norm.
@@ -45,6 +45,6 @@ def compare(
         dry_run: say what would be done; compute and write nothing.
     """
     asked = dict(locals())
-    from recurrax.study.comparison import Comparison, comparison
+    from recurrax.study.comparison import ComparisonSettings, comparison
 
-    return comparison(instrument).command.run(lambda: Comparison(**asked))
+    return comparison(instrument).command.run(lambda: ComparisonSettings(**asked))

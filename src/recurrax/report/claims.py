@@ -7,7 +7,7 @@ from recurrax.files import load_json, save_json, write_whole
 from recurrax.report.runs import plain, run_folders
 
 
-class Judged(NamedTuple):
+class Judgement(NamedTuple):
     """A claim as the latest run of its experiment judged it; `saved` is what its summary.json holds of the verdict."""
 
     experiment: str
@@ -17,7 +17,7 @@ class Judged(NamedTuple):
     saved: dict[str, Any]
 
 
-def judged(root: Path) -> list[Judged]:
+def judged(root: Path) -> list[Judgement]:
     """The latest verdict on every claim, by experiment and statement.
 
     Runs that have not finished judge nothing, and the numbers of --smoke runs mean nothing: both are left out.
@@ -29,14 +29,14 @@ def judged(root: Path) -> list[Judged]:
         FileNotFoundError: there is no such folder, or no claim in it.
         ValueError: a finished run's file cannot be read.
     """
-    latest: dict[tuple[str, str], Judged] = {}
+    latest: dict[tuple[str, str], Judgement] = {}
     for folder in run_folders(root):
         if folder.name.startswith("smoke-") or not (folder / "summary.json").exists():
             continue
         run, summary = load_json(folder / "run.json"), load_json(folder / "summary.json")
         for saved in summary.get("claims", ()) if run.get("status") == "finished" else ():
             experiment, finished = str(run.get("experiment")), str(run.get("finished"))
-            one = Judged(experiment, folder.relative_to(root), finished, str(run.get("command")), saved)
+            one = Judgement(experiment, folder.relative_to(root), finished, str(run.get("command")), saved)
             before = latest.get(place := (experiment, saved["statement"]))
             if before is None or before.finished <= finished:
                 latest[place] = one
@@ -45,7 +45,7 @@ def judged(root: Path) -> list[Judged]:
     return [latest[place] for place in sorted(latest)]
 
 
-def save(claims: list[Judged], docs: Path) -> tuple[Path, Path]:
+def save(claims: list[Judgement], docs: Path) -> tuple[Path, Path]:
     """Writes claims.md and claims.json into a folder, made where it does not exist; their paths."""
     docs.mkdir(exist_ok=True)
     lines = ["# Claims and their verdicts", "", "Written by `recurrax claims` from saved runs.", ""]

@@ -15,7 +15,7 @@ import numpy as np
 
 from recurrax.study import statistics
 from recurrax.study.quantities import Number
-from recurrax.study.statistics import Censored, Interval
+from recurrax.study.statistics import Bounds, Interval
 
 SUPPORTED, REFUTED, UNDECIDED = "supported", "refuted", "undecided"
 
@@ -62,11 +62,11 @@ class Sample(NamedTuple):
 
     label: str
     seeds: np.ndarray
-    bounds: Censored
+    bounds: Bounds
 
 
-class Compared(NamedTuple):
-    """A pair that was measured, on which task, and what was measured of its two cells."""
+class Evidence(NamedTuple):
+    """What a comparison rests on: a pair, the task, and what was measured of its two cells."""
 
     pair: Pair
     task: str
@@ -125,7 +125,7 @@ class Verdict(NamedTuple):
         return ", equal" if one.theta.low > -self.delta else ", not larger"
 
 
-def judge(claim: Claim, heading: str, compared: Sequence[Compared]) -> Verdict | None:
+def judge(claim: Claim, heading: str, compared: Sequence[Evidence]) -> Verdict | None:
     """The verdict on a claim.
 
     Args:
@@ -152,7 +152,7 @@ def judge(claim: Claim, heading: str, compared: Sequence[Compared]) -> Verdict |
     return Verdict(claim.statement, verdict, effect, claim.delta, claim.analogue, tuple(found))
 
 
-def _effect(claim: Claim, of: Sample, against: Sample) -> Censored:
+def _effect(claim: Claim, of: Sample, against: Sample) -> Bounds:
     if not np.array_equal(of.seeds, against.seeds):
         raise ValueError(
             f"claim: expected the same seeds for {of.label} and {against.label}, "
@@ -162,7 +162,7 @@ def _effect(claim: Claim, of: Sample, against: Sample) -> Censored:
     if claim.effect == "log2 ratio":
         if min(float(bound.low.min()) for bound in bounds) <= 0:
             raise ValueError(f"claim: expected positive numbers of {claim.number.name}, of which to take a ratio")
-        bounds = [Censored(*(np.log2(end) for end in bound)) for bound in bounds]
+        bounds = [Bounds(*(np.log2(end) for end in bound)) for bound in bounds]
     return statistics.differences(*bounds)
 
 

@@ -18,7 +18,7 @@ Instruments = Literal["adjoint", "parameter", "carousel", "jacobian", "lyapunov"
 
 
 @dataclass(frozen=True)
-class Comparison(LagSettings, TrainingSettings):
+class ComparisonSettings(LagSettings, TrainingSettings):
     """How do these cells compare on these tasks?"""
 
     cells: tuple[str, ...] = ("elman", "gru", "lstm")
@@ -42,7 +42,7 @@ class Instrument:
     natural logs of norms.
     """
 
-    measure: Callable[[Any, Any, Probe, Comparison], np.ndarray]
+    measure: Callable[[Any, Any, Probe, ComparisonSettings], np.ndarray]
     numbers: Callable[[str], tuple[Number, ...]]
     labels: tuple[str, str]
     x: Callable[[Any, int], np.ndarray] = lambda settings, size: np.arange(size)
@@ -53,21 +53,21 @@ def _relative(log_norm: jax.Array) -> np.ndarray:
     return networks.median_curves(np.asarray(log_norm)[None])[0]
 
 
-def _jacobian(cell: Any, params: Any, at: Probe, settings: Comparison) -> np.ndarray:
+def _jacobian(cell: Any, params: Any, at: Probe, settings: ComparisonSettings) -> np.ndarray:
     lags = [int(k) for k in _jacobian_lags(settings, 21)]
     profile = lag.jacobian_profile(cell, params, at.xs, lags=lags)
     return np.median(np.asarray(profile.log_frobenius_norm), axis=1)
 
 
-def _jacobian_lags(settings: Comparison, size: int) -> np.ndarray:
+def _jacobian_lags(settings: ComparisonSettings, size: int) -> np.ndarray:
     return np.linspace(0, settings.lags, size).astype(int)
 
 
-def _lyapunov(cell: Any, params: Any, at: Probe, settings: Comparison) -> np.ndarray:
+def _lyapunov(cell: Any, params: Any, at: Probe, settings: ComparisonSettings) -> np.ndarray:
     return np.asarray(lag.lyapunov_spectrum(cell, params, jax.tree.map(lambda leaf: leaf[:, 0], at.xs)).exponents)
 
 
-def _share(cell: Any, params: Any, at: Probe, settings: Comparison) -> np.ndarray:
+def _share(cell: Any, params: Any, at: Probe, settings: ComparisonSettings) -> np.ndarray:
     return np.median(np.asarray(lag.carousel_share(cell, params, at.xs, at.unit).log_share), axis=1)
 
 
@@ -122,18 +122,18 @@ def comparison(name: Instruments) -> Experiment:
     """
     instrument = INSTRUMENTS[name]
 
-    def curve(cell: Any, task: Any, params: Any, seed: int, settings: Comparison) -> np.ndarray:
+    def curve(cell: Any, task: Any, params: Any, seed: int, settings: ComparisonSettings) -> np.ndarray:
         at = networks.probe(cell, task.with_lag(settings.lags), train.probe_key(seed), settings.rows)
         return instrument.measure(cell, params, at, settings)[: settings.lags + 1]
 
-    def drawn(settings: Comparison, cell: Any, task: Any, run: Run) -> Arrays:
+    def drawn(settings: ComparisonSettings, cell: Any, task: Any, run: Run) -> Arrays:
         curves = []
         for seed in range(settings.seeds):
             run.check()
             curves.append(curve(cell, task, networks.drawn(cell, task, seed), seed, settings))
         return {"drawn": np.stack(curves), "seed": range(settings.seeds)}
 
-    def trained(settings: Comparison, cell: Any, task: Any, run: Run) -> Arrays:
+    def trained(settings: ComparisonSettings, cell: Any, task: Any, run: Run) -> Arrays:
         seeds = range(settings.seeds)
         fitted = run.fit(networks.training(cell, task, settings, seeds))
         each = [jax.tree.map(lambda leaf, seed=seed: leaf[seed], fitted.state.params.cell) for seed in seeds]
@@ -146,7 +146,7 @@ def comparison(name: Instruments) -> Experiment:
 
     return Experiment(
         "compare",
-        Comparison,
+        ComparisonSettings,
         (Part(drawn, "drawn"), Part(trained, "trained", when=lambda settings: settings.steps > 0)),
         numbers=(
             Numbers("At initialisation, {s.hidden_size} units", instrument.numbers("drawn")),

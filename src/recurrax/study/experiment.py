@@ -6,7 +6,6 @@ training, resume, tables, figures and verdicts.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,26 +63,20 @@ class Part:
         return cell.build(hidden_size=getattr(settings, self.hidden_size))
 
     def job(self, settings: Any, cell: named.Name, task: named.Name | None, data: Task | None) -> Job:
-        """The measurement of one cell on one task."""
-        names = filter(None, [task and task.slug, cell.slug, self.title])
-        return partial(self._measure, settings, cell, task, self.build(cell, settings), data, "-".join(names))
+        """The measurement of one cell on one task, whose arrays are named after both."""
+        built = self.build(cell, settings)
+        name = "-".join(filter(None, [task and task.slug, cell.slug, self.title]))
 
-    def _measure(
-        self,
-        settings: Any,
-        cell: named.Name,
-        task: named.Name | None,
-        built: Cell,
-        data: Task | None,
-        name: str,
-        folder: runs.RunFolder,
-    ) -> JobResult:
-        measured = dict(self.measure(settings, built, data, Run(folder, name)))
-        if "seed" not in measured:
-            raise ValueError(f"measure: expected an array 'seed' (S,) among what it gives, got {', '.join(measured)}")
-        seeds = np.asarray(measured.pop("seed"))
-        arrays = {key(kind, task, cell): np.asarray(values) for kind, values in measured.items()}
-        return JobResult(arrays | {key(f"seeds.{kind}", task, cell): seeds for kind in measured})
+        def measure(folder: runs.RunFolder) -> JobResult:
+            measured = dict(self.measure(settings, built, data, Run(folder, name)))
+            if "seed" not in measured:
+                kinds = ", ".join(measured)
+                raise ValueError(f"measure: expected an array 'seed' (S,) among what it gives, got {kinds}")
+            seeds = np.asarray(measured.pop("seed"))
+            arrays = {key(kind, task, cell): np.asarray(values) for kind, values in measured.items()}
+            return JobResult(arrays | {key(f"seeds.{kind}", task, cell): seeds for kind in measured})
+
+        return measure
 
 
 @dataclass(frozen=True)

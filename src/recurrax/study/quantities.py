@@ -14,7 +14,7 @@ import numpy as np
 from recurrax.report import Level
 from recurrax.report.description import Scale
 from recurrax.study import statistics
-from recurrax.study.statistics import Censored, Interval
+from recurrax.study.statistics import Bounds, Interval
 
 Value = Callable[[np.ndarray, Any, Any], Any]
 """(array measured, settings, task) to one value per network (S,), or for a curve to (S, N)."""
@@ -67,7 +67,7 @@ class Summary(NamedTuple):
     values: np.ndarray
     interval: Interval
     text: str
-    bounds: Censored
+    bounds: Bounds
 
     def saved(self) -> dict[str, Any]:
         """What summary.json holds of it."""

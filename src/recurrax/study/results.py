@@ -1,5 +1,6 @@
 """From an experiment's arrays to its tables, figures, verdicts and the report that says them; nothing here measures."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from recurrax.study.quantities import IN_BRACKETS, WAYS, Curve, Curves, Number, 
 
 if TYPE_CHECKING:
     from recurrax.study.experiment import Experiment
+
+_SETTING = re.compile(r"\{s\.(\w+)[^}]*\}")
 
 Row = tuple[named.Name | None, named.Name]
 """A task, None where there is none, and a cell."""
@@ -76,13 +79,15 @@ class Results:
 
     def _first_number(self) -> dict[str, str]:
         """The first number there is, by its heading and task: all cells, the smallest first."""
-        found = {}
-        for number, summaries in list(filter(lambda item: item[1], self.summaries.items()))[:1]:
-            for task in self.tasks:
-                on_task = {cell.label: one for (place, cell), one in summaries.items() if place == task}
-                ranked = sorted(on_task.items(), key=lambda item: item[1].interval.estimate)
-                heading = number.heading(self.settings) + (f" on {task.label}" if task else "")
-                found[heading] = "; ".join(f"{label} {one.text}" for label, one in ranked)
+        measured = [number for number, summaries in self.summaries.items() if summaries]
+        if not measured:
+            return {}
+        number, found = measured[0], {}
+        for task in self.tasks:
+            on_task = {cell.label: one for (place, cell), one in self.summaries[number].items() if place == task}
+            ranked = sorted(on_task.items(), key=lambda item: item[1].interval.estimate)
+            heading = number.heading(self.settings) + (f" on {task.label}" if task else "")
+            found[heading] = "; ".join(f"{label} {one.text}" for label, one in ranked)
         return found
 
     def _table(self, numbers: Numbers) -> report.Table | None:
@@ -192,7 +197,7 @@ class Results:
                         )
                         for cell in (of, against)
                     )
-                    compared.append(claims.Compared(pair, task.label if task else "", one, other))
+                    compared.append(claims.Evidence(pair, task.label if task else "", one, other))
         return claims.judge(claim, claim.number.heading(self.settings), compared)
 
     def _measured(self, text: str) -> named.Name | None:
@@ -210,11 +215,16 @@ class Results:
             yield f"{cell.label}: {self.experiment.parts[0].build(cell, self.settings)}."
 
     def _saved(self) -> dict[str, Any]:
-        """Every number by task, cell, table and heading."""
+        """Every number by task, cell, table and column, named alike whatever the settings: a sweep compares them."""
         found: dict[str, Any] = {}
         for numbers in self.numbers:
             for column in numbers.columns:
                 for (task, cell), one in self.summaries[column].items():
                     of_cell = (found.setdefault(task.label, {}) if task else found).setdefault(cell.label, {})
-                    of_cell.setdefault(self._fill(numbers.title), {})[column.heading(self.settings)] = one.saved()
+                    of_cell.setdefault(_unfilled(numbers.title), {})[_unfilled(column.name)] = one.saved()
         return found
+
+
+def _unfilled(template: str) -> str:
+    """A template with the names of settings in place of their values."""
+    return _SETTING.sub(r"\1", template)

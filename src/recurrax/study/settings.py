@@ -89,7 +89,7 @@ class TrainingSettings(CellSettings):
     steps: int = 300
     """Adam steps."""
     train_length: int = 50
-    """Steps of training sequences of a task whose text does not say."""
+    """The `length`, in steps, of a task that has one and whose text does not say."""
     batch_size: int = 32
     """Training sequences per step."""
     learning_rate: float = 2e-3

@@ -20,7 +20,7 @@ class Interval(NamedTuple):
     high: float
 
 
-class Censored(NamedTuple):
+class Bounds(NamedTuple):
     """Values known to lie in low..high, each (S,): equal where seen, high = inf beyond what was measured."""
 
     low: np.ndarray
@@ -85,31 +85,31 @@ def success_rate(successes: int, trials: int, confidence: float = CONFIDENCE) ->
     return Interval(successes / trials, float(low), float(high))
 
 
-def censored(values: np.ndarray, beyond: float = math.inf) -> Censored:
+def censored(values: np.ndarray, beyond: float = math.inf) -> Bounds:
     """Values of which inf stands for "more than `beyond`".
 
     >>> censored(np.array([16.0, np.inf]), beyond=256)
-    Censored(low=array([ 16., 256.]), high=array([16., inf]))
+    Bounds(low=array([ 16., 256.]), high=array([16., inf]))
     """
     values = np.asarray(values, float)
-    return Censored(np.where(values == math.inf, float(beyond), values), values)
+    return Bounds(np.where(values == math.inf, float(beyond), values), values)
 
 
-def differences(of: Censored, against: Censored) -> Censored:
+def differences(of: Bounds, against: Bounds) -> Bounds:
     """The least and the most that each difference `of - against` on paired seeds can be."""
     with np.errstate(invalid="ignore"):
         low, high = of.low - against.high, of.high - against.low
     # inf - inf: both lie beyond what was measured, and nothing is known of their difference.
-    return Censored(np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high))
+    return Bounds(np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high))
 
 
-def median_of_censored(values: Censored) -> tuple[float, float]:
+def median_of_censored(values: Bounds) -> tuple[float, float]:
     """The least and the most that the median can be; (256, inf) where more than half lie beyond 256.
 
     A value between two finite bounds counts as their geometric middle, as a failing lag between the last length
     solved and the first one failed does.
 
-    >>> median_of_censored(Censored(np.array([16.0, 64.0, 256.0]), np.array([16.0, 256.0, np.inf])))
+    >>> median_of_censored(Bounds(np.array([16.0, 64.0, 256.0]), np.array([16.0, 256.0, np.inf])))
     (128.0, 128.0)
     """
     inside = np.isfinite(values.low) & np.isfinite(values.high) & (values.low < values.high)
@@ -118,7 +118,7 @@ def median_of_censored(values: Censored) -> tuple[float, float]:
     return float(np.median(low)), float(np.median(high))
 
 
-def paired_median(difference: Censored, confidence: float = CONFIDENCE) -> Interval:
+def paired_median(difference: Bounds, confidence: float = CONFIDENCE) -> Interval:
     """The median of paired differences with its exact interval, the k-th smallest to the k-th largest of them.
 
     P(median outside) = 2 P(Bin(S, 1/2) < k), and k is the largest for which that is at most 1 - confidence: at 95 % the
@@ -129,7 +129,7 @@ def paired_median(difference: Censored, confidence: float = CONFIDENCE) -> Inter
     Raises:
         ValueError: there is no difference, or a NaN among them.
 
-    >>> paired_median(Censored(np.arange(10.0), np.arange(10.0)))
+    >>> paired_median(Bounds(np.arange(10.0), np.arange(10.0)))
     Interval(estimate=4.5, low=1.0, high=8.0)
     """
     from scipy.stats import binom
@@ -143,7 +143,7 @@ def paired_median(difference: Censored, confidence: float = CONFIDENCE) -> Inter
     return Interval(estimate, float(np.sort(low)[k - 1]), float(np.sort(high)[len(high) - k]))
 
 
-def sign_test(difference: Censored, hypothesis: float = 0.0) -> float:
+def sign_test(difference: Bounds, hypothesis: float = 0.0) -> float:
     """Two-sided p value of "the median difference is `hypothesis`"; seeds on neither side of it for sure are left out.
 
     References: Arbuthnot (1710).

@@ -1,6 +1,6 @@
 """The compiled part of training: one program that runs any number of steps up to a chunk, over all rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from recurrax.train.compiled import Shared
 from recurrax.train.devices import split_loss
 from recurrax.train.host import HostBatches, stack_chunk, uses_its_key
 from recurrax.train.keys import batch_key, init_key
-from recurrax.train.training import Training
+from recurrax.train.training import Target, Training
 from recurrax.typing import Array, Params
 
 
@@ -32,8 +32,8 @@ class State(NamedTuple):
 
     params and opt_state, every leaf (S, ...); step (), how many steps have been done; seeds (S,); failed_at (S,), the
     step a row refused because of an inf or a NaN and has stayed at, -1 where all went well; stopped_at (S,), after how
-    many steps a row met the training's `stop`, -1 where it has not; settings of the rows; recent (S, window), losses of
-    the last steps, the loss of step i at i mod window, None without a `stop`.
+    many steps a row met the training's `stop`, -1 where it has not; settings of the rows; recent (S, window), what
+    the `stop` looks at in the last steps, that of step i at i mod window, None without one.
     """
 
     params: Params
@@ -260,7 +260,7 @@ def make_step(training: Training, *, split: bool = True) -> StepRow:
             params=params, opt_state=opt_state, failed_at=jnp.where(healthy & ~finite, step, row.failed_at)
         )
         if stop is not None and row.recent is not None:
-            recent = row.recent.at[step % stop.window].set(taken.loss.astype(row.recent.dtype))
+            recent = row.recent.at[step % stop.window].set(_watched(stop, metrics).astype(row.recent.dtype))
             # Infinite until the window is full, and NaN from a refused step on.
             reached = (jnp.mean(recent) <= stop.loss) & healthy & finite
             row = row._replace(recent=recent, stopped_at=jnp.where(reached, step + 1, row.stopped_at))
@@ -299,6 +299,14 @@ def _optimizer(training: Training, settings: Settings) -> optax.GradientTransfor
 def _rows(state: State) -> State:
     """The state without its one leaf that has no axis S."""
     return state._replace(step=None)  # pyright: ignore[reportArgumentType]
+
+
+def _watched(stop: Target, metrics: Metrics) -> Array:
+    if stop.metric is None:
+        return metrics.loss
+    if not isinstance(metrics.scores, Mapping) or stop.metric not in metrics.scores:
+        raise ValueError(f"metrics: expected {stop.metric!r}, as stop needs it, got {metrics.scores}")
+    return metrics.scores[stop.metric]
 
 
 def _scalars(scores: Any) -> Any:

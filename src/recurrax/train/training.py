@@ -37,12 +37,16 @@ class Row:
 class Target:
     """What ends a row early: a mean of at most `loss` over its last `window` steps.
 
+    Fields: `loss`; `window` in steps; `metric`, the name of one of the training's `metrics` that is looked at in place
+    of the training loss, such as the loss on held-out sequences.
+
     Raises:
         ValueError: a field has a value that cannot be meant.
     """
 
     loss: float
     window: int = 1
+    metric: str | None = None
 
     def __post_init__(self):
         if not _is_number(self.loss):
@@ -108,6 +112,10 @@ class Training:
     def __post_init__(self):
         if (self.batch is None) == (self.batches is None):
             raise ValueError("batch, batches: expected one of the two, got " + ("both", "none")[self.batch is None])
+        if self.stop is not None and self.stop.metric is not None and self.metrics is None:
+            raise ValueError(
+                f"metrics: expected a function that gives {self.stop.metric!r}, as stop needs it, got None"
+            )
         _check_seeds(self)
         _check_rows(self)
         if not _is_int(self.steps, 0):
