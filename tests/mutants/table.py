@@ -265,6 +265,55 @@ MUTANTS = (
         "t",
         WEIGHT_GRADIENT,
     ),
+    Mutant(
+        "stop: steps that were not taken count as a loss of 0",
+        "train/step.py",
+        "training.stop.window), jnp.inf)",
+        "training.stop.window), 0.0)",
+        "tests/train/test_stop.py::test_no_row_ends_before_its_window_is_full",
+    ),
+    Mutant(
+        "stop: the step at which a row ended, one too early",
+        "train/step.py",
+        "jnp.where(reached, step + 1, row.stopped_at)",
+        "jnp.where(reached, step, row.stopped_at)",
+        "tests/train/test_stop.py::test_a_row_ends_when_its_mean_loss_is_low_enough_and_not_before",
+    ),
+    Mutant(
+        "programs shared whatever their constants",
+        "train/compiled.py",
+        "hashlib.sha256(lowered.as_text().encode())",
+        "hashlib.sha256(str(lowered.in_tree).encode())",
+        "tests/train/test_compiled.py::test_closures_made_anew_share_a_program_and_other_constants_do_not",
+    ),
+    Mutant(
+        "a batch takes time for its rows",
+        "tasks/task.py",
+        "type(self)(xs=1,",
+        "type(self)(xs=0,",
+        "tests/tasks/test_all_tasks.py::test_a_batch_knows_the_axis_of_its_rows",
+    ),
+    Mutant(
+        "another program's numbers are taken",
+        "runs/program.py",
+        "if saved.get(part) != now.get(part)",
+        "if saved.get(part) is None",
+        "tests/train/test_fingerprint.py::test_the_numbers_of_another_program_are_never_returned",
+    ),
+    Mutant(
+        "every epoch in the same order",
+        "tasks/arrays.py",
+        "default_rng((seed, epoch))",
+        "default_rng(seed)",
+        "tests/tasks/test_arrays.py::test_every_epoch_is_an_order_of_all_sequences_and_another_each_time",
+    ),
+    Mutant(
+        "bisection: censored lags are averaged",
+        "train/bisection.py",
+        "np.sqrt(self.solved * self.failed)",
+        "(self.solved + self.failed) / 2",
+        "tests/train/test_bisection.py::test_brackets_the_lag_at_which_each_row_begins_to_fail",
+    ),
 )
 
 REPRESENTATIVE = (
