@@ -94,6 +94,11 @@ def test_a_metric_can_be_the_target(stopped):
         train.fit(training(metrics=half, stop=train.Target(1.0, metric="whole")), progress=False)
 
 
+def test_no_row_ends_before_its_window_is_full():
+    fitted = train.fit(training(stop=train.Target(1e9, WINDOW), steps=2 * WINDOW), progress=False)
+    assert fitted.state.stopped_at.tolist() == [WINDOW] * len(training().rows)
+
+
 def test_steps_that_are_not_taken_are_not_computed():
     done = []
 
