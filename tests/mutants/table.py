@@ -22,6 +22,7 @@ PADDING = "tests/kernels/test_padding.py"
 WALKS = "tests/kernels/test_walks.py"
 GRADIENTS = "tests/kernels/test_gradients.py"
 ARGUMENTS = "tests/kernels/test_arguments.py"
+ZOO = "tests/kernels/test_zoo.py"
 STATISTICS = "tests/study/test_statistics.py"
 CLAIMS = "tests/study/test_claims.py"
 CONTRACT = "tests/lag/test_contract.py"
@@ -109,9 +110,9 @@ MUTANTS = (
     ),
     Mutant(
         "the bias of a sequence meets a zero",
-        "cells/products.py",
-        "jnp.ones((*x.shape[:-1], 1), dtype)",
-        "jnp.zeros((*x.shape[:-1], 1), dtype)",
+        "kernels/projection.py",
+        "jnp.ones((rows.shape[0], 1), rows.dtype)",
+        "jnp.zeros((rows.shape[0], 1), rows.dtype)",
         WEIGHT_GRADIENT,
     ),
     Mutant(
@@ -215,22 +216,22 @@ MUTANTS = (
     Mutant(
         "padding not sanitised",
         "kernels/scan.py",
-        "xs = jnp.where(rows.valid[..., None], xs, 0)",
+        "xs = where_rows(rows.valid, xs, jax.tree.map(jnp.zeros_like, xs))",
         "pass",
         f"{PADDING}::test_padding_changes_nothing",
     ),
     Mutant(
         "reverse ignored",
         "kernels/scan.py",
-        'implementation or "fused", reverse,',
-        'implementation or "fused", False,',
+        "how.batch_shape, how.reverse, how.unroll)",
+        "how.batch_shape, False, how.unroll)",
         f"{WALKS}::test_reverse_is_forward_on_each_flipped_row",
     ),
     Mutant(
         "lengths off by one",
         "kernels/arguments.py",
-        "steps < _lengths(",
-        "steps <= _lengths(",
+        "at < _lengths(",
+        "at <= _lengths(",
         LENGTH_ZERO,
     ),
     Mutant(
@@ -243,8 +244,8 @@ MUTANTS = (
     Mutant(
         "a bfloat16 carry",
         "kernels/arguments.py",
-        "jnp.result_type(jnp.float32, xs.dtype",
-        "jnp.result_type(xs.dtype",
+        "jnp.result_type(jnp.float32, *leaves)",
+        "jnp.result_type(*leaves)",
         f"{GRADIENTS}::test_bfloat16_inputs_too",
     ),
     Mutant(
@@ -257,8 +258,8 @@ MUTANTS = (
     Mutant(
         "fused: h_t for h_tm1 in the weight gradient",
         "kernels/fused.py",
-        "entering.insert(step.output_leaf, _one_later(kept.ys, first, walk.reverse))",
-        "entering.insert(step.output_leaf, kept.ys)",
+        "return _one_later(self.stored.z[d.same[i]], first, self.walk.reverse)",
+        "return self.stored.z[d.same[i]]",
         f"{GRADIENTS}::test_gradients_where_all_rows_are_alike",
     ),
     Mutant(
@@ -271,36 +272,36 @@ MUTANTS = (
     Mutant(
         "fused: padded rows' cotangents enter the step",
         "kernels/fused.py",
-        "where_rows(valid, ct_carry, zeros)",
-        "ct_carry",
+        "return where_rows(valid, ct_s, zeros), where_rows(valid, zeros, ct_s)",
+        "return ct_s, where_rows(valid, zeros, ct_s)",
         LENGTH_ZERO,
     ),
     Mutant(
         "fused: padded rows pass no cotangent on",
         "kernels/fused.py",
-        "where_rows(valid, zeros, ct_carry)",
+        "where_rows(valid, zeros, ct_s)",
         "zeros",
         LENGTH_ZERO,
     ),
     Mutant(
         "fused: the gradient leaks through a reset",
         "kernels/fused.py",
-        "ct_entering = where_rows(rows_t.reset, zeros, ct_entering)",
+        "ct_s = where_rows(rows_t.reset, zeros, ct_s)",
         "pass",
         f"{GRADIENTS}::test_gradients_stop_at_a_reset_and_reach_a_learned_start",
     ),
     Mutant(
         "fused: a learned start gets no gradient at resets",
         "kernels/fused.py",
-        "ct_initial = _sum(ct_initial, where_rows(rows_t.reset, ct_entering, zeros))",
+        "ct_initial = _sum(ct_initial, where_rows(rows_t.reset, ct_s, zeros))",
         "pass",
         f"{GRADIENTS}::test_gradients_stop_at_a_reset_and_reach_a_learned_start",
     ),
     Mutant(
-        "cut: no adjoint through the recurrent product",
-        "kernels/residuals.py",
-        "_add(ct_entering, also_entering)",
-        "ct_entering",
+        "fused: nothing flows back through a step",
+        "kernels/fused.py",
+        "_added(next(pulled) if flow else None, beside, leaf)",
+        "_added(None if flow else None, beside, leaf)",
         WEIGHT_GRADIENT,
     ),
     Mutant(
@@ -316,6 +317,118 @@ MUTANTS = (
         "t - 1 if reverse else t + 1",
         "t",
         WEIGHT_GRADIENT,
+    ),
+    Mutant(
+        "fused: the step before is the step itself",
+        "kernels/fused.py",
+        "t + 1 if self.walk.reverse else t - 1",
+        "t",
+        f"{GRADIENTS}::test_gradients_where_all_rows_are_alike",
+    ),
+    Mutant(
+        "fused: the carry given is not the one before the first step",
+        "kernels/fused.py",
+        "jnp.where(is_first, self.first[i],",
+        "jnp.where(False, self.first[i],",
+        f"{GRADIENTS}::test_gradients_where_all_rows_are_alike",
+    ),
+    Mutant(
+        "fused: an output made after the loop is not masked",
+        "kernels/fused.py",
+        "return leaving_output(rows.valid, ys)",
+        "return ys",
+        f"{ZOO}::test_options_at_once[Readout]",
+    ),
+    Mutant(
+        "fused: outputs of padded rows without a derivative",
+        "kernels/fused.py",
+        "leaving_carry(rows_t.valid, stepped, entering), masked(rows_t, z)",
+        "leaving_carry(rows_t.valid, stepped, entering), z",
+        f"{PADDING}::test_a_length_of_zero_gives_the_carry_it_started_with[fused]",
+    ),
+    Mutant(
+        "jaxprs: slices taken for a split in the wrong order",
+        "kernels/jaxprs.py",
+        "Replacement([eqn.outvars[0] for eqn in cuts], ",
+        "Replacement([eqn.outvars[0] for eqn in cuts[::-1]], ",
+        f"{ZOO}::test_all_rows_alike[SLSTM]",
+    ),
+    Mutant(
+        "jaxprs: a loop is light enough to run twice",
+        "kernels/jaxprs.py",
+        "return eqn.primitive.name in _HEAVY or any(is_heavy(inner) for inner in inner_equations(eqn))",
+        "return False",
+        "tests/kernels/test_lowering.py::test_one_product_per_step_in_each_direction",
+    ),
+    Mutant(
+        "steps: leaves of u in the order of a dict",
+        "kernels/steps.py",
+        "zip([u[i] for i in self.order], self.sizes, strict=True)",
+        "zip(u, self.sizes, strict=True)",
+        f"{ZOO}::test_all_rows_alike[ResetBeforeGRU]",
+    ),
+    Mutant(
+        "steps: nothing is prepared",
+        "kernels/steps.py",
+        "constant = jaxprs.constants(traced, varying, sunk=_LEFT_TO_THE_LOOP)",
+        "constant = {*theta}",
+        "tests/kernels/test_lowering.py::test_a_matrix_exponential_is_made_once",
+    ),
+    Mutant(
+        "steps: no output waits for the end of the loop",
+        "kernels/steps.py",
+        "after = _after_the_loop(traced, stepped, varying) if head else set()",
+        "after = set()",
+        "tests/kernels/test_lowering.py::test_what_parameters_alone_decide_and_what_outputs_alone_wait_for_stand_outside_the_loops",
+    ),
+    Mutant(
+        "residuals: complex leaves have no gradient",
+        "kernels/residuals.py",
+        "jnp.issubdtype(leaf.dtype, jnp.inexact)",
+        "jnp.issubdtype(leaf.dtype, jnp.floating)",
+        f"{ZOO}::test_all_rows_alike[LRU]",
+    ),
+    Mutant(
+        "residuals: what follows from the saved is saved too",
+        "kernels/residuals.py",
+        "            if follows:\n                known.add(var)\n            elif",
+        "            if False:\n                known.add(var)\n            elif",
+        "tests/kernels/test_lowering.py::test_a_training_step_holds_few_time_sized_arrays",
+    ),
+    Mutant(
+        "sums: a product of two that change with time summed first",
+        "kernels/sums.py",
+        "(name in _BILINEAR and len(moved) == 1)",
+        "name in _BILINEAR",
+        f"{ZOO}::test_all_rows_alike[Multiplicative]",
+    ),
+    Mutant(
+        "sums: the first step is left out",
+        "kernels/sums.py",
+        "factors, over = [left, right],",
+        "factors, over = [left[1:], right[1:]],",
+        WEIGHT_GRADIENT,
+    ),
+    Mutant(
+        "arguments: parameters of any shape",
+        "kernels/arguments.py",
+        '    raise ValueError(f"params{name}: expected shape {want}, got {got}")',
+        "    return",
+        f"{ARGUMENTS}::test_parameters_and_steps_are_checked_against_the_cell",
+    ),
+    Mutant(
+        "meshes: results cut along time",
+        "kernels/meshes.py",
+        "cuts = tuple(cuts[1 : 1 + len(batch_shape)])",
+        "cuts = tuple(cuts[: len(batch_shape)])",
+        "tests/kernels/test_meshes.py::test_gradients_are_those_of_one_device",
+    ),
+    Mutant(
+        "fixed: equal whatever the dtype",
+        "fixed.py",
+        "return self.array.shape, self.array.dtype.str, self.array.tobytes()",
+        "return self.array.shape, self.array.sum()",
+        "tests/test_fixed.py::test_equal_by_shape_dtype_and_bytes",
     ),
     Mutant(
         "the frame: one buffer for every leaf of a carry",
