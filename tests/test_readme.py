@@ -1,4 +1,4 @@
-"""The README's example runs, and prints what the README says it prints."""
+"""The README's examples run, one after the other, and print what the README says they print."""
 
 import re
 import runpy
@@ -7,10 +7,11 @@ from pathlib import Path
 README = Path(__file__).parent.parent / "README.md"
 
 
-def test_the_example_prints_what_stands_below_it(tmp_path, capsys):
-    code, printed = re.search(r"```python\n(.*?)```\s+```text\n(.*?)```", README.read_text(), re.DOTALL).groups()
-    assert len(code.strip().splitlines()) <= 15
+def test_the_examples_print_what_stands_below_them(tmp_path, capsys):
+    examples = re.findall(r"```python\n(.*?)```\s+```text\n(.*?)```", README.read_text(), re.DOTALL)
+    assert len(examples) == 2
+    assert len(examples[0][0].strip().splitlines()) <= 15
     script = tmp_path / "example.py"
-    script.write_text(code)
+    script.write_text("".join(code for code, _ in examples))
     runpy.run_path(str(script))
-    assert capsys.readouterr().out == printed
+    assert capsys.readouterr().out == "".join(printed for _, printed in examples)

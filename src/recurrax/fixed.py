@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import numpy as np
+from jax.core import Tracer
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -20,17 +20,18 @@ class Fixed:
     Raises:
         ValueError: the array holds objects, or is being traced, so that it has no values yet.
 
+    >>> import jax.numpy as jnp
     >>> signs = Fixed([1.0, -1.0])
     >>> signs == Fixed([1.0, -1.0]), hash(signs) == hash(Fixed([1.0, -1.0])), signs == Fixed([1.0, 1.0])
     (True, True, False)
-    >>> (jax.numpy.ones(2) * signs.array).tolist()
+    >>> (jnp.ones(2) * signs.array).tolist()
     [1.0, -1.0]
     """
 
     array: np.ndarray
 
     def __post_init__(self):
-        if isinstance(self.array, jax.core.Tracer):
+        if isinstance(self.array, Tracer):
             raise ValueError(f"array: expected values, got a traced array of shape {self.array.shape}")
         values = np.array(self.array)  # a copy: nobody else can change it
         if values.dtype == object:

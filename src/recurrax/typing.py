@@ -33,7 +33,16 @@ Carry: TypeAlias = Any
 ParamsT = TypeVar("ParamsT")
 CarryT = TypeVar("CarryT")
 
-__all__ = ["Array", "Carry", "CarryT", "Cell", "DTypeLike", "Key", "Params", "ParamsT", "Shape"]
+__all__ = ["Array", "Carry", "CarryT", "Cell", "DTypeLike", "Key", "Params", "ParamsT", "Shape", "is_below"]
+
+
+def is_below(size: Any, limit: int) -> bool:
+    """Whether the size of an axis is known and below a limit: one that `jax.export` leaves open is not.
+
+    >>> is_below(3, 8), is_below(8, 8)
+    (True, False)
+    """
+    return isinstance(size, int) and size < limit
 
 
 @runtime_checkable
@@ -47,9 +56,13 @@ class Cell(Protocol[ParamsT, CarryT]):
     step, a batch and a whole sequence. Inherit from this class to be given `step`, or write a class with the same
     methods: the contract is structural. `Cell[MyParams, MyCarry]` tells a type checker what `result.carry` is.
 
-    What the cut buys: `project` sees the whole sequence in one product, `recur` alone stays in the loop, and the
-    gradients of both with respect to θ are single products after the loop. Parameters that `pointwise` uses (peepholes,
-    a layer-norm scale) have their gradients summed inside the loop.
+    Parameters, carry and projection are any pytrees of arrays; so is x, if the cell reads more than one array. Integer
+    and bool leaves and keys are carried along and have no gradient. Arrays that nothing trains are fields of the cell,
+    as `recurrax.Fixed`.
+
+    What the cut buys: `project` sees the whole sequence in one product, `recur` and `pointwise` alone stay in the loop,
+    and the gradient of every kernel is a single product after it, wherever in the step that kernel stands. What a step
+    computes from parameters alone is computed once, and a product that only the output waits for after the loop.
 
     `recurrax.check_cell` runs the laws of this contract on any cell.
     """

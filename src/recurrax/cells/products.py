@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from recurrax.typing import Array
+from recurrax.typing import Array, is_below
 
 _CACHED_BYTES = 4 << 20
 """Up to this size the pre-activations of all gates stay in a core's cache, and cutting them out of one array is
@@ -78,15 +77,11 @@ def _product_with(x: Array) -> Callable[[Array], Array]:
     few = is_below(rows.shape[0], _FEW_ROWS)
 
     def product(kernel: Array) -> Array:
-        # With the transpose of the kernel, which the compiler takes back here; but the adjoint, ct kernelᵀ, is then a
-        # plain product with a matrix that a loop over time can have laid out once, before it begins.
+        # Trick: with the transpose of the kernel, which the compiler takes back here. The adjoint, ct kernelᵀ, is then
+        # a plain product with a matrix that a loop over time can have laid out once, before it begins: 1.0 to 1.6
+        # times faster on its own, but with one row the training step is three times slower.
         dimensions = (((1,), (0,)), ((), ())) if few else (((1,), (1,)), ((), ()))
         y = jax.lax.dot_general(rows, kernel if few else kernel.T, dimensions, preferred_element_type=accumulator)
         return y.reshape(*x.shape[:-1], kernel.shape[-1])
 
     return product
-
-
-def is_below(size: Any, limit: int) -> bool:
-    """Whether a size is known and below a limit: one that `jax.export` leaves open is not."""
-    return isinstance(size, int) and size < limit

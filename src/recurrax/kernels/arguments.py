@@ -31,11 +31,6 @@ class Arguments(NamedTuple):
     unroll: int
 
 
-def is_below(size: Any, limit: int) -> bool:
-    """Whether a size is known and below a limit: one that `jax.export` leaves open is not."""
-    return isinstance(size, int) and size < limit
-
-
 def check_is_cell(cell: Any) -> None:
     """Raises a ValueError unless `cell` is an instance with the methods of the contract."""
     if isinstance(cell, type):

@@ -1,13 +1,14 @@
-"""Walking time with results that overwrite what was read.
+"""A loop over time whose results overwrite what was read.
 
 Time-sized arrays cost page faults and cache misses, not arithmetic: a step of training that gives each of its values a
 time-sized array of its own spends more time on fresh pages than on products. A projection is read once, just before
 the activation that replaces it is written, and an activation once, just before its adjoint is: one buffer will do.
 
-XLA shares the buffer only if it can see every read happen before the write, and within one step it cannot, because a
-read may be fused into several computations: it then copies the whole buffer at every step. So the read of step t+1 is
-made from the buffer that step t has written, and travels to its step in the loop's state. Reads and writes then form
-one chain, and nothing is copied but that one step.
+Trick: reading one step ahead of the writing. XLA shares the buffer only if it can see every read happen before the
+write, and within one step it cannot, because a read may be fused into several computations: it then copies the whole
+buffer at every step, 6.5 times slower at (B, T, D, H) = (32, 128, 64, 128), 40 times at (16, 1024, 32, 64). So the read
+of step t+1 is made from the buffer that step t has written, and travels to its step in the loop's state. Reads and
+writes then form one chain, and nothing is copied but that one step.
 
 Leaves that a cell cut from one product lie side by side in one buffer, (T, *batch, k*H) for k gates: a step reads and
 writes it as a whole, and the products before and after the loop take it whole, uncut.
@@ -28,7 +29,7 @@ Groups = list[Leaves]
 """Leaves of one shape and dtype that lie side by side in one buffer."""
 
 
-class Walked(NamedTuple):
+class Results(NamedTuple):
     """The last state; the results in the order the body gives them, each (T, ...); which of them share a buffer."""
 
     state: Any
@@ -42,7 +43,7 @@ def side_by_side(leaves: Leaves) -> Groups:
     return [[leaf for _, leaf in group] for _, group in alike]
 
 
-def walk(
+def run(
     body: Callable[[State, Leaves, Any], tuple[State, Leaves]],
     state: State,
     groups: Groups,
@@ -51,7 +52,7 @@ def walk(
     steps: int,
     reverse: bool,
     unroll: int,
-) -> Walked:
+) -> Results:
     """Applies `body` step by step, its results overwriting `groups` where shapes and dtypes allow.
 
     Args:
@@ -67,7 +68,7 @@ def walk(
     results = jax.eval_shape(body, state, jax.tree.leaves(one[0]), one[1])[1]
     together = _places(results, one[0])
     if steps == 0:  # no step to read ahead for
-        return Walked(state, [jnp.zeros((0, *result.shape), result.dtype) for result in results], together)
+        return Results(state, [jnp.zeros((0, *result.shape), result.dtype) for result in results], together)
     fresh = sorted(set(range(len(results))) - {i for places in together for i in places})
 
     def read(buffers: Leaves, t: Array | int) -> Leaves:
@@ -109,7 +110,7 @@ def walk(
     for group, places in zip(groups, together, strict=True):
         if places:
             found.update(zip(places, _cut(next(buffers), len(group)), strict=False))
-    return Walked(state, [found[i] for i in range(len(results))], together)
+    return Results(state, [found[i] for i in range(len(results))], together)
 
 
 def _joined(leaves: Leaves) -> Array:

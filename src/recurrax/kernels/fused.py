@@ -28,21 +28,21 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import zero_from_primal
 
-from recurrax.kernels import arguments, buffers, projection, steps
+from recurrax.kernels import buffers, projection, steps
 from recurrax.kernels.arguments import Arguments
 from recurrax.kernels.forward_mode import reverse_mode_only
 from recurrax.kernels.jaxprs import Leaves
 from recurrax.kernels.padding import Rows, entering_carry, leaving_carry, leaving_output, where_rows
 from recurrax.kernels.residuals import Derivative, is_moving, moving, vjp
 from recurrax.kernels.steps import Step
-from recurrax.typing import Array, Carry, Cell, Params
+from recurrax.typing import Array, Carry, Cell, Params, is_below
 
 _FEW_ROWS = 8
 """Fewer rows than that, and a step's projection is bound by reading its kernel."""
 
 
-class Walk(NamedTuple):
-    """How time is walked, and what over; static under `jax.jit`.
+class Loop(NamedTuple):
+    """How the loop over time runs, and over what; static under `jax.jit`.
 
     operands: the structure of (params, xs, carry, initial); moves: which of their leaves gradients flow through.
     """
@@ -60,8 +60,8 @@ class Walk(NamedTuple):
         return jax.tree.unflatten(self.operands, [next(parts[move]) for move in self.moves])
 
 
-class Kept(NamedTuple):
-    """What the forward walk leaves for the backward one: flat leaves (T, *batch, ...), `saved` as they lie in memory.
+class Stored(NamedTuple):
+    """What the forward loop leaves for the backward one: flat leaves (T, *batch, ...), `saved` as they lie in memory.
 
     `entering` has those leaves of the carry before each step that are needed and that z does not hold.
     """
@@ -83,14 +83,14 @@ def scan(given: Arguments) -> tuple[Array, Carry]:
     cell, params, xs, carry, initial, rows, batch_shape, reverse, unroll = given
     leaves, operands = jax.tree.flatten((params, xs, carry, initial))
     moves = tuple(is_moving(leaf) for leaf in leaves)
-    walk = Walk(cell, batch_shape, reverse, unroll, operands, moves)
+    loop = Loop(cell, batch_shape, reverse, unroll, operands, moves)
     flowing = [reverse_mode_only(leaf) for leaf in moving(leaves)]
     still = [leaf for leaf in leaves if not is_moving(leaf)]
-    z, last = _scan(walk, flowing, still, rows)
+    z, last = _scan(loop, flowing, still, rows)
     step = _step(cell, params, carry, xs)
     if step.head is None:
         return z[0], jax.tree.unflatten(jax.tree.structure(carry), last)
-    params = walk.join(flowing, still)[0]
+    params = loop.join(flowing, still)[0]
     prepared = step.prepare(*jax.tree.leaves(params))
     # What is cheap is computed again for its gradient; z is stored anyway.
     head = jax.checkpoint(step.head, policy=jax.checkpoint_policies.dots_saveable)
@@ -98,15 +98,15 @@ def scan(given: Arguments) -> tuple[Array, Carry]:
     return leaving_output(rows.valid, ys), jax.tree.unflatten(jax.tree.structure(carry), last)
 
 
-def _plain(walk: Walk, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Leaves, Leaves]:
+def _plain(loop: Loop, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Leaves, Leaves]:
     """Z (T, *batch, ...), from which the outputs are made, and the last carry, keeping nothing for a derivative."""
-    params, xs, carry, initial = walk.join(flowing, still)
-    cell = walk.cell
+    params, xs, carry, initial = loop.join(flowing, still)
+    cell = loop.cell
     # A projection made before the loop would be written and read once for that alone, which pays where a step has few
     # rows: it then reads the whole kernel for them.
     step = _step(cell, params, carry, xs)
     masked = partial(_masked, step)
-    if arguments.is_below(math.prod(walk.batch_shape), _FEW_ROWS):
+    if is_below(math.prod(loop.batch_shape), _FEW_ROWS):
         xs = step.split(jax.tree.leaves(cell.project(params, xs)))
     else:
         step = steps.cut(partial(_projected, cell, step), params, carry, _one_step(xs), head=False)
@@ -119,7 +119,7 @@ def _plain(walk: Walk, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Leav
         stepped, z = results[: len(carry)], results[len(carry) :]
         return leaving_carry(rows_t.valid, stepped, entering), masked(rows_t, z)
 
-    last, z = jax.lax.scan(body, jax.tree.leaves(carry), (xs, rows), reverse=walk.reverse, unroll=walk.unroll)
+    last, z = jax.lax.scan(body, jax.tree.leaves(carry), (xs, rows), reverse=loop.reverse, unroll=loop.unroll)
     return z, last
 
 
@@ -127,12 +127,12 @@ _scan = jax.custom_vjp(_plain, nondiff_argnums=(0,))
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _forward(walk: Walk, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Leaves, Leaves, Kept]:
-    """`_plain`, keeping what the backward walk needs."""
-    params, xs, carry, initial = walk.join(flowing, still)
-    step = _step(walk.cell, params, carry, xs)
+def _forward(loop: Loop, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Leaves, Leaves, Stored]:
+    """`_plain`, keeping what the backward loop needs."""
+    params, xs, carry, initial = loop.join(flowing, still)
+    step = _step(loop.cell, params, carry, xs)
     theta, start, leaves = jax.tree.leaves(params), jax.tree.leaves(initial), jax.tree.leaves(carry)
-    u = projection.of_sequence(walk.cell, step, params, xs)(theta, jax.tree.leaves(xs))
+    u = projection.of_sequence(loop.cell, step, params, xs)(theta, jax.tree.leaves(xs))
     derivative = Derivative(step, _one_step(u), _alike(rows))
     prepared = step.prepare(*theta)
     n_s, n_z = len(leaves), len(step.seen)
@@ -151,37 +151,37 @@ def _forward(walk: Walk, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Le
         kept = [*saved, *(entering[i] for i in kept_s), *_masked(step, rows_t, z)]
         return leaving_carry(rows_t.valid, stepped, entering), kept
 
-    last, results, together = buffers.walk(
+    last, results, together = buffers.run(
         body,
         leaves,
         buffers.side_by_side(over),
         (read_only, rows),
         steps=jax.tree.leaves(xs)[0].shape[0],
-        reverse=walk.reverse,
-        unroll=walk.unroll,
+        reverse=loop.reverse,
+        unroll=loop.unroll,
     )
     z = results[len(results) - n_z :]
     entering = results[len(results) - n_z - len(kept_s) : len(results) - n_z]
     n_saved = len(results) - n_z - len(kept_s)
     buffer = {i: number for number, places in enumerate(together) for i in places}
-    # Neighbours alone stay together: the backward walk hands the step what is saved in the order in which it was given.
+    # Neighbours alone stay together: the backward loop hands the step what is saved in the order in which it was given.
     saved = [[results[i] for i in run] for _, run in groupby(range(n_saved), lambda i: buffer.get(i, -1 - i))]
-    return z, last, Kept(saved=saved, entering=entering, u=read_only, z=z)
+    return z, last, Stored(saved=saved, entering=entering, u=read_only, z=z)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _backward(walk: Walk, flowing: Leaves, still: Leaves, rows: Rows, kept: Kept, cotangents: Any) -> Leaves:
+def _backward(loop: Loop, flowing: Leaves, still: Leaves, rows: Rows, kept: Stored, cotangents: Any) -> Leaves:
     """Cotangents of the flowing leaves of params, xs, carry and initial."""
-    params, xs, carry, initial = walk.join(flowing, still)
+    params, xs, carry, initial = loop.join(flowing, still)
     ct_z, ct_last = cotangents
     theta, inputs = jax.tree.leaves(params), jax.tree.leaves(xs)
     steps = inputs[0].shape[0]
-    step = _step(walk.cell, params, carry, xs)
-    u, pull_project = vjp(projection.of_sequence(walk.cell, step, params, xs), theta, inputs)
+    step = _step(loop.cell, params, carry, xs)
+    u, pull_project = vjp(projection.of_sequence(loop.cell, step, params, xs), theta, inputs)
     derivative = Derivative(step, _one_step(u), _alike(rows))
     prepared, pull_prepared = vjp(lambda theta: step.prepare(*theta), theta)
     fixed = derivative.fix(*prepared)
-    before = _Before(walk, derivative, jax.tree.leaves(carry), kept)
+    before = _Before(loop, derivative, jax.tree.leaves(carry), kept)
     n_flows, n_summed = sum(derivative.flows), len(derivative.summed)
     moved_s = [i for i, leaf in enumerate(step.carry) if is_moving(leaf)]
 
@@ -206,14 +206,14 @@ def _backward(walk: Walk, flowing: Leaves, still: Leaves, rows: Rows, kept: Kept
             ct_s = where_rows(rows_t.reset, zeros, ct_s)
         return (ct_s, ct_initial, _sum(summed, results[n_flows : n_flows + n_summed])), results[n_flows + n_summed :]
 
-    (ct_s, ct_initial, summed), moved, together = buffers.walk(
+    (ct_s, ct_initial, summed), moved, together = buffers.run(
         body,
         (ct_last, _zeros(moving(jax.tree.leaves(initial))), _zeros(derivative.summed)),
         [*kept.saved, *([leaf] for leaf in owned)],
         (jnp.arange(steps), [] if owned else ct_z, before.stacked(), rows),
         steps=steps,
-        reverse=not walk.reverse,
-        unroll=walk.unroll,
+        reverse=not loop.reverse,
+        unroll=loop.unroll,
     )
     ct_u = [
         jnp.zeros(leaf.shape, leaf.dtype) if at is None else moved[at]
@@ -233,10 +233,10 @@ def _backward(walk: Walk, flowing: Leaves, still: Leaves, rows: Rows, kept: Kept
 class _Before(NamedTuple):
     """The leaves of the carry before each step, of z and of u that a derivative reads."""
 
-    walk: Walk
+    loop: Loop
     derivative: Derivative
     first: Leaves
-    stored: Kept
+    stored: Stored
 
     def stacked(self) -> Leaves:
         """What the backward loop reads at its own step, (T, *batch, ...)."""
@@ -249,10 +249,10 @@ class _Before(NamedTuple):
     def at(self, t: Array, stacked_t: Leaves) -> Leaves:
         """All that the backward loop reads at step t, the carry before it from where the step before it left it."""
         d, values = self.derivative, iter(stacked_t)
-        is_first = t == (jax.tree.leaves(self.stored.z)[0].shape[0] - 1 if self.walk.reverse else 0)
+        is_first = t == (jax.tree.leaves(self.stored.z)[0].shape[0] - 1 if self.loop.reverse else 0)
 
         def before(i: int) -> Array:
-            z, at = self.stored.z[d.same[i]], t + 1 if self.walk.reverse else t - 1
+            z, at = self.stored.z[d.same[i]], t + 1 if self.loop.reverse else t - 1
             if z.shape[0] == 0:  # no step, whose shapes are asked for all the same
                 return self.first[i]
             return jnp.where(is_first, self.first[i], jax.lax.dynamic_index_in_dim(z, at, keepdims=False))
@@ -277,7 +277,7 @@ class _Before(NamedTuple):
             # out before the loop and held through it, for a product after it. Where the loop gives NaN, so does this:
             # the gradient has it either way.
             first = jax.lax.clamp(first, after, first)
-        return _one_later(self.stored.z[d.same[i]], first, self.walk.reverse)
+        return _one_later(self.stored.z[d.same[i]], first, self.loop.reverse)
 
 
 def _step(cell: Cell, params: Params, carry: Carry, xs: Any) -> Step:
@@ -313,43 +313,43 @@ def _through_padding(valid: Array | None, ct_s: Leaves) -> tuple[Leaves, list[Ar
     return where_rows(valid, ct_s, zeros), where_rows(valid, zeros, ct_s)
 
 
-def _scan_fwd(walk, flowing, still, rows):
-    z, last, kept = _forward(walk, flowing, still, rows)
+def _scan_fwd(loop, flowing, still, rows):
+    z, last, kept = _forward(loop, flowing, still, rows)
     return (z, last), (flowing, still, rows, kept)
 
 
-def _scan_bwd(walk, residuals, cotangents):
+def _scan_bwd(loop, residuals, cotangents):
     flowing, still, rows, kept = residuals
     ct_z, ct_last = cotangents
     cotangents = [ct for ct in ct_z if is_moving(ct)], [ct for ct in ct_last if is_moving(ct)]
-    return _backward(walk, flowing, still, rows, kept, cotangents), None, None
+    return _backward(loop, flowing, still, rows, kept, cotangents), None, None
 
 
 _scan.defvjp(_scan_fwd, _scan_bwd)
 
 
 @_forward.defjvp
-def _forward_jvp(walk, primals, tangents):
+def _forward_jvp(loop, primals, tangents):
     flowing, still, rows = primals
-    out = _forward(walk, flowing, still, rows)
-    ct_z, ct_last = jax.jvp(lambda flowing: _plain(walk, flowing, still, rows), (flowing,), (tangents[0],))[1]
+    out = _forward(loop, flowing, still, rows)
+    ct_z, ct_last = jax.jvp(lambda flowing: _plain(loop, flowing, still, rows), (flowing,), (tangents[0],))[1]
     # What is kept is a function of the operands, and `_backward` is differentiated with respect to those: no tangent
     # travels through `kept`.
     return out, (ct_z, ct_last, jax.tree.map(zero_from_primal, out[2]))
 
 
 @_backward.defjvp
-def _backward_jvp(walk, primals, tangents):
+def _backward_jvp(loop, primals, tangents):
     flowing, still, rows, kept, cotangents = primals
 
     def gradients(flowing, cotangents):
         def results(flowing: Leaves) -> tuple[Leaves, Leaves]:
-            z, last = _plain(walk, flowing, still, rows)
+            z, last = _plain(loop, flowing, still, rows)
             return moving(z), moving(last)
 
         return jax.vjp(results, flowing)[1](cotangents)[0]
 
-    out = _backward(walk, flowing, still, rows, kept, cotangents)
+    out = _backward(loop, flowing, still, rows, kept, cotangents)
     return out, jax.jvp(gradients, (flowing, cotangents), (tangents[0], tangents[4]))[1]
 
 
