@@ -20,7 +20,8 @@ that say so.
 """
 
 import math
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -45,6 +46,8 @@ class Loop(NamedTuple):
     """How the loop over time runs, and over what; static under `jax.jit`.
 
     operands: the structure of (params, xs, carry, initial); moves: which of their leaves gradients flow through.
+    step, project, derivative: the cell's, cut once for the loop in both directions; see `steps`, `projection` and
+        `residuals`.
     """
 
     cell: Cell
@@ -53,6 +56,9 @@ class Loop(NamedTuple):
     unroll: int
     operands: Any
     moves: tuple[bool, ...]
+    step: Step
+    project: Callable[[Leaves, Leaves], Leaves]
+    derivative: Callable[[], Derivative]
 
     def join(self, flowing: Leaves, still: Leaves) -> tuple[Params, Any, Carry, Carry]:
         """params, xs, carry and initial of the leaves that gradients flow through and of the others."""
@@ -83,11 +89,13 @@ def scan(given: Arguments) -> tuple[Array, Carry]:
     cell, params, xs, carry, initial, rows, batch_shape, reverse, unroll = given
     leaves, operands = jax.tree.flatten((params, xs, carry, initial))
     moves = tuple(is_moving(leaf) for leaf in leaves)
-    loop = Loop(cell, batch_shape, reverse, unroll, operands, moves)
+    step = _step(cell, params, carry, xs)
+    project = projection.of_sequence(cell, step, params, xs)
+    derivative = cache(lambda: Derivative(step, step.u, _alike(rows)))
+    loop = Loop(cell, batch_shape, reverse, unroll, operands, moves, step, project, derivative)
     flowing = [reverse_mode_only(leaf) for leaf in moving(leaves)]
     still = [leaf for leaf in leaves if not is_moving(leaf)]
     z, last = _scan(loop, flowing, still, rows)
-    step = _step(cell, params, carry, xs)
     if step.head is None:
         return z[0], jax.tree.unflatten(jax.tree.structure(carry), last)
     params = loop.join(flowing, still)[0]
@@ -101,10 +109,9 @@ def scan(given: Arguments) -> tuple[Array, Carry]:
 def _plain(loop: Loop, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Leaves, Leaves]:
     """Z (T, *batch, ...), from which the outputs are made, and the last carry, keeping nothing for a derivative."""
     params, xs, carry, initial = loop.join(flowing, still)
-    cell = loop.cell
+    cell, step = loop.cell, loop.step
     # A projection made before the loop would be written and read once for that alone, which pays where a step has few
     # rows: it then reads the whole kernel for them.
-    step = _step(cell, params, carry, xs)
     masked = partial(_masked, step)
     if is_below(math.prod(loop.batch_shape), _FEW_ROWS):
         xs = step.split(jax.tree.leaves(cell.project(params, xs)))
@@ -130,10 +137,9 @@ _scan = jax.custom_vjp(_plain, nondiff_argnums=(0,))
 def _forward(loop: Loop, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Leaves, Leaves, Stored]:
     """`_plain`, keeping what the backward loop needs."""
     params, xs, carry, initial = loop.join(flowing, still)
-    step = _step(loop.cell, params, carry, xs)
+    step, derivative = loop.step, loop.derivative()
     theta, start, leaves = jax.tree.leaves(params), jax.tree.leaves(initial), jax.tree.leaves(carry)
-    u = projection.of_sequence(loop.cell, step, params, xs)(theta, jax.tree.leaves(xs))
-    derivative = Derivative(step, _one_step(u), _alike(rows))
+    u = loop.project(theta, jax.tree.leaves(xs))
     prepared = step.prepare(*theta)
     n_s, n_z = len(leaves), len(step.seen)
     # What is saved overwrites u, but for leaves that the derivative reads.
@@ -176,9 +182,8 @@ def _backward(loop: Loop, flowing: Leaves, still: Leaves, rows: Rows, kept: Stor
     ct_z, ct_last = cotangents
     theta, inputs = jax.tree.leaves(params), jax.tree.leaves(xs)
     steps = inputs[0].shape[0]
-    step = _step(loop.cell, params, carry, xs)
-    u, pull_project = vjp(projection.of_sequence(loop.cell, step, params, xs), theta, inputs)
-    derivative = Derivative(step, _one_step(u), _alike(rows))
+    step, derivative = loop.step, loop.derivative()
+    u, pull_project = vjp(loop.project, theta, inputs)
     prepared, pull_prepared = vjp(lambda theta: step.prepare(*theta), theta)
     fixed = derivative.fix(*prepared)
     before = _Before(loop, derivative, jax.tree.leaves(carry), kept)

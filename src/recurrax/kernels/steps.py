@@ -30,7 +30,7 @@ class Step(NamedTuple):
     order: the leaves of u as the loop takes them.
     sizes: for every one of these the sizes of the pieces that the step cuts it in first; None where it does not.
     head: (*P, *z_t) to y_t; None where z_t is y_t itself.
-    prepared, carry, seen: shapes of P, s and z.
+    prepared, carry, u, seen: shapes of P, s, u and z.
     """
 
     prepare: Callable[[Leaves], Leaves]
@@ -40,6 +40,7 @@ class Step(NamedTuple):
     sizes: list[Sequence[int] | None]
     prepared: Leaves
     carry: Leaves
+    u: Leaves
     seen: Leaves
 
     def split(self, u: Leaves) -> Leaves:
@@ -92,6 +93,7 @@ def cut(
         order=order,
         sizes=[None if cut is None else cut.params["sizes"] for cut in cuts],
         carry=shapes(s),
+        u=shapes(us),
         seen=shapes(seen),
     )
 
