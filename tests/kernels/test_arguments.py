@@ -134,3 +134,22 @@ def test_a_cell_that_cannot_be_hashed():
 
     with pytest.raises(ValueError, match=r"^cell: expected a hashable one, such as a frozen dataclass, got Listed: "):
         recurrax.scan(Listed(3), PARAMS, XS)
+
+
+@dataclass(frozen=True)
+class Printing(LSTM):
+    def pointwise(self, params, carry, u, v):
+        jax.debug.print("h {}", carry.h.sum(), ordered=False)
+        return super().pointwise(params, carry, u, v)
+
+
+def test_a_step_that_prints_falls_back_to_the_reference(capfd):
+    """Its equations cannot be moved about; asked for by name, the fused scan says why not."""
+    xs = XS[:3]
+    result = recurrax.scan(Printing(3), PARAMS, xs)
+    jax.block_until_ready(result)
+    jax.effects_barrier()
+    assert capfd.readouterr().out.count("h ") == len(xs)
+    np.testing.assert_array_equal(result.outputs, recurrax.scan(CELL, PARAMS, xs, implementation="reference").outputs)
+    with pytest.raises(ValueError, match=r"^implementation: 'fused' cannot run this, since a step has effects"):
+        recurrax.scan(Printing(3), PARAMS, xs, implementation="fused")

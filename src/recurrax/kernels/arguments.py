@@ -17,7 +17,8 @@ class Arguments(NamedTuple):
     """What every implementation is given.
 
     xs, leaves (T, *batch, ...), and params as arrays; carry before the first step and initial carry, leaves
-    (*batch, ...) of the same dtypes; rows, bools (T, *batch); batch_shape, *batch.
+    (*batch, ...) of the same dtypes; rows, bools (T, *batch); batch_shape, *batch; effects, what a step does beside
+    computing, such as printing.
     """
 
     cell: Cell
@@ -29,6 +30,7 @@ class Arguments(NamedTuple):
     batch_shape: tuple[int, ...]
     reverse: bool
     unroll: int
+    effects: frozenset[Any] = frozenset()
 
 
 def check_is_cell(cell: Any) -> None:
@@ -215,10 +217,15 @@ def carries(
     return carry, jax.tree.map(lambda leaf, like: in_dtype_of(like, leaf), initial, carry)
 
 
-def check_step(given: Arguments) -> None:
-    """Raises a ValueError unless a step keeps the carry's structure and shapes, and gives one array."""
+def check_step(given: Arguments) -> Arguments:
+    """The arguments with the effects of a step.
+
+    Raises:
+        ValueError: a step does not keep the carry's structure and shapes, or does not give one array.
+    """
     name = type(given.cell).__name__
-    carry, y = jax.eval_shape(given.cell.step, given.params, given.carry, first_step(given.xs))
+    step = jax.make_jaxpr(given.cell.step, return_shape=True)
+    traced, (carry, y) = step(given.params, given.carry, first_step(given.xs))
     if not hasattr(y, "shape"):
         raise ValueError(f"cell: expected {name}.output to give one array (*batch, ...), got {_describe(y)}")
     if y.shape[: len(given.batch_shape)] != given.batch_shape:
@@ -230,6 +237,7 @@ def check_step(given: Arguments) -> None:
         )
     for where, got, want in _differences(carry, given.carry):
         raise ValueError(f"cell: expected {name}.step to keep carry{where} of shape {want}, got {got}")
+    return given._replace(effects=frozenset(traced.effects))
 
 
 def rows(

@@ -80,13 +80,13 @@ class Stored(NamedTuple):
 
 def supports(given: Arguments) -> str | None:
     """Why this implementation cannot run these arguments, or None."""
-    step = jax.make_jaxpr(given.cell.step)(given.params, given.carry, _one_step(given.xs))
-    return f"a step has the effects {step.effects}" if step.effects else None
+    effects = ", ".join(sorted(map(str, given.effects)))
+    return f"a step has effects, {effects}, which would move with its equations" if effects else None
 
 
 def scan(given: Arguments) -> tuple[Array, Carry]:
     """Outputs (T, *batch, ...) and the last carry."""
-    cell, params, xs, carry, initial, rows, batch_shape, reverse, unroll = given
+    cell, params, xs, carry, initial, rows, batch_shape, reverse, unroll, _ = given
     leaves, operands = jax.tree.flatten((params, xs, carry, initial))
     moves = tuple(is_moving(leaf) for leaf in leaves)
     step = _step(cell, params, carry, xs)

@@ -121,7 +121,7 @@ def _scan(how: Settings, params: Params, xs: Any, carry: Carry, initial: Carry, 
         # The padding is zeroed here, not in the results: a `where` on a result lets NaN into the gradient.
         xs = where_rows(rows.valid, xs, jax.tree.map(jnp.zeros_like, xs))
     given = Arguments(how.cell, params, xs, carry, initial, rows, how.batch_shape, how.reverse, how.unroll)
-    arguments.check_step(given)
+    given = arguments.check_step(given)
     implementation = _chosen(how.implementation, given)
 
     def run(xs: Any, carry: Carry, rows: Rows) -> tuple[Array, Carry]:
