@@ -15,8 +15,9 @@ from jax import lax
 from zoo.trials import difference_to_reference
 from zoo.units import clipped, spike, step_function
 
+import recurrax
 from recurrax import Cell
-from recurrax.check.trial import Trial, draw
+from recurrax.check.trial import Trial, draw, has_gradient
 
 H, D, T = 3, 2, 4
 EDGE = 0.0371
@@ -335,8 +336,17 @@ def trial_of(example: Example) -> Trial:
         "mask": noise.random(shape) < 0.7,
         "resets": noise.random(shape) < 0.3,
     }
-    rows = {name: array for name, array in rows.items() if name in example.rows}
-    return trial._replace(**rows, carry=None if "start" in example.rows else trial.carry)
+    trial = trial._replace(**{name: array for name, array in rows.items() if name in example.rows})
+    if "start" not in example.rows:
+        return trial
+    # The carry then has the dtype that parameters and inputs give it, and so have the results.
+    shapes = jax.eval_shape(lambda: recurrax.scan(example.cell, trial.params, trial.xs, implementation="reference"))
+    cotangents = jax.tree.map(
+        lambda cotangent, leaf: cotangent.astype(leaf.dtype) if has_gradient(leaf) else cotangent,
+        trial.cotangents,
+        shapes,
+    )
+    return trial._replace(carry=None, cotangents=cotangents)
 
 
 def found(example: Example) -> str | None:

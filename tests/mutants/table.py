@@ -258,15 +258,15 @@ MUTANTS = (
     Mutant(
         "fused: h_t for h_tm1 in the weight gradient",
         "kernels/fused.py",
-        "return _one_later(self.stored.z[d.same[i]], first, self.walk.reverse)",
+        "return _one_later(self.stored.z[d.same[i]], first, self.loop.reverse)",
         "return self.stored.z[d.same[i]]",
         f"{GRADIENTS}::test_gradients_where_all_rows_are_alike",
     ),
     Mutant(
         "fused: the backward walks forward",
         "kernels/fused.py",
-        "reverse=not walk.reverse",
-        "reverse=walk.reverse",
+        "reverse=not loop.reverse",
+        "reverse=loop.reverse",
         WEIGHT_GRADIENT,
     ),
     Mutant(
@@ -321,7 +321,7 @@ MUTANTS = (
     Mutant(
         "fused: the step before is the step itself",
         "kernels/fused.py",
-        "t + 1 if self.walk.reverse else t - 1",
+        "t + 1 if self.loop.reverse else t - 1",
         "t",
         f"{GRADIENTS}::test_gradients_where_all_rows_are_alike",
     ),
@@ -344,14 +344,14 @@ MUTANTS = (
         "kernels/fused.py",
         "leaving_carry(rows_t.valid, stepped, entering), masked(rows_t, z)",
         "leaving_carry(rows_t.valid, stepped, entering), z",
-        f"{PADDING}::test_a_length_of_zero_gives_the_carry_it_started_with[fused]",
+        f"{WALKS}::test_any_shape_any_rows",
     ),
     Mutant(
         "jaxprs: slices taken for a split in the wrong order",
         "kernels/jaxprs.py",
         "Replacement([eqn.outvars[0] for eqn in cuts], ",
         "Replacement([eqn.outvars[0] for eqn in cuts[::-1]], ",
-        f"{ZOO}::test_all_rows_alike[SLSTM]",
+        f"{ZOO}::test_all_rows_alike[Uneven]",
     ),
     Mutant(
         "jaxprs: a loop is light enough to run twice",
@@ -400,7 +400,7 @@ MUTANTS = (
         "kernels/sums.py",
         "(name in _BILINEAR and len(moved) == 1)",
         "name in _BILINEAR",
-        f"{ZOO}::test_all_rows_alike[Multiplicative]",
+        f"{ZOO}::test_all_rows_alike[Modulated]",
     ),
     Mutant(
         "sums: the first step is left out",

@@ -184,6 +184,14 @@ class LearnedStart:
     features, inputs = FEATURES, Small.inputs
 
 
+class Modulated(Tanh):
+    """A kernel that the state scales anew at every step, row by row: its gradient is no plain sum of products."""
+
+    def recur(self, params, h, u):
+        kernels = params["recurrent_kernel"] * jax.nn.sigmoid(h)[..., None]  # (B, H, H)
+        return u + jnp.einsum("...i,...ij->...j", h, kernels)
+
+
 class MixedOutput(Tanh):
     """Its output is the state times a mixing matrix, with a skip connection from the projection."""
 
@@ -251,6 +259,7 @@ CELLS = (
     LowRank(),
     Factored(),
     LearnedStart(),
+    Modulated(),
     MixedOutput(),
     Readout(),
     Reservoir(),

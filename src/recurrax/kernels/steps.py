@@ -52,9 +52,9 @@ class Step(NamedTuple):
 
 
 def one_step(cell: Cell, params: Params, carry: Carry, u: Any) -> tuple[Carry, Array]:
-    """(s_t, y_t) from s_tm1 and u_t; s_t in the dtypes of s_tm1."""
-    stepped = leaving_carry(None, cell.pointwise(params, carry, u, cell.recur(params, carry, u)), carry)
-    return stepped, cell.output(params, stepped, u)
+    """(s_t, y_t) from s_tm1 and u_t; s_t in the dtypes of s_tm1, y_t in those that the cell gives it."""
+    stepped = cell.pointwise(params, carry, u, cell.recur(params, carry, u))
+    return leaving_carry(None, stepped, carry), cell.output(params, stepped, u)
 
 
 def cut(
