@@ -66,10 +66,12 @@ def _joined(add: Any, product: Any, bias: Any, read: Read) -> list[Array]:
     axis = product.params["dimension_numbers"][0][1][0]
     # Two axes only: with more, XLA's CPU back end transposes copies of whole arrays for the kernel's gradient.
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])  # (T*B, D)
-    rows = jnp.concatenate([rows, jnp.ones((rows.shape[0], 1), rows.dtype)], axis=1)
-    kernel = jnp.concatenate([kernel, jnp.expand_dims(read(bias).reshape(-1), axis)], axis=axis)
+    rows = jnp.concatenate([rows, jnp.ones((rows.shape[0], 1), rows.dtype)], axis=1)  # (T*B, D+1)
+    kernel = jnp.concatenate([kernel if axis == 0 else kernel.T, read(bias).reshape(1, -1)])  # (D+1, N)
     how = {name: product.params[name] for name in ("precision", "preferred_element_type")}
-    y = jax.lax.dot_general(rows, kernel, (((1,), (axis,)), ((), ())), **how)
+    # With the transpose, so that the kernel's gradient is x^T times the adjoint and not the other way round: the latter
+    # takes a training step 1.04 to 1.1 times as long.
+    y = jax.lax.dot_general(rows, kernel.T, (((1,), (1,)), ((), ())), **how)
     return [y.reshape(add.outvars[0].aval.shape).astype(add.outvars[0].aval.dtype)]
 
 
