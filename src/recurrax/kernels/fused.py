@@ -359,7 +359,7 @@ def _backward_jvp(loop, primals, tangents):
 
 
 def _alike(rows: Rows) -> bool:
-    """Whether all rows are walked alike."""
+    """Whether all rows are treated alike."""
     return rows.valid is None and rows.reset is None
 
 

@@ -10,7 +10,7 @@ A step and its derivative (JAX's own `jax.vjp`) are traced together, once. The e
 
 What the backward loop needs of the forward one comes from, in this order of preference:
 
-- what is stored anyway: the carry before the step, the output where every row of the batch is walked alike;
+- what is stored anyway: the carry before the step, the output where every row of the batch is treated alike;
 - what follows from that without a heavy equation, which is computed again: on CPU, the only device measured, a
   time-sized array costs at least as much to write and read as elementwise arithmetic, tanh included;
 - `saved`, written once per step however often it is read. For an LSTM four arrays, the activated gates; for an Elman
@@ -74,7 +74,7 @@ class Derivative:
     Args:
         step: the cut step.
         u: arrays or shapes of one step's projection.
-        alike: whether every row is walked alike, none padded and none reset, so that outputs are what the steps gave.
+        alike: whether every row is treated alike, none padded and none reset, so that outputs are what the steps gave.
 
     Attributes:
         forward: (*P, *s_tm1, *u_t) to (*s_t, *z_t, *saved_t).

@@ -1,4 +1,4 @@
-"""`recurrax.scan`: one door to every way of walking time."""
+"""`recurrax.scan`: one door to every way of running a cell over time."""
 
 from functools import partial
 from typing import Any, Generic, Literal, NamedTuple, TypeAlias
@@ -53,7 +53,7 @@ def scan(
         mask: (T, *batch) bools, True = valid. An invalid step passes the carry through and outputs zeros.
         resets: (T, *batch) bools, True = the carry entering this step is the cell's initial carry (not `carry`, so that
             a sequence cut into chunks gives what the whole gives).
-        reverse: walk from the last valid step to the first; outputs stay at their own positions.
+        reverse: run from the last valid step to the first; outputs stay at their own positions.
         unroll: steps per iteration of the compiled loop. 1 is fastest in most shapes measured.
         chunk: bounds the memory of a training step: carries are kept every `chunk` steps and the rest is computed again
             in the backward pass, so that temporaries grow as T/chunk + chunk at the price of a second forward pass.
