@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from math import ceil, log
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def draw(figure: Figure, arrays: Mapping[str, np.ndarray], folder: Path) -> tupl
 
 def draw_panel(axes: Any, panel: Panel, arrays: Mapping[str, np.ndarray]) -> None:
     """Titles, labels, scales, lines, levels and marks of a panel on matplotlib axes; see `draw`."""
-    axes.set_title(panel.title)
+    axes.set_title(fill(panel.title, 50))  # what is longer would be cut off at a panel's end
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
     if panel.x_scale == "log":
