@@ -47,6 +47,7 @@ def draw(figure: Figure, arrays: Mapping[str, np.ndarray], folder: Path) -> tupl
         grid = canvas.subplots(rows, figure.columns, squeeze=False)
         for axes, panel in zip(grid.flat, figure.panels, strict=False):
             draw_panel(axes, panel, arrays)
+            axes.set_title(fill(panel.title, 50))  # what is longer would be cut off at a panel's end
         for axes in grid.flat[len(figure.panels) :]:
             axes.set_visible(False)
         _add_legend(canvas, grid.flat)
@@ -59,7 +60,7 @@ def draw(figure: Figure, arrays: Mapping[str, np.ndarray], folder: Path) -> tupl
 
 def draw_panel(axes: Any, panel: Panel, arrays: Mapping[str, np.ndarray]) -> None:
     """Titles, labels, scales, lines, levels and marks of a panel on matplotlib axes; see `draw`."""
-    axes.set_title(fill(panel.title, 50))  # what is longer would be cut off at a panel's end
+    axes.set_title(panel.title)
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
     if panel.x_scale == "log":
