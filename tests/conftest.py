@@ -42,3 +42,10 @@ def plain_style():
     """JAX as users have it, broadcasting a bias (H,) over a batch: for cells written by them."""
     with jax.numpy_rank_promotion("allow"):
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs_of_one_module():
+    """Forgets what a module compiled: kept for all of them, the memory maps of XLA's code reach the system's limit."""
+    yield
+    jax.clear_caches()
