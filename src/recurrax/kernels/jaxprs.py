@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax.extend import core
 
 from recurrax.typing import Array
@@ -210,7 +211,13 @@ def constants(traced: Traced, varying: set[Var], sunk: set[str]) -> set[Var]:
 
 
 def is_heavy(eqn: Any) -> bool:
-    """Whether an equation is, or holds, a matrix product, a loop, or what costs as much: it is never computed twice."""
+    """Whether an equation is never computed twice: it is, or holds, a matrix product, a loop, or what costs as much.
+
+    Or it asks whether two floating numbers are equal, as the derivative of a maximum does: computed again, one of them
+    may be rounded otherwise.
+    """
+    if eqn.primitive.name in ("eq", "ne") and jnp.issubdtype(eqn.invars[0].aval.dtype, jnp.inexact):
+        return True
     return eqn.primitive.name in _HEAVY or any(is_heavy(inner) for inner in inner_equations(eqn))
 
 
