@@ -1,12 +1,14 @@
 """Padding never matters, bit for bit, in outputs and in every gradient."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import zoo
 from tolerances import assert_close, assert_same_bits
 from walks import draw
 
+import recurrax
 from recurrax import GRU, LSTM, Elman
 from recurrax.check.trial import poisoned, valid_steps, value, value_and_grad
 
@@ -79,3 +81,12 @@ def test_a_row_ends_where_its_length_says():
     alone = value(cell, given._replace(xs=given.xs[:4]))
     assert_close(cut_short.carry, alone.carry, "float32")
     assert_close(cut_short.outputs[:4], alone.outputs, "float32")
+
+
+@pytest.mark.parametrize("rows", [3, 9])
+def test_padded_outputs_are_zero_without_a_derivative(rows):
+    """The forward program alone, for few rows and for many."""
+    cell, lengths = LSTM(3), np.arange(rows) % 4
+    outputs = recurrax.scan(cell, cell.init(jax.random.key(0), 2), jnp.ones((4, rows, 2)), lengths=lengths).outputs
+    valid = np.arange(4)[:, None] < lengths
+    np.testing.assert_array_equal(np.any(outputs != 0, axis=-1), valid)

@@ -188,7 +188,8 @@ class Modulated(Tanh):
     """A kernel that the state scales anew at every step, row by row: its gradient is no plain sum of products."""
 
     def recur(self, params, h, u):
-        kernels = params["recurrent_kernel"] * jax.nn.sigmoid(h)[..., None]  # (B, H, H)
+        scale = jax.lax.stop_gradient(jax.nn.sigmoid(h))
+        kernels = params["recurrent_kernel"] * scale[..., None]  # (B, H, H)
         return u + jnp.einsum("...i,...ij->...j", h, kernels)
 
 
