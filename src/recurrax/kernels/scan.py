@@ -44,10 +44,11 @@ def scan(
 
     Args:
         cell: any cell of the contract (`recurrax.typing.Cell`); static under `jax.jit`.
-        params: its parameters.
-        xs: (T, *batch, D) inputs, floating, time first, any number of batch axes. T and a batch axis may be 0.
-        carry: the carry before the first step, each field (*batch, ...); the cell's initial carry if None, in the
-            promoted dtype of xs and params and at least float32. Sums and gates are computed in its dtype, products
+        params: its parameters, with the structure and shapes that `cell.init` gives for such inputs.
+        xs: (T, *batch, D) floating inputs, or what else the cell reads: any pytree of arrays (T, *batch, ...), integers
+            and bools among them. Time comes first, then any number of batch axes. T and a batch axis may be 0.
+        carry: the carry before the first step, leaves (*batch, ...); the cell's initial carry if None, in the promoted
+            dtype of xs and params and at least float32. Sums and gates are computed in its dtype, products
             with the parameters in theirs, so bfloat16 parameters run with a float32 carry.
         lengths: (*batch,) ints in 0..T, True steps being those before the length.
         mask: (T, *batch) bools, True = valid. An invalid step passes the carry through and outputs zeros.
@@ -58,7 +59,8 @@ def scan(
         chunk: bounds the memory of a training step: carries are kept every `chunk` steps and the rest is computed again
             in the backward pass, so that temporaries grow as T/chunk + chunk at the price of a second forward pass.
         implementation: "reference" is plain `lax.scan` differentiated by JAX, in forward mode too; "fused" has a
-            backward pass of its own, for which it hoists the projection; None chooses.
+            backward pass of its own, made from the traced step. None takes "fused" but for a step that has effects,
+            such as printing.
 
     Returns:
         Outputs (T, *batch, H), zeros at invalid steps, and the carry after each row's last valid step; where a row has
