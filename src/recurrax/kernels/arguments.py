@@ -1,7 +1,6 @@
 """What `recurrax.scan` is given, checked: one sentence that names the argument, what came and what was expected."""
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from recurrax import code
 from recurrax.kernels.padding import Rows, in_dtype_of
 from recurrax.typing import Array, Carry, Cell, DTypeLike, Params
 
@@ -166,7 +166,7 @@ def check_params(cell: Cell, params: Params, xs: Any) -> None:
     raise ValueError(f"params{name}: expected shape {want}, got {got}")
 
 
-@lru_cache(maxsize=256)
+@code.cache
 def _shapes_of_init(cell: Cell, input_size: int) -> Any:
     """Shapes of the parameters, or None where `init` refuses to be asked without values."""
     try:

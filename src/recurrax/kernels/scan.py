@@ -1,11 +1,11 @@
 """`recurrax.scan`: one door to every way of running a cell over time."""
 
-from functools import partial
 from typing import Any, Generic, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
+from recurrax import code
 from recurrax.kernels import arguments, chunks, forward_mode, fused, meshes, reference
 from recurrax.kernels.arguments import Arguments
 from recurrax.kernels.padding import Rows, where_rows
@@ -117,7 +117,7 @@ class Settings(NamedTuple):
     chunk: int | None
 
 
-@partial(jax.jit, static_argnums=0)
+@code.jit
 def _scan(how: Settings, params: Params, xs: Any, carry: Carry, initial: Carry, rows: Rows) -> ScanResult:
     if rows.valid is not None:
         # The padding is zeroed here, not in the results: a `where` on a result lets NaN into the gradient.

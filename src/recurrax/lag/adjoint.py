@@ -1,11 +1,11 @@
 """The adjoint norm A(k): how much a change of the state k steps ago changes the loss now."""
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from recurrax import code
 from recurrax.lag import arguments, scaled, walk
 from recurrax.lag.scaled import ScaledVector
 from recurrax.lag.walk import Loss, Trajectory
@@ -83,7 +83,7 @@ def adjoint_profile(
     return _profile(cell, params, xs, cotangent, carry, valid, lengths)
 
 
-@partial(jax.jit, static_argnums=0)
+@code.jit
 def _profile(
     cell: Cell, params: Params, xs: Any, cotangent: Array, carry: Carry, valid: Array | None, lengths: Array | None
 ) -> LagProfile:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from recurrax import code
 from recurrax.lag import arguments, scaled, walk
 from recurrax.lag.scaled import ScaledVector
 from recurrax.lag.walk import Loss, Trajectory
@@ -74,7 +75,7 @@ def carousel_share(
     return _share(cell, field, params, xs, cotangent, carry, valid, lengths)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(code.jit, static_argnums=(0, 1))
 def _share(
     cell: Cell,
     field: str | None,

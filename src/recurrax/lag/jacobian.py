@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from recurrax import code
 from recurrax.lag import arguments, linalg, scaled, walk
 from recurrax.lag.scaled import ScaledVector
 from recurrax.lag.walk import Trajectory
@@ -97,7 +98,7 @@ def _check_lags(lags: Sequence[int], steps: int) -> None:
         raise ValueError(f"lags: expected values in 0..T-1 = 0..{steps - 1}, got {worst}")
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(code.jit, static_argnums=(0, 1))
 def _profile(
     cell: Cell,
     probes: int | None,

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from recurrax import code
 from recurrax.lag import arguments, walk
 from recurrax.lag.linalg import as_columns, column_counts, from_columns, orthonormal
 from recurrax.typing import Array, Carry, Cell, Params
@@ -153,7 +154,7 @@ def _plan(steps: int, size: int, exponents: int | None, interval: int, burn_in: 
     return _Plan(exponents or size, interval, blocks, burn_in // interval)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(code.jit, static_argnums=(0, 1))
 def _spectrum(step: Any, plan: _Plan, params: Params, state: Any, xs: Any) -> LyapunovSpectrum:
     like = as_columns(walk.differentiable(state), leading=0)  # (n,)
 

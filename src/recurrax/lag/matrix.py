@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from recurrax import code
 from recurrax.lag import arguments, scaled, walk
 from recurrax.lag.scaled import ScaledVector
 from recurrax.lag.walk import Trajectory
@@ -77,7 +78,7 @@ def lag_matrix(
     return _matrix(cell, field, params, xs, cotangent, carry, valid, jnp.asarray(values))
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(code.jit, static_argnums=(0, 1))
 def _matrix(
     cell: Cell,
     field: str | None,

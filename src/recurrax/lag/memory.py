@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from recurrax import code
 from recurrax.lag import arguments, linalg, walk
 from recurrax.typing import Array, Carry, Cell, Params
 
@@ -130,7 +131,7 @@ def _targets(xs: Any, targets: Array | None, leading: tuple[int, ...]) -> Array:
     return jnp.asarray(targets)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
+@partial(code.jit, static_argnums=(0, 1, 2))
 def _curve(
     cell: Cell,
     field: str | None,

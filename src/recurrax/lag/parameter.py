@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from recurrax import code
 from recurrax.kernels.arguments import carry_dtype
 from recurrax.lag import arguments, scaled, walk
 from recurrax.lag.scaled import ScaledVector
@@ -75,7 +76,7 @@ def parameter_profile(
     return _profile(cell, carry is None, params, xs, cotangent, start, valid, lengths)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(code.jit, static_argnums=(0, 1))
 def _profile(
     cell: Cell,
     carry_is_initial: bool,

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from recurrax import norms
+from recurrax import code, norms
 from recurrax.lag import arguments
 from recurrax.lag.adjoint import LagProfile, adjoint_profile
 from recurrax.lag.carousel import CarouselShare, carousel_share
@@ -92,17 +92,27 @@ def probe(
     if levels is not None:
         check_levels(levels)
 
-    # Compiled here, so that a training loop that looks at many steps traces the instruments once.
-    @jax.jit
-    def look(params: Any, key: Key) -> Readings:
-        at = on(params, key)
-        readings = {name: INSTRUMENTS[name](cell, at, lags) for name in instruments}
-        if levels is not None:
-            batch_ndim = len(arguments.sequence_shape(cell, at.params, at.xs)[1])
-            readings = {name: _over_batch(result, levels, batch_ndim) for name, result in readings.items()}
-        return Readings(**readings)
+    what = tuple(instruments), lags and tuple(lags), levels and tuple(levels)
+    return partial(_look, cell, on, *what)
 
-    return look
+
+# Compiled, so that a training loop that looks at many steps traces the instruments once.
+@partial(code.jit, static_argnums=(0, 1, 2, 3, 4))
+def _look(
+    cell: Cell,
+    on: Callable[[Any, Key], On],
+    instruments: tuple[str, ...],
+    lags: tuple[int, ...] | None,
+    levels: tuple[float, ...] | None,
+    params: Any,
+    key: Key,
+) -> Readings:
+    at = on(params, key)
+    readings = {name: INSTRUMENTS[name](cell, at, lags) for name in instruments}
+    if levels is not None:
+        batch_ndim = len(arguments.sequence_shape(cell, at.params, at.xs)[1])
+        readings = {name: _over_batch(result, levels, batch_ndim) for name, result in readings.items()}
+    return Readings(**readings)
 
 
 def _of_loss(instrument: Callable[..., Any], cell: Cell, on: On, lags: Sequence[int] | None) -> Any:

@@ -1,0 +1,98 @@
+"""Programs keyed by the code that their static arguments reach: an edit always reaches the next call.
+
+`jax.jit` keeps a program by its static arguments alone, a cell's class and fields. What the methods of that class read
+beside these, constants, helpers and modules, may change under it: a notebook's cell is run again, a module reloaded.
+"""
+
+from collections.abc import Callable, Hashable
+from functools import lru_cache, update_wrapper
+from types import FunctionType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import jax
+
+from recurrax.code.reach import Version, version
+
+__all__ = ["Version", "cache", "jit", "version"]
+
+
+class _Static:
+    """A static argument with the version of the code it reaches: equal where both are."""
+
+    __slots__ = ("value", "version")
+
+    def __init__(self, value: Hashable):
+        self.value, self.version = value, version(value)
+        _forget_edited(self.version)
+
+    def __hash__(self) -> int:
+        return hash((self.value, self.version))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Static) and self.value == other.value and self.version == other.version
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+
+def jit(function: Callable[..., Any], *, static_argnums: int | tuple[int, ...] = 0, **options: Any) -> Any:
+    """`jax.jit` that compiles again where code that a static argument reaches has changed.
+
+    Args:
+        function: as for `jax.jit`.
+        static_argnums: positions of hashable arguments, a cell or a function of the user's among them.
+        **options: of `jax.jit`.
+
+    >>> gain = 2.0
+    >>> def scaled(x):
+    ...     return gain * x
+    >>> call = jit(lambda function, x: function(x))
+    >>> before = float(call(scaled, 1.0))
+    >>> gain = 3.0
+    >>> before, float(call(scaled, 1.0))
+    (2.0, 3.0)
+    """
+    places = (static_argnums,) if isinstance(static_argnums, int) else static_argnums
+
+    def unpacked(*args: Any, **kwargs: Any) -> Any:
+        return function(*(arg.value if isinstance(arg, _Static) else arg for arg in args), **kwargs)
+
+    # The signature of `function` is what names in options are looked up in.
+    compiled = jax.jit(update_wrapper(unpacked, function), static_argnums=places, **options)
+
+    def packed(args: tuple[Any, ...]) -> list[Any]:
+        return [_Static(arg) if place in places else arg for place, arg in enumerate(args)]
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return compiled(*packed(args), **kwargs)
+
+    call = update_wrapper(call, function)
+    call._cache_size = compiled._cache_size  # pyright: ignore
+    call.lower = lambda *args, **kwargs: compiled.lower(*packed(args), **kwargs)  # pyright: ignore
+    return call
+
+
+def cache(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`functools.lru_cache` of a function whose first argument is a cell, kept by the code that this reaches too."""
+    kept = lru_cache(maxsize=256)(lambda static, *args: function(static.value, *args))
+    return lambda cell, *args: kept(_Static(cell), *args)
+
+
+_SEEN: set[Version] = set()
+_LATEST: WeakKeyDictionary[FunctionType, Version] = WeakKeyDictionary()
+
+
+def _forget_edited(seen: Version) -> None:
+    """Has JAX forget what it traced of functions that read something else now.
+
+    By the function alone, it keeps the bodies of loops and branches, and what is wrapped in `jit` and `checkpoint`.
+    """
+    if seen in _SEEN:
+        return
+    now = {function: version(function) for function in seen.functions}
+    if any(_LATEST.get(function, latest) != latest for function, latest in now.items()):
+        jax.clear_caches()
+        _SEEN.clear()
+    _LATEST.update(now)
+    _SEEN.add(seen)
