@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 import jax
 
-from recurrax.code.reach import Version, version
+from recurrax.code.reach import Version, settle, version
 
 __all__ = ["Version", "cache", "jit", "version"]
 
@@ -23,8 +23,15 @@ class _Static:
     __slots__ = ("value", "version")
 
     def __init__(self, value: Hashable):
-        self.value, self.version = value, version(value)
-        _forget_edited(self.version)
+        found = version(value)
+        self.value, self.version = value, _SETTLED.get(found, found)
+        forget_edited(self.version)
+
+    def traced(self) -> Any:
+        """Its value has just been traced: what that has changed of what it reads, a counter say, is no constant."""
+        after = settle(self.value)
+        if after != self.version:
+            _SETTLED[after] = self.version
 
     def __hash__(self) -> int:
         return hash((self.value, self.version))
@@ -56,7 +63,11 @@ def jit(function: Callable[..., Any], *, static_argnums: int | tuple[int, ...] =
     places = (static_argnums,) if isinstance(static_argnums, int) else static_argnums
 
     def unpacked(*args: Any, **kwargs: Any) -> Any:
-        return function(*(arg.value if isinstance(arg, _Static) else arg for arg in args), **kwargs)
+        result = function(*(arg.value if isinstance(arg, _Static) else arg for arg in args), **kwargs)
+        for arg in args:
+            if isinstance(arg, _Static):
+                arg.traced()
+        return result
 
     # The signature of `function` is what names in options are looked up in.
     compiled = jax.jit(update_wrapper(unpacked, function), static_argnums=places, **options)
@@ -79,11 +90,13 @@ def cache(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda cell, *args: kept(_Static(cell), *args)
 
 
+_SETTLED: dict[Version, Version] = {}
+"""Version after a trace to the version before it, where the trace has changed what it reads."""
 _SEEN: set[Version] = set()
 _LATEST: WeakKeyDictionary[FunctionType, Version] = WeakKeyDictionary()
 
 
-def _forget_edited(seen: Version) -> None:
+def forget_edited(seen: Version) -> None:
     """Has JAX forget what it traced of functions that read something else now.
 
     By the function alone, it keeps the bodies of loops and branches, and what is wrapped in `jit` and `checkpoint`.

@@ -9,12 +9,12 @@ import sys
 import sysconfig
 import weakref
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dis import get_instructions
 from functools import cached_property, lru_cache, partial
 from itertools import chain
 from operator import attrgetter, is_
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import CellType, CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -70,7 +70,7 @@ class Same:
 _KNOWN: dict[tuple[Hashable, ...], tuple[Version, "_Walk"]] = {}
 
 
-def version(*things: Hashable) -> Version:
+def version(*things: Any) -> Version:
     """The version of all code and constants that the things reach.
 
     Numbers, texts and containers count by value. Arrays count by dtype, shape and bytes, so that one changed in place
@@ -85,7 +85,10 @@ def version(*things: Hashable) -> Version:
     >>> before == again, before == version(scaled)
     (True, False)
     """
-    known = _KNOWN.get(things)
+    try:
+        known = _KNOWN.get(things)
+    except TypeError:  # one cannot be hashed
+        return _walk(things)[0]
     if known is not None and known[1].still_holds():
         return known[0]
     if len(_KNOWN) > _KEPT:
@@ -95,21 +98,56 @@ def version(*things: Hashable) -> Version:
 
 
 class _Walk:
-    """What a walk over code has read, to be compared by identity: 30 times faster than to walk again."""
+    """What a walk over code has read, to be compared by identity: 20 times faster than to walk again."""
 
     def __init__(self):
-        self.spaces: dict[int, tuple[Any, dict[str, Any]]] = {}  # namespaces, and the values of the names read there
-        self.classes: list[tuple[Any, tuple[Any, ...]]] = []  # their attributes
-        self.mappings: list[tuple[Any, tuple[Any, ...], tuple[Any, ...]]] = []
+        # By the id of what they are of, an object or a module: its namespace, and the values of names read there.
+        self.spaces: dict[int, tuple[Any, Mapping[Any, Any], dict[Any, Any]]] = {}
+        self.wholes: list[tuple[Any, Mapping[Any, Any], dict[Any, Any]]] = []  # of which every name was read
         self.sequences: list[tuple[Any, tuple[Any, ...]]] = []
-        self.functions: dict[FunctionType, tuple[Any, Any]] = {}
-        self.cells: list[tuple[Any, Any]] = []
+        self.functions: dict[FunctionType, tuple[Any, Any]] = {}  # code and defaults
+        self.cells: list[tuple[Any, Any]] = []  # of closures, and their contents
         self.arrays: list[tuple[np.ndarray, Hashable]] = []
         self.is_volatile = False  # where something was read that is not noted here
 
-    def space(self, space: Any) -> dict[str, Any]:
-        """Where the values that are read in a namespace are noted."""
-        return self.spaces.setdefault(id(space), (space, {}))[1]
+    def read(self, of: Any, space: Mapping[Any, Any], names: Iterable[Any]) -> list[tuple[Any, Any]]:
+        """Names and values of a namespace, noted; without those that tracing changes."""
+        noted = self.spaces.setdefault(id(of), (of, space, {}))[2]
+        names = [name for name in names if (id(of), name) not in _STATE]
+        noted |= {name: space.get(name) for name in names}
+        return [(name, noted[name]) for name in names if name in space]
+
+    def read_all(self, of: Any, space: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
+        """The same for all names there are."""
+        if any((id(of), name) in _STATE for name in space):
+            return self.read(of, space, space)
+        self.wholes.append((of, space, dict(space)))
+        return list(space.items())
+
+    def read_sequence(self, sequence: Any) -> list[Any]:
+        """What a list, a set or a deque holds, noted."""
+        held = [] if (id(sequence), None) in _STATE else list(sequence)
+        if not isinstance(sequence, tuple | frozenset) and (id(sequence), None) not in _STATE:
+            self.sequences.append((sequence, tuple(held)))
+        return held
+
+    def read_cell(self, cell: CellType) -> list[Any]:
+        """The content of a closure's cell, noted; none of a name that has no value yet."""
+        if (id(cell), None) in _STATE:
+            return []
+        try:
+            self.cells.append((cell, cell.cell_contents))
+        except ValueError:
+            self.is_volatile = True
+            return []
+        return [cell.cell_contents]
+
+    def read_array(self, array: np.ndarray) -> Hashable:
+        """The bytes of an array that may be changed in place, noted."""
+        if (id(array), None) in _STATE:
+            return Same(array)
+        self.arrays.append((array, _bytes_of(array)))
+        return self.arrays[-1][1]
 
     def still_holds(self) -> bool:
         """Whether everything read is what it was."""
@@ -119,21 +157,45 @@ class _Walk:
             return False
 
     def _comparisons(self) -> Iterator[bool]:
-        for space, read in self.spaces.values():
+        for _, space, read in self.spaces.values():
             yield all(map(is_, map(space.get, read), read.values()))
         yield all(map(is_, map(_CODE_OF, self.functions), (code for code, _ in self.functions.values())))
         yield all(map(is_, map(_DEFAULTS_OF, self.functions), (held for _, held in self.functions.values())))
-        for attributes, values in self.classes:
-            yield len(attributes) == len(values) and all(map(is_, attributes.values(), values))
         for cell, content in self.cells:
             yield cell.cell_contents is content
-        for mapping, names, values in self.mappings:
-            yield len(mapping) == len(names) and all(map(is_, mapping, names))
-            yield all(map(is_, mapping.values(), values))
-        for sequence, values in self.sequences:
-            yield len(sequence) == len(values) and all(map(is_, sequence, values))
+        for _, space, read in self.wholes:
+            yield len(space) == len(read) and all(map(is_, space.values(), read.values()))
+            yield type(space) is MappingProxyType or all(map(is_, space, read))
+        for sequence, held in self.sequences:
+            yield len(sequence) == len(held) and all(map(is_, sequence, held))
         for array, content in self.arrays:
             yield _bytes_of(array) == content
+
+    def changed(self) -> dict[tuple[int, Any], Any]:
+        """What has changed since, by its id and the name in it."""
+        spaces = [*self.spaces.values(), *((of, space, dict.fromkeys(space) | read) for of, space, read in self.wholes)]
+        changed = {
+            (id(of), name): of
+            for of, space, read in spaces
+            for name, value in read.items()
+            if space.get(name) is not value
+        }
+        single = [(cell, cell.cell_contents is content) for cell, content in self.cells]
+        single += [(held, len(held) == len(was) and all(map(is_, held, was))) for held, was in self.sequences]
+        single += [(array, _bytes_of(array) == content) for array, content in self.arrays]
+        return changed | {(id(thing), None): thing for thing, same in single if not same}
+
+
+_STATE: dict[tuple[int, Any], Any] = {}
+"""What tracing itself has changed, such as a counter of traces, by its id and the name in it: no constant."""
+
+
+def settle(thing: Hashable) -> Version:
+    """Called when what a thing reaches has just been traced: its version, in which nothing counts that this changed."""
+    walk = _KNOWN[(thing,)][1] if (thing,) in _KNOWN else _walk((thing,))[1]
+    if not walk.still_holds():
+        _STATE.update(walk.changed())
+    return version(thing)
 
 
 _CODE_OF, _DEFAULTS_OF = attrgetter("__code__"), attrgetter("__defaults__")
@@ -175,44 +237,32 @@ def _parts(walk: _Walk, thing: Any) -> _Parts:
 
 def _function(walk: _Walk, function: FunctionType) -> _Parts:
     code, space = _code(function.__code__), function.__globals__
-    closure = []
-    for cell in function.__closure__ or ():
-        for content in _content_of_cell(cell):
-            walk.cells.append((cell, content))
-            closure.append(content)
+    closure = [content for cell in function.__closure__ or () for content in walk.read_cell(cell)]
     if is_library(space.get("__name__")):
         # Importable, it is the library's own; else it may have been made around something of the user's.
         return code.number, () if _is_importable(function) else (*closure, *function.__dict__.values())
     walk.functions[function] = function.__code__, function.__defaults__
     read = [*_read(walk, code.names, space, code.attributes), *closure]
     read += _read(walk, code.imports, sys.modules, code.attributes)
-    for values in (function.__dict__, function.__kwdefaults__):
-        if values:
-            read += _mapping(walk, values)[1]
+    for values in filter(None, (function.__dict__, function.__kwdefaults__)):
+        read += _mapping(walk, values)[1]
     return (code.number, len(read)), [*read, function.__defaults__]
 
 
-def _content_of_cell(cell: Any) -> tuple[Any, ...]:
-    try:
-        return (cell.cell_contents,)
-    except ValueError:  # a name of a closure that has no value yet
-        return ()
-
-
 def _read(
-    walk: _Walk, names: Iterable[str], space: Any, attributes: Iterable[str], through: tuple[ModuleType, ...] = ()
+    walk: _Walk,
+    names: Iterable[str],
+    space: dict[str, Any],
+    attributes: Iterable[str],
+    through: tuple[ModuleType, ...] = (),
 ) -> Iterator[Any]:
     """Names and values that are read of a namespace, and as attributes of the user's modules in it."""
-    noted = walk.space(space)
-    for name in names:
-        value = noted[name] = space.get(name)
-        if type(value) is ModuleType:
-            if value not in through and not is_library(value.__name__):
-                yield name
-                yield from _read(walk, attributes, vars(value), attributes, (*through, value))
-        elif name in space:
-            yield name
+    for name, value in walk.read(space, space, names):
+        yield name
+        if type(value) is not ModuleType:
             yield value
+        elif value not in through and not is_library(value.__name__):
+            yield from _read(walk, attributes, vars(value), attributes, (*through, value))
 
 
 class _Code(NamedTuple):
@@ -278,8 +328,7 @@ def _class(walk: _Walk, kind: type) -> _Parts:
     name = kind.__module__, kind.__qualname__
     if is_library(kind.__module__):
         return name, ()
-    walk.classes.append((vars(kind), tuple(vars(kind).values())))
-    read = [item for item in vars(kind).items() if _is_computed_with(*item)]
+    read = [item for item in walk.read_all(kind, vars(kind)) if _is_computed_with(*item)]
     return (*name, len(read)), [*kind.__bases__, *chain.from_iterable(read)]
 
 
@@ -288,14 +337,13 @@ def _is_computed_with(name: str, value: Any) -> bool:
 
 
 def _sequence(walk: _Walk, values: Any) -> _Parts:
-    if not isinstance(values, tuple | frozenset):
-        walk.sequences.append((values, tuple(values)))
-    return (type(values), len(values)), values
+    held = walk.read_sequence(values)
+    return (type(values), len(held)), held
 
 
 def _mapping(walk: _Walk, mapping: Any) -> _Parts:
-    walk.mappings.append((mapping, tuple(mapping), tuple(mapping.values())))
-    return (type(mapping), len(mapping)), chain.from_iterable(mapping.items())
+    read = walk.read_all(mapping, mapping)
+    return (type(mapping), len(read)), chain.from_iterable(read)
 
 
 def _module(walk: _Walk, module: ModuleType) -> _Parts:
@@ -309,10 +357,8 @@ def _array(walk: _Walk, array: np.ndarray) -> _Parts:
     if array.dtype.hasobject:
         walk.is_volatile = True
         return array.shape, array.ravel().tolist()
-    if not array.flags.writeable and array.base is None:
-        return _remembered(array), ()
-    walk.arrays.append((array, _bytes_of(array)))
-    return walk.arrays[-1][1], ()
+    is_constant = not array.flags.writeable and array.base is None
+    return _remembered(array) if is_constant else walk.read_array(array), ()
 
 
 def _bytes_of(array: Any) -> Hashable:
@@ -356,15 +402,14 @@ def _instance(walk: _Walk, thing: Any, token: Hashable = None, held: Iterable[An
         by_value = kind.__hash__ is not object.__hash__ and kind.__hash__ is not None
         return (kind, thing) if by_value else Same(thing), ()
     slots = [name for base in kind.__mro__ for name in _as_names(vars(base).get("__slots__", ()))]
-    attributes = getattr(thing, "__dict__", {})
-    walk.mappings.append((attributes, tuple(attributes), tuple(attributes.values())))
     walk.is_volatile |= bool(slots)
-    attributes = {name: getattr(thing, name) for name in slots if hasattr(thing, name)} | attributes
+    own = [(name, getattr(thing, name)) for name in slots if hasattr(thing, name)]
+    own += walk.read_all(thing, vars(thing)) if hasattr(thing, "__dict__") else []
     # What a cached property keeps follows from the other attributes, and appears late.
-    own = {name: value for name, value in attributes.items() if type(vars(kind).get(name)) is not cached_property}
+    own = [item for item in own if type(vars(kind).get(item[0])) is not cached_property]
     if token is None and not own and is_library(kind.__module__):
         return Same(thing), ()
-    return (token, len(own)), [kind, *held, *chain.from_iterable(own.items())]
+    return (token, len(own)), [kind, *held, *chain.from_iterable(own)]
 
 
 def _as_names(slots: Any) -> tuple[str, ...]:
