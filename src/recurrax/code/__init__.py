@@ -14,7 +14,7 @@ import jax
 
 from recurrax.code.reach import Version, settle, version
 
-__all__ = ["Version", "cache", "jit", "version"]
+__all__ = ["Version", "cache", "jit", "notice", "version"]
 
 
 class _Static:
@@ -25,7 +25,7 @@ class _Static:
     def __init__(self, value: Hashable):
         found = version(value)
         self.value, self.version = value, _SETTLED.get(found, found)
-        forget_edited(self.version)
+        _forget_edited(self.version)
 
     def traced(self) -> Any:
         """Its value has just been traced: what that has changed of what it reads, a counter say, is no constant."""
@@ -90,22 +90,29 @@ def cache(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda cell, *args: kept(_Static(cell), *args)
 
 
+def notice(*things: Any) -> None:
+    """To be called before functions of the user's are traced: has JAX forget what it kept of those that were edited."""
+    _forget_edited(version(*things))
+
+
 _SETTLED: dict[Version, Version] = {}
 """Version after a trace to the version before it, where the trace has changed what it reads."""
 _SEEN: set[Version] = set()
 _LATEST: WeakKeyDictionary[FunctionType, Version] = WeakKeyDictionary()
 
 
-def forget_edited(seen: Version) -> None:
-    """Has JAX forget what it traced of functions that read something else now.
+def _forget_edited(seen: Version) -> None:
+    """Has JAX forget what it has traced of functions that read something else now.
 
-    By the function alone, it keeps the bodies of loops and branches, and what is wrapped in `jit` and `checkpoint`.
+    It keeps the bodies of loops and branches, and what is wrapped in `jit` and `checkpoint`, by the function alone, and
+    forgets all or nothing: that costs compiling everything once more, where an edit is behind one of these.
     """
     if seen in _SEEN:
         return
     now = {function: version(function) for function in seen.functions}
     if any(_LATEST.get(function, latest) != latest for function, latest in now.items()):
-        jax.clear_caches()
         _SEEN.clear()
+        if seen.kept:
+            jax.clear_caches()
     _LATEST.update(now)
     _SEEN.add(seen)

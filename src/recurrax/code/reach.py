@@ -32,16 +32,23 @@ _BY_IDENTITY = frozenset({"jax", "jaxlib", "numpy", *sys.stdlib_module_names})
 """Libraries whose objects hold nothing of the user's, but for those in `_PARTS`; their insides change as they work."""
 
 
+_KEEPERS = frozenset({"jit", "scan", "cond", "switch", "while_loop", "fori_loop", "map", "checkpoint", "remat"}) | {
+    "associative_scan", "custom_root", "custom_linear_solve", "linearize", "make_jaxpr", "eval_shape", "pure_callback"
+}  # fmt: skip
+"""Functions of JAX that keep what they trace by the function they are given, whatever this reads."""
+
+
 class Version:
     """What the code reached from an object is: equal where it would compute the same.
 
-    `functions` are all functions that were met; they are not compared.
+    Not compared are `functions`, all of the user's that were met, and `kept`, whether JAX may have kept what it traced
+    of them.
     """
 
-    __slots__ = ("_hash", "_tokens", "functions")
+    __slots__ = ("_hash", "_tokens", "functions", "kept")
 
-    def __init__(self, tokens: tuple[Hashable, ...], functions: tuple[FunctionType, ...]):
-        self._tokens, self._hash, self.functions = tokens, hash(tokens), functions
+    def __init__(self, tokens: tuple[Hashable, ...], functions: tuple[FunctionType, ...], kept: bool):
+        self._tokens, self._hash, self.functions, self.kept = tokens, hash(tokens), functions, kept
 
     def __hash__(self) -> int:
         return self._hash
@@ -87,7 +94,7 @@ def version(*things: Any) -> Version:
     """
     try:
         known = _KNOWN.get(things)
-    except TypeError:  # one cannot be hashed
+    except Exception:  # one cannot be hashed
         return _walk(things)[0]
     if known is not None and known[1].still_holds():
         return known[0]
@@ -109,6 +116,7 @@ class _Walk:
         self.cells: list[tuple[Any, Any]] = []  # of closures, and their contents
         self.arrays: list[tuple[np.ndarray, Hashable]] = []
         self.is_volatile = False  # where something was read that is not noted here
+        self.is_kept = False  # where a function may have been given to one of _KEEPERS
 
     def read(self, of: Any, space: Mapping[Any, Any], names: Iterable[Any]) -> list[tuple[Any, Any]]:
         """Names and values of a namespace, noted; without those that tracing changes."""
@@ -222,7 +230,7 @@ def _walk(things: tuple[Any, ...]) -> tuple[Version, _Walk]:
             token, held = _parts(walk, thing) if len(followed) < _MOST else (Same(thing), ())
             tokens.append(token)
             stack.extend(held)
-    return Version(tuple(tokens), tuple(walk.functions)), walk
+    return Version(tuple(tokens), tuple(walk.functions), walk.is_kept), walk
 
 
 def _parts(walk: _Walk, thing: Any) -> _Parts:
@@ -239,9 +247,11 @@ def _function(walk: _Walk, function: FunctionType) -> _Parts:
     code, space = _code(function.__code__), function.__globals__
     closure = [content for cell in function.__closure__ or () for content in walk.read_cell(cell)]
     if is_library(space.get("__name__")):
+        walk.is_kept |= space["__name__"].startswith("jax.") and (bool(closure) or function.__name__ in _KEEPERS)
         # Importable, it is the library's own; else it may have been made around something of the user's.
         return code.number, () if _is_importable(function) else (*closure, *function.__dict__.values())
     walk.functions[function] = function.__code__, function.__defaults__
+    walk.is_kept |= not _KEEPERS.isdisjoint((*code.names, *code.attributes))
     read = [*_read(walk, code.names, space, code.attributes), *closure]
     read += _read(walk, code.imports, sys.modules, code.attributes)
     for values in filter(None, (function.__dict__, function.__kwdefaults__)):
@@ -313,8 +323,10 @@ def _is_importable(function: Any) -> bool:
 def is_library(name: str | None) -> bool:
     """Whether the module of that name is installed, or of Python itself, rather than the user's."""
     module = sys.modules.get(name or "__main__")
-    if module is None or name in (None, "__main__"):
+    if module is None or name is None or name == "__main__":
         return False
+    if name.startswith(__package__):  # whose own notes change in every call
+        return True
     file = getattr(module, "__file__", None)
     if file is None:
         return name in sys.builtin_module_names or getattr(module.__spec__, "origin", None) in ("built-in", "frozen")
@@ -412,6 +424,11 @@ def _instance(walk: _Walk, thing: Any, token: Hashable = None, held: Iterable[An
     return (token, len(own)), [kind, *held, *chain.from_iterable(own)]
 
 
+def _compiled(walk: _Walk, compiled: Any) -> _Parts:
+    walk.is_kept = True
+    return "jit", (compiled.__wrapped__,)
+
+
 def _as_names(slots: Any) -> tuple[str, ...]:
     return (slots,) if isinstance(slots, str) else tuple(name for name in slots if name[:2] != "__")
 
@@ -434,7 +451,7 @@ _PARTS: dict[type, Callable[[_Walk, Any], _Parts]] = {
     cached_property: lambda _, part: ("property", (part.func,)),
     staticmethod: lambda _, part: ("static", (part.__func__,)),
     classmethod: lambda _, part: ("class", (part.__func__,)),
-    _JIT: lambda _, compiled: ("jit", (compiled.__wrapped__,)),
+    _JIT: _compiled,
     jax.custom_jvp: lambda walk, rule: _mapping(walk, vars(rule)),
     jax.custom_vjp: lambda walk, rule: _mapping(walk, vars(rule)),
 }
