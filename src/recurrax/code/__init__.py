@@ -5,33 +5,34 @@ beside these, constants, helpers and modules, may change under it: a notebook's 
 """
 
 from collections.abc import Callable, Hashable
-from functools import lru_cache, update_wrapper
+from functools import update_wrapper
 from types import FunctionType
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import jax
 
-from recurrax.code.reach import Version, settle, version
+from recurrax.code.reach import Version, reached, version, walk
 
-__all__ = ["Version", "cache", "jit", "notice", "version"]
+__all__ = ["Version", "jit", "notice", "version"]
 
 
 class _Static:
     """A static argument with the version of the code it reaches: equal where both are."""
 
-    __slots__ = ("value", "version")
+    __slots__ = ("_notes", "value", "version")
 
     def __init__(self, value: Hashable):
-        found = version(value)
+        found, self._notes = reached(value)
         self.value, self.version = value, _SETTLED.get(found, found)
         _forget_edited(self.version)
 
-    def traced(self) -> Any:
-        """Its value has just been traced: what that has changed of what it reads, a counter say, is no constant."""
-        after = settle(self.value)
-        if after != self.version:
-            _SETTLED[after] = self.version
+    def settle(self) -> None:
+        """Called after a trace: what that has changed of what the value reads, a counter say, is no constant."""
+        if self._notes is not None and not self._notes.still_hold():
+            self._notes.settle()
+            _SETTLED[version(self.value)] = self.version
+        self._notes = None  # the program keeps this object
 
     def __hash__(self) -> int:
         return hash((self.value, self.version))
@@ -49,7 +50,7 @@ def jit(function: Callable[..., Any], *, static_argnums: int | tuple[int, ...] =
     Args:
         function: as for `jax.jit`.
         static_argnums: positions of hashable arguments, a cell or a function of the user's among them.
-        **options: of `jax.jit`.
+        **options: of `jax.jit`; what is static by `static_argnames` is not followed.
 
     >>> gain = 2.0
     >>> def scaled(x):
@@ -66,7 +67,7 @@ def jit(function: Callable[..., Any], *, static_argnums: int | tuple[int, ...] =
         result = function(*(arg.value if isinstance(arg, _Static) else arg for arg in args), **kwargs)
         for arg in args:
             if isinstance(arg, _Static):
-                arg.traced()
+                arg.settle()
         return result
 
     # The signature of `function` is what names in options are looked up in.
@@ -84,12 +85,6 @@ def jit(function: Callable[..., Any], *, static_argnums: int | tuple[int, ...] =
     return call
 
 
-def cache(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`functools.lru_cache` of a function whose first argument is a cell, kept by the code that this reaches too."""
-    kept = lru_cache(maxsize=256)(lambda static, *args: function(static.value, *args))
-    return lambda cell, *args: kept(_Static(cell), *args)
-
-
 def notice(*things: Any) -> None:
     """To be called before functions of the user's are traced: has JAX forget what it kept of those that were edited."""
     _forget_edited(version(*things))
@@ -98,7 +93,7 @@ def notice(*things: Any) -> None:
 _SETTLED: dict[Version, Version] = {}
 """Version after a trace to the version before it, where the trace has changed what it reads."""
 _SEEN: set[Version] = set()
-_LATEST: WeakKeyDictionary[FunctionType, Version] = WeakKeyDictionary()
+_LATEST: WeakKeyDictionary[FunctionType, int] = WeakKeyDictionary()
 
 
 def _forget_edited(seen: Version) -> None:
@@ -107,9 +102,9 @@ def _forget_edited(seen: Version) -> None:
     It keeps the bodies of loops and branches, and what is wrapped in `jit` and `checkpoint`, by the function alone, and
     forgets all or nothing: that costs compiling everything once more, where an edit is behind one of these.
     """
-    if seen in _SEEN:
+    if seen in _SEEN or not seen.functions:
         return
-    now = {function: version(function) for function in seen.functions}
+    now = {function: hash(walk(function)[0]) for function in seen.functions}
     if any(_LATEST.get(function, latest) != latest for function, latest in now.items()):
         _SEEN.clear()
         if seen.kept:

@@ -1,6 +1,7 @@
 """What `recurrax.scan` is given, checked: one sentence that names the argument, what came and what was expected."""
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -8,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from recurrax import code
 from recurrax.kernels.padding import Rows, in_dtype_of
 from recurrax.typing import Array, Carry, Cell, DTypeLike, Params
 
@@ -151,14 +151,16 @@ def check_params(cell: Cell, params: Params, xs: Any) -> None:
     if not hasattr(xs, "ndim") or not jnp.issubdtype(xs.dtype, jnp.floating):
         return
     expected = _shapes_of_init(cell, xs.shape[-1]) if isinstance(xs.shape[-1], int) else None
-    if expected is None:
+    if expected is None or _is_like(params, expected):
+        return
+    # Kept by the cell alone, for speed; the code of its `init` may have been edited since.
+    _shapes_of_init.cache_clear()
+    expected = _shapes_of_init(cell, xs.shape[-1])
+    if expected is None or _is_like(params, expected):
         return
     if jax.tree.structure(params) != jax.tree.structure(expected):
         raise ValueError(f"params: expected {type(cell).__name__}'s {_describe(expected)}, got {_describe(params)}")
-    wrong = _differences(params, expected)
-    if not wrong:
-        return
-    name, got, want = wrong[0]
+    name, got, want = _differences(params, expected)[0]
     for features in got:
         other = _shapes_of_init(cell, features) if isinstance(features, int) and features > 0 else None
         if other is not None and not _differences(params, other):
@@ -166,13 +168,17 @@ def check_params(cell: Cell, params: Params, xs: Any) -> None:
     raise ValueError(f"params{name}: expected shape {want}, got {got}")
 
 
-@code.cache
+@lru_cache(maxsize=256)
 def _shapes_of_init(cell: Cell, input_size: int) -> Any:
     """Shapes of the parameters, or None where `init` refuses to be asked without values."""
     try:
         return jax.eval_shape(lambda key: cell.init(key, input_size), jax.eval_shape(lambda: jax.random.key(0)))
     except Exception:  # an `init` that draws with NumPy, say, is legal and cannot be traced
         return None
+
+
+def _is_like(params: Params, expected: Params) -> bool:
+    return jax.tree.structure(params) == jax.tree.structure(expected) and not _differences(params, expected)
 
 
 def _differences(params: Params, expected: Params) -> list[tuple[str, tuple[int, ...], tuple[int, ...]]]:
