@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from recurrax import code
 from recurrax.lag import arguments, scaled, walk
 from recurrax.lag.scaled import ScaledVector
+from recurrax.lag.stack import at
 from recurrax.lag.walk import Loss, Trajectory
 from recurrax.typing import Array, Carry, Cell, Params
 
@@ -28,6 +29,7 @@ class LagProfile(NamedTuple):
     log_norm: Carry
     log_norm_joint: Array
     log_norm_bptt: Array | None
+    at = at
 
 
 def adjoint_profile(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from recurrax import code
 from recurrax.lag import arguments, scaled, walk
 from recurrax.lag.scaled import ScaledVector
+from recurrax.lag.stack import at
 from recurrax.lag.walk import Loss, Trajectory
 from recurrax.typing import Array, Carry, Cell, Params
 
@@ -28,6 +29,7 @@ class CarouselShare(NamedTuple):
     log_norm_whole: Array
     log_share: Array
     cosine: Array
+    at = at
 
 
 def carousel_share(

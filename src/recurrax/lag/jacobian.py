@@ -12,6 +12,7 @@ import numpy as np
 from recurrax import code
 from recurrax.lag import arguments, linalg, scaled, walk
 from recurrax.lag.scaled import ScaledVector
+from recurrax.lag.stack import at
 from recurrax.lag.walk import Trajectory
 from recurrax.typing import Array, Carry, Cell, Key, Params
 
@@ -37,6 +38,7 @@ class JacobianProfile(NamedTuple):
     frobenius_error: Array | None
     stable_rank: Array | None
     log_block: Any
+    at = at
 
 
 def jacobian_profile(

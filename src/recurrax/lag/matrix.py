@@ -11,6 +11,7 @@ import numpy as np
 from recurrax import code
 from recurrax.lag import arguments, scaled, walk
 from recurrax.lag.scaled import ScaledVector
+from recurrax.lag.stack import at
 from recurrax.lag.walk import Trajectory
 from recurrax.typing import Array, Carry, Cell, Params
 
@@ -28,6 +29,7 @@ class LagMatrix(NamedTuple):
     log_norm: Array
     lag: Array
     log_norm_by_lag: Array
+    at = at
 
 
 def lag_matrix(

@@ -12,6 +12,7 @@ from jax.core import Tracer
 
 from recurrax import code
 from recurrax.lag import arguments, linalg, walk
+from recurrax.lag.stack import at
 from recurrax.typing import Array, Carry, Cell, Params
 
 _STEPS_PER_COMPONENT = 5
@@ -34,6 +35,7 @@ class MemoryCurve(NamedTuple):
     r2: Array
     r2_by_feature: Array
     capacity: Array
+    at = at
 
 
 def memory_curve(

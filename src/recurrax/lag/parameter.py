@@ -10,6 +10,7 @@ from recurrax import code
 from recurrax.kernels.arguments import carry_dtype
 from recurrax.lag import arguments, scaled, walk
 from recurrax.lag.scaled import ScaledVector
+from recurrax.lag.stack import at
 from recurrax.lag.walk import Loss, Trajectory
 from recurrax.typing import Array, Carry, Cell, Params
 
@@ -31,6 +32,7 @@ class ParameterProfile(NamedTuple):
     log_norm_joint: Array
     horizon: Array
     gradient: Params
+    at = at
 
 
 def parameter_profile(

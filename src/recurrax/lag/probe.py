@@ -34,6 +34,10 @@ class GradientNorm(NamedTuple):
     log_norm: Params
     log_norm_joint: Array
 
+    def at(self, step: int = -1, seed: int | None = None) -> "GradientNorm":
+        """As `LagProfile.at`; all seeds are an axis (S,)."""
+        return jax.tree.map(lambda leaf: leaf[step] if seed is None else leaf[step, seed], self)
+
 
 class Readings(NamedTuple):
     """One result per instrument, None where it was not asked for.
@@ -47,6 +51,11 @@ class Readings(NamedTuple):
     carousel: CarouselShare | None = None
     jacobian: JacobianProfile | None = None
     gradient: GradientNorm | None = None
+
+    def at(self, step: int = -1, seed: int | None = None) -> "Readings":
+        """Of readings that a training has stacked, (P, S, ...), those of one probe step; see `LagProfile.at`."""
+        results: list[Any] = [None if result is None else result.at(step, seed) for result in self]
+        return Readings(*results)
 
 
 def probe(
