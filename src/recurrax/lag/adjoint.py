@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from recurrax import code
 from recurrax.lag import arguments, scaled, walk
+from recurrax.lag.layers import takes_layers
 from recurrax.lag.scaled import ScaledVector
 from recurrax.lag.stack import at
 from recurrax.lag.walk import Loss, Trajectory
@@ -32,6 +33,7 @@ class LagProfile(NamedTuple):
     at = at
 
 
+@takes_layers
 def adjoint_profile(
     cell: Cell,
     params: Params,
@@ -55,7 +57,7 @@ def adjoint_profile(
     its memory alone (see `LSTM.expose`).
 
     Args:
-        cell: any cell of the contract.
+        cell: any cell of the contract, or a layer of Flax, see `recurrax.lag`.
         params: its parameters, finite.
         xs: (T, *batch, D) inputs, or any tree of arrays (T, *batch, ...) that the cell reads.
         cotangent: (*batch, H), the gradient of the loss with respect to the last output; ones if None. With one more

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from recurrax import code
 from recurrax.lag import arguments, scaled, walk
+from recurrax.lag.layers import takes_layers
 from recurrax.lag.scaled import ScaledVector
 from recurrax.lag.stack import at
 from recurrax.lag.walk import Loss, Trajectory
@@ -32,6 +33,7 @@ class CarouselShare(NamedTuple):
     at = at
 
 
+@takes_layers
 def carousel_share(
     cell: Cell,
     params: Params,
@@ -50,7 +52,7 @@ def carousel_share(
     parts, Π f and the paths through h, are the A and B of h-detach.
 
     Args:
-        cell: any cell of the contract.
+        cell: any cell of the contract, or a layer of Flax, see `recurrax.lag`.
         params: its parameters, finite.
         xs: (T, *batch, D) inputs, or any tree of arrays (T, *batch, ...) that the cell reads.
         cotangent: (*batch, H) for the last output or (T, *batch, H) for every one; ones for the last if None.

@@ -11,6 +11,7 @@ import numpy as np
 
 from recurrax import code
 from recurrax.lag import arguments, linalg, scaled, walk
+from recurrax.lag.layers import takes_layers
 from recurrax.lag.scaled import ScaledVector
 from recurrax.lag.stack import at
 from recurrax.lag.walk import Trajectory
@@ -41,6 +42,7 @@ class JacobianProfile(NamedTuple):
     at = at
 
 
+@takes_layers
 def jacobian_profile(
     cell: Cell,
     params: Params,
@@ -60,7 +62,7 @@ def jacobian_profile(
     single probe's log norm is biased by -0.6 nats once the stable rank nears 1, so at least 16 are asked for.
 
     Args:
-        cell: any cell of the contract.
+        cell: any cell of the contract, or a layer of Flax, see `recurrax.lag`.
         params: its parameters, finite.
         xs: (T, *batch, D) inputs, or any tree of arrays (T, *batch, ...) that the cell reads.
         carry: the carry before the first step; the cell's initial carry if None.

@@ -10,6 +10,7 @@ import numpy as np
 
 from recurrax import code
 from recurrax.lag import arguments, walk
+from recurrax.lag.layers import takes_layers
 from recurrax.lag.linalg import as_columns, column_counts, from_columns, orthonormal
 from recurrax.typing import Array, Carry, Cell, Params
 
@@ -32,6 +33,7 @@ class LyapunovSpectrum(NamedTuple):
     steps: int
 
 
+@takes_layers
 def lyapunov_spectrum(
     cell: Cell,
     params: Params,
@@ -47,7 +49,7 @@ def lyapunov_spectrum(
     J_t Q_tm1 = Q_t R_t with J_t = ∂s_t/∂s_tm1. Leaving c out of s_t, as is sometimes done, measures another system.
 
     Args:
-        cell: any cell of the contract.
+        cell: any cell of the contract, or a layer of Flax, see `recurrax.lag`.
         params: its parameters, finite. float64 is needed for the tail of a spectrum.
         xs: (T, D), one input sequence without padding, or any tree of arrays (T, ...) that the cell reads: exponents
             are conditional on it.

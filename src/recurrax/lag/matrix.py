@@ -10,6 +10,7 @@ import numpy as np
 
 from recurrax import code
 from recurrax.lag import arguments, scaled, walk
+from recurrax.lag.layers import takes_layers
 from recurrax.lag.scaled import ScaledVector
 from recurrax.lag.stack import at
 from recurrax.lag.walk import Trajectory
@@ -32,6 +33,7 @@ class LagMatrix(NamedTuple):
     at = at
 
 
+@takes_layers
 def lag_matrix(
     cell: Cell,
     params: Params,
@@ -46,7 +48,7 @@ def lag_matrix(
     """Measures M[s, t] = ln ‖∂ℓ_s/∂s_t‖₂ for ℓ_s = ⟨cotangent_s, y_s⟩, all anchors in one backward walk.
 
     Args:
-        cell: any cell of the contract.
+        cell: any cell of the contract, or a layer of Flax, see `recurrax.lag`.
         params: its parameters, finite.
         xs: (T, *batch, D) inputs, or any tree of arrays (T, *batch, ...) that the cell reads.
         cotangent: ∂ℓ_s/∂y_s, (*batch, H) for the same at every anchor or (T, *batch, H) by step; ones if None.

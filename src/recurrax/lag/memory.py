@@ -12,6 +12,7 @@ from jax.core import Tracer
 
 from recurrax import code
 from recurrax.lag import arguments, linalg, walk
+from recurrax.lag.layers import takes_layers
 from recurrax.lag.stack import at
 from recurrax.typing import Array, Carry, Cell, Params
 
@@ -38,6 +39,7 @@ class MemoryCurve(NamedTuple):
     at = at
 
 
+@takes_layers
 def memory_curve(
     cell: Cell,
     params: Params,
@@ -57,7 +59,7 @@ def memory_curve(
     gap of max(lags) so that no input is seen in both parts. One factorisation serves all lags.
 
     Args:
-        cell: any cell of the contract.
+        cell: any cell of the contract, or a layer of Flax, see `recurrax.lag`.
         params: its parameters, finite.
         xs: (T, *batch, D) inputs without padding, or any tree of arrays (T, *batch, ...) that the cell reads;
             independent over time for R² to mean memory. Rows of the batch are pooled.
