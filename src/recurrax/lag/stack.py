@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
-_WITHOUT_LAG = {"horizon", "gradient", "capacity"}
+_WITHOUT_LAG = {"horizon", "gradient", "capacity", "noise_floor"}
 """Fields of results that have no axis of lag."""
 
 
