@@ -20,6 +20,7 @@ ARRAY = np.array([2.0, 1.0], np.float32)
 FROZEN = jnp.array(2.0)
 HELPERS = types.ModuleType("own_helpers_of_this_test")
 HELPERS.gain = 2.0
+SPACE = types.SimpleNamespace(gain=2.0)
 
 
 def plain(x):
@@ -42,6 +43,16 @@ squared = jax.custom_vjp(with_derivative)
 squared.defvjp(lambda x: (x, None), lambda _, ct: (GAIN * ct,))
 pushed = jax.custom_jvp(with_derivative)
 pushed.defjvp(lambda primals, tangents: (primals[0], GAIN * tangents[0]))
+
+
+@jax.checkpoint
+def wrapped(x):
+    return GAIN * x
+
+
+@functools.cache
+def cached():
+    return GAIN
 
 
 class Config:
@@ -156,6 +167,9 @@ READS = {
     "a branch": (lambda x: jax.lax.cond(True, plain, plain, x), GLOBAL),
     "what is compiled inside": (jax.jit(plain), GLOBAL),
     "what is computed again": (jax.checkpoint(plain), GLOBAL),
+    "what a decorator of JAX wraps": (lambda x: wrapped(x), GLOBAL),
+    "what is kept by hand": (lambda x: cached() * x, lambda value: GLOBAL(value) or cached.cache_clear()),
+    "a namespace": (lambda x: SPACE.gain * x, lambda value: setattr(SPACE, "gain", value)),
     "a derivative backwards": (jax.grad(squared), GLOBAL),
     "a derivative forwards": (jax.grad(pushed), GLOBAL),
 }

@@ -7,7 +7,7 @@ read; installed libraries only as far as they hold something of the user's, as t
 import sys
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from itertools import chain
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, TypeAlias
@@ -25,10 +25,12 @@ _MOST = 20_000
 """Objects followed from one; any further ones stand for themselves."""
 _KEPT = 512
 """Walks remembered."""
-_JIT = type(jax.jit(lambda: None))
+_JIT, _CACHED = type(jax.jit(lambda: None)), type(cache(lambda: None))
 _NOT_COMPUTED_WITH = frozenset({"__repr__", "__eq__", "__hash__", "__setattr__", "__delattr__", "_abc_impl"})
 _BY_IDENTITY = frozenset({"jax", "jaxlib", "numpy", *sys.stdlib_module_names})
 """Libraries whose objects hold nothing of the user's, but for those in `_PARTS`; their insides change as they work."""
+_NAMESPACES = {"types.SimpleNamespace", "argparse.Namespace"}
+"""But for these."""
 
 
 _KEEPERS = frozenset({"jit", "scan", "cond", "switch", "while_loop", "fori_loop", "map", "checkpoint", "remat"}) | {
@@ -217,7 +219,8 @@ def _parts_of_other(notes: Notes, thing: Any) -> _Parts:
 def _instance(notes: Notes, thing: Any, token: Hashable = None, held: Iterable[Any] = ()) -> _Parts:
     """An object by its class, its attributes and, if it is a container, what it contains."""
     kind = type(thing)
-    if token is None and is_library(kind.__module__) and kind.__module__.partition(".")[0] in _BY_IDENTITY:
+    is_foreign = is_library(kind.__module__) and kind.__module__.partition(".")[0] in _BY_IDENTITY
+    if token is None and is_foreign and f"{kind.__module__}.{kind.__qualname__}" not in _NAMESPACES:
         by_value = kind.__hash__ is not object.__hash__ and kind.__hash__ is not None
         return (kind, thing) if by_value else Same(thing), ()
     slots = [name for base in kind.__mro__ for name in _as_names(vars(base).get("__slots__", ()))]
@@ -259,6 +262,7 @@ _PARTS: dict[type, Callable[[Notes, Any], _Parts]] = {
     staticmethod: lambda _, part: ("static", (part.__func__,)),
     classmethod: lambda _, part: ("class", (part.__func__,)),
     _JIT: _compiled,
+    _CACHED: lambda _, cached: ("cached", (cached.__wrapped__,)),
     jax.custom_jvp: lambda notes, rule: _mapping(notes, vars(rule)),
     jax.custom_vjp: lambda notes, rule: _mapping(notes, vars(rule)),
 }
