@@ -55,6 +55,7 @@ def test_what_the_state_does_not_hold_lies_on_the_noise_floor():
     xs, others = noise(600, 2, 1, dtype="float32"), noise(600, 2, 50, dtype="float32")[::-1]
     curve = memory_curve(cell, params, xs, lags=range(30), targets=others)
     size, fitted = 20, 600 - 2 * 29  # half of the steps, of two rows
+    assert float(curve.noise_floor) == pytest.approx(-size / (fitted - size))
     # The mean of 1500 values, each ± 2 √n/N = 0.016 and hardly any two of them independent.
     assert float(curve.r2_by_feature.mean()) == pytest.approx(-size / (fitted - size), rel=0.15)
 
@@ -66,8 +67,9 @@ def test_what_the_state_does_not_hold_lies_on_the_noise_floor():
         ({"lags": (0, 200)}, "lags: expected .* got T = 400, burn_in = 0 and a longest lag of 200"),
         (
             {"xs": jnp.zeros((43, 1))},
-            "xs: expected at least 20 steps to fit 4 state components to, .* got 19 of T = 43",
+            "xs: expected at least 20 steps to fit 4 state components to, .* got 19 of T = 43, .* R² is far below 0",
         ),
+        ({"held_out": 0.04}, "held_out: expected at least 20 steps to decode, got 16 of T = 400, .* R² is chance"),
         ({"targets": jnp.zeros((400, 2), int)}, r"targets: expected floating .*, got int32 \(400, 2\)"),
         ({"ridge": -1.0}, "ridge: expected a number >= 0"),
         ({"held_out": 1.0}, r"held_out: expected a number in \(0, 1\), got 1.0"),

@@ -108,6 +108,57 @@ def test_gives_what_the_instruments_give_by_hand(ran, quick_compile):
     assert np.abs(whole.adjoint.log_norm_joint[2] - whole.adjoint.log_norm_joint[0]).max() > 0
 
 
+def test_one_step_and_seed_are_a_result_that_summaries_take(ran):
+    whole = ran.fitted.probes["all"]
+    for step, seed in ((0, 1), (-1, 0)):
+        got, want = whole.at(step, seed), jax.tree.map(lambda leaf, at=(step, seed): leaf[at], whole)
+        assert jax.tree.structure(got) == jax.tree.structure(want)
+        jax.tree.map(np.testing.assert_array_equal, got, want)
+        expected = lag.half_life(want.adjoint.log_norm_joint)
+        assert lag.half_life(got.adjoint) == expected
+    every = whole.at(step=1)
+    assert every.adjoint.log_norm_joint.shape == (T, len(SEEDS), ROWS)
+    assert every.parameter.horizon.shape == (len(SEEDS), ROWS)
+    for seed in range(len(SEEDS)):
+        one = whole.at(step=1, seed=seed)
+        np.testing.assert_array_equal(every.adjoint.log_norm_joint[:, seed], one.adjoint.log_norm_joint)
+        np.testing.assert_array_equal(every.parameter.gradient.bias[seed], one.parameter.gradient.bias)
+        np.testing.assert_array_equal(every.jacobian.log_block.h.h[:, seed], one.jacobian.log_block.h.h)
+    fit = lag.fit_decay(every.adjoint, window=(1, T - 1))
+    rates = [lag.fit_decay(whole.adjoint.at(1, seed).log_norm_joint.mean(axis=1), (1, T - 1)).rate for seed in (0, 1)]
+    assert fit.samples == len(SEEDS)
+    assert fit.rate == pytest.approx(np.mean(rates))
+
+
+SUMMARIES = {
+    "half_life": lag.half_life,
+    "vanish_lag": lag.vanish_lag,
+    "fit_decay": lambda log_norm: lag.fit_decay(log_norm, (0, 1)),
+    "choose_decay": lambda log_norm: lag.choose_decay(log_norm, (0, 1)),
+}
+
+
+@pytest.mark.parametrize("summary", SUMMARIES)
+def test_summaries_refuse_what_a_training_has_stacked(ran, summary):
+    adjoint = ran.fitted.probes["all"].adjoint
+    with pytest.raises(ValueError, match=r"^log_norm: expected the LagProfile of one network, got .* \.at\(step=-1"):
+        SUMMARIES[summary](adjoint)
+    with pytest.raises(ValueError, match=r"^log_norm: expected a profile, or one array .* the lag first"):
+        SUMMARIES[summary](adjoint.log_norm_joint)
+    with pytest.raises(ValueError, match=r"^log_norm: expected one array"):
+        SUMMARIES[summary](adjoint.at(seed=0).log_norm)
+
+
+def test_what_is_not_stacked_or_not_there_is_refused(ran):
+    whole = ran.fitted.probes["all"]
+    with pytest.raises(ValueError, match=r"^result: expected a LagProfile stacked by a training"):
+        whole.adjoint.at(seed=0).at(seed=0)
+    with pytest.raises(ValueError, match=r"^seed: expected a place among 2, got 2"):
+        whole.at(seed=2)
+    with pytest.raises(ValueError, match=r"^step: expected a place among 3, got 7"):
+        whole.at(step=7)
+
+
 def test_quantiles_stand_in_place_of_the_batch_axes():
     params, xs, _ = drawn(CELL, "float32", batch=(2, 3))
     look = lag.probe(CELL, lambda params, key: lag.On(params, xs), instruments=lag.Readings._fields, lags=LAGS)

@@ -20,7 +20,7 @@ def written(tmp_path_factory):
         seeds=(3, 5),
         steps=6,
         chunk=3,
-        probes={"bias": lambda params, key: params.bias},
+        probes={"bias": lambda params, key: params.bias, "cell": lambda params, key: params.cell},
         probe_steps=(0, 6),
         metrics=lambda params, batch: task.scores(model.predict(params, batch.xs), batch),
     )
@@ -45,6 +45,7 @@ def test_everything_comes_back(written):
     np.testing.assert_array_equal(training.metrics["loss"], fitted.metrics.loss)
     np.testing.assert_array_equal(training.metrics["scores['accuracy']"], fitted.metrics.scores["accuracy"])
     np.testing.assert_array_equal(training.probes["bias"], fitted.probes["bias"])
+    np.testing.assert_array_equal(training.probes["cell.kernel"], fitted.probes["cell"].kernel)
     assert training.probe_steps.tolist() == [0, 6]
 
 

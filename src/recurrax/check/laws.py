@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from recurrax import code
 from recurrax.check import trial as trials
 from recurrax.check.subject import Law, Subject, differ, quickly
 from recurrax.check.trial import Trial, has_gradient
@@ -120,7 +121,7 @@ def batch_axes_are_free(subject: Subject) -> str | None:
     return found and f"two batch axes give something else than one ({found}); {_ANY_AXES}"
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(code.jit, static_argnums=(0, 1))
 def _over_other_axes(
     cell: Cell, implementation: Implementation | None, params: Params, xs: Any, carry: Carry
 ) -> tuple[ScanResult, ScanResult]:

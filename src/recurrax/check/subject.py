@@ -2,21 +2,27 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeAlias
 
 import jax
 import numpy as np
 
+from recurrax import code
 from recurrax.check import trial as trials
 from recurrax.check.trial import Trial, ValueAndGrad
 from recurrax.kernels import Implementation
-from recurrax.typing import Cell, DTypeLike, Key
+from recurrax.typing import Cell, DTypeLike, Key, Params
 
 RTOL = 1e-4
 """What float32 may lose between two orders of summation over a few steps; a wrong term costs far more."""
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 EVERY_OPTION = {"reverse": True, "chunk": 2}
+
+
+@partial(code.jit, static_argnums=(0, 1))
+def _drawn(cell: Cell, input_size: int, key: Key) -> Params:
+    return cell.init(key, input_size)
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Subject:
     @cached_property
     def trial(self) -> Trial:
         """Parameters near their initial values, inputs, a carry and cotangents; all rows alike."""
-        params = jax.jit(self.cell.init, static_argnums=1)(self.key, self.input_size)
+        params = _drawn(self.cell, self.input_size, self.key)
         return trials.draw(self.cell, params, self.xs, (self.batch,), scale=0.3)
 
     @cached_property

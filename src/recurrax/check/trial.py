@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from recurrax import code
 from recurrax.kernels.scan import ScanResult, scan
 from recurrax.typing import Array, Carry, Cell, DTypeLike, Params, Shape
 
@@ -88,14 +89,14 @@ def _normal(noise: np.random.Generator, leaf: Any) -> np.ndarray:
 STATIC = ("implementation", "reverse", "unroll", "chunk")
 
 
-@partial(jax.jit, static_argnums=0, static_argnames=STATIC)
+@partial(code.jit, static_argnames=STATIC)
 def value(cell: Cell, trial: Trial, **options: Any) -> ScanResult:
     """The scan of a trial; `options` are `implementation`, `reverse`, `unroll` and `chunk` of `recurrax.scan`."""
     rows = {"lengths": trial.lengths, "mask": trial.mask, "resets": trial.resets}
     return scan(cell, trial.params, trial.xs, trial.carry, **rows, **options)
 
 
-@partial(jax.jit, static_argnums=0, static_argnames=STATIC)
+@partial(code.jit, static_argnames=STATIC)
 def value_and_grad(cell: Cell, trial: Trial, **options: Any) -> ValueAndGrad:
     """The scan of a trial, and its gradients with respect to params, xs and carry."""
 
@@ -106,7 +107,7 @@ def value_and_grad(cell: Cell, trial: Trial, **options: Any) -> ValueAndGrad:
     return ValueAndGrad(result, *pull(trial.cotangents))
 
 
-@partial(jax.jit, static_argnums=0, static_argnames=STATIC)
+@partial(code.jit, static_argnames=STATIC)
 def second_order(cell: Cell, trial: Trial, **options: Any) -> tuple[ValueAndGrad, list[Array]]:
     """`value_and_grad`, and a Hessian-vector product, the vector being (params, xs, carry) themselves.
 
@@ -128,10 +129,8 @@ def second_order(cell: Cell, trial: Trial, **options: Any) -> tuple[ValueAndGrad
     return both, pull(moving)[0]
 
 
-_step = jax.jit(lambda cell, params, carry, x: cell.step(params, carry, x), static_argnums=0)
-_donating_step = jax.jit(
-    lambda cell, params, carry, x: cell.step(params, carry, x), static_argnums=0, donate_argnames="carry"
-)
+_step = code.jit(lambda cell, params, carry, x: cell.step(params, carry, x))
+_donating_step = code.jit(lambda cell, params, carry, x: cell.step(params, carry, x), donate_argnames="carry")
 
 
 def loop(cell: Cell, trial: Trial, reverse: bool = False) -> tuple[list[Any], Carry]:

@@ -6,6 +6,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 
+from recurrax import code
 from recurrax.kernels import arguments, chunks, forward_mode, fused, meshes, reference
 from recurrax.kernels.arguments import Arguments
 from recurrax.kernels.padding import Rows, where_rows
@@ -101,15 +102,14 @@ def scan(
         raise ValueError(f"unroll: expected a positive int, got {unroll!r}")
     if chunk is not None and (not isinstance(chunk, int) or chunk < 1):
         raise ValueError(f"chunk: expected a positive int or None, got {chunk!r}")
-    how = Settings(cell, implementation, batch_shape, reverse, unroll, chunk)
+    how = Settings(implementation, batch_shape, reverse, unroll, chunk)
     with forward_mode.explained():
-        return _scan(how, params, xs, carry, initial, rows)
+        return _scan(cell, params, xs, carry, initial, rows, how=how)
 
 
 class Settings(NamedTuple):
-    """What is static under `jax.jit`."""
+    """What is static under `jax.jit` beside the cell."""
 
-    cell: Cell
     implementation: Implementation | None
     batch_shape: tuple[int, ...]
     reverse: bool
@@ -117,12 +117,14 @@ class Settings(NamedTuple):
     chunk: int | None
 
 
-@partial(jax.jit, static_argnums=0)
-def _scan(how: Settings, params: Params, xs: Any, carry: Carry, initial: Carry, rows: Rows) -> ScanResult:
+@partial(code.jit, static_argnames="how")
+def _scan(
+    cell: Cell, params: Params, xs: Any, carry: Carry, initial: Carry, rows: Rows, *, how: Settings
+) -> ScanResult:
     if rows.valid is not None:
         # The padding is zeroed here, not in the results: a `where` on a result lets NaN into the gradient.
         xs = where_rows(rows.valid, xs, jax.tree.map(jnp.zeros_like, xs))
-    given = Arguments(how.cell, params, xs, carry, initial, rows, how.batch_shape, how.reverse, how.unroll)
+    given = Arguments(cell, params, xs, carry, initial, rows, how.batch_shape, how.reverse, how.unroll)
     given = arguments.check_step(given)
     implementation = _chosen(how.implementation, given)
 

@@ -1,6 +1,9 @@
 """Instruments: how gradients and memory travel through time, for any cell of the contract.
 
-Every logarithm is natural; lag k counts steps back from the last one.
+Every logarithm is natural; lag k counts steps back from the last one. Where a cell and its parameters are asked for, a
+layer will do: `adjoint_profile(layer, xs)` of `recurrax.nnx.RNN`, `adjoint_profile(layer, variables, xs)` of
+`recurrax.linen.RNN`. What has an axis of time then has it where the layer has it, (*batch, T, ...) unless it is
+`time_major`; results have the lag first, as ever.
 """
 
 from recurrax.lag.adjoint import LagProfile, adjoint_profile

@@ -1,13 +1,15 @@
 """The adjoint norm A(k): how much a change of the state k steps ago changes the loss now."""
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from recurrax import code
 from recurrax.lag import arguments, scaled, walk
+from recurrax.lag.layers import takes_layers
 from recurrax.lag.scaled import ScaledVector
+from recurrax.lag.stack import at
 from recurrax.lag.walk import Loss, Trajectory
 from recurrax.typing import Array, Carry, Cell, Params
 
@@ -28,8 +30,10 @@ class LagProfile(NamedTuple):
     log_norm: Carry
     log_norm_joint: Array
     log_norm_bptt: Array | None
+    at = at
 
 
+@takes_layers
 def adjoint_profile(
     cell: Cell,
     params: Params,
@@ -53,7 +57,7 @@ def adjoint_profile(
     its memory alone (see `LSTM.expose`).
 
     Args:
-        cell: any cell of the contract.
+        cell: any cell of the contract, or a layer of Flax, see `recurrax.lag`.
         params: its parameters, finite.
         xs: (T, *batch, D) inputs, or any tree of arrays (T, *batch, ...) that the cell reads.
         cotangent: (*batch, H), the gradient of the loss with respect to the last output; ones if None. With one more
@@ -83,7 +87,7 @@ def adjoint_profile(
     return _profile(cell, params, xs, cotangent, carry, valid, lengths)
 
 
-@partial(jax.jit, static_argnums=0)
+@code.jit
 def _profile(
     cell: Cell, params: Params, xs: Any, cotangent: Array, carry: Carry, valid: Array | None, lengths: Array | None
 ) -> LagProfile:

@@ -6,8 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from recurrax import code
 from recurrax.lag import arguments, scaled, walk
+from recurrax.lag.layers import takes_layers
 from recurrax.lag.scaled import ScaledVector
+from recurrax.lag.stack import at
 from recurrax.lag.walk import Loss, Trajectory
 from recurrax.typing import Array, Carry, Cell, Params
 
@@ -27,8 +30,10 @@ class CarouselShare(NamedTuple):
     log_norm_whole: Array
     log_share: Array
     cosine: Array
+    at = at
 
 
+@takes_layers
 def carousel_share(
     cell: Cell,
     params: Params,
@@ -47,7 +52,7 @@ def carousel_share(
     parts, Π f and the paths through h, are the A and B of h-detach.
 
     Args:
-        cell: any cell of the contract.
+        cell: any cell of the contract, or a layer of Flax, see `recurrax.lag`.
         params: its parameters, finite.
         xs: (T, *batch, D) inputs, or any tree of arrays (T, *batch, ...) that the cell reads.
         cotangent: (*batch, H) for the last output or (T, *batch, H) for every one; ones for the last if None.
@@ -74,7 +79,7 @@ def carousel_share(
     return _share(cell, field, params, xs, cotangent, carry, valid, lengths)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(code.jit, static_argnums=(0, 1))
 def _share(
     cell: Cell,
     field: str | None,

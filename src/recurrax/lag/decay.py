@@ -33,10 +33,20 @@ def median_curve(log_norm: Any) -> np.ndarray:
     Raises:
         ValueError: there is no lag or no row, or a row's norm at lag 0 is zero or not finite.
     """
+    _check_axes(log_norm)
     curves = curves_by_row(log_norm)
     if not np.isfinite(curves[0]).all():
         raise ValueError("log_norm: expected finite values at lag 0, got a row that starts at zero, inf or NaN")
     return quantiles(curves - curves[0], (0.5,))[0]
+
+
+def _check_axes(log_norm: Any) -> None:
+    """Refuses an array with as many axes as what a training's probes stack, (P, S, T, rows): P would pass for lags."""
+    if np.ndim(getattr(log_norm, "log_norm_joint", 0)) == 0 and len(getattr(log_norm, "shape", ())) > 3:
+        raise ValueError(
+            "log_norm: expected a profile, or one array (T,), (T, rows) or (T, seeds, rows), the lag first, got shape "
+            f"{log_norm.shape}; of a training's probes take one step and seed"
+        )
 
 
 def vanish_lag(log_norm: Any, epsilon: float = 1e-6) -> float:
@@ -122,6 +132,7 @@ def fit_decay(log_norm: Any, window: tuple[int, int]) -> DecayFit:
 
 def samples_of(log_norm: Any) -> np.ndarray:
     """(T, samples) in float64: the first batch axis, and the mean over any further ones."""
+    _check_axes(log_norm)
     curves = curves_of(log_norm)
     # Averaged before anything is fitted: rows of one seed are no independent samples.
     return curves.reshape(*curves.shape[:2], -1).mean(axis=-1) if curves.ndim > 1 else curves[:, None]

@@ -9,8 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from recurrax import code
 from recurrax.lag import arguments, linalg, scaled, walk
+from recurrax.lag.layers import takes_layers
 from recurrax.lag.scaled import ScaledVector
+from recurrax.lag.stack import at
 from recurrax.lag.walk import Trajectory
 from recurrax.typing import Array, Carry, Cell, Key, Params
 
@@ -36,8 +39,10 @@ class JacobianProfile(NamedTuple):
     frobenius_error: Array | None
     stable_rank: Array | None
     log_block: Any
+    at = at
 
 
+@takes_layers
 def jacobian_profile(
     cell: Cell,
     params: Params,
@@ -57,7 +62,7 @@ def jacobian_profile(
     single probe's log norm is biased by -0.6 nats once the stable rank nears 1, so at least 16 are asked for.
 
     Args:
-        cell: any cell of the contract.
+        cell: any cell of the contract, or a layer of Flax, see `recurrax.lag`.
         params: its parameters, finite.
         xs: (T, *batch, D) inputs, or any tree of arrays (T, *batch, ...) that the cell reads.
         carry: the carry before the first step; the cell's initial carry if None.
@@ -97,7 +102,7 @@ def _check_lags(lags: Sequence[int], steps: int) -> None:
         raise ValueError(f"lags: expected values in 0..T-1 = 0..{steps - 1}, got {worst}")
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(code.jit, static_argnums=(0, 1))
 def _profile(
     cell: Cell,
     probes: int | None,

@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from recurrax import code
 from recurrax.lag import arguments, walk
+from recurrax.lag.layers import takes_layers
 from recurrax.lag.linalg import as_columns, column_counts, from_columns, orthonormal
 from recurrax.typing import Array, Carry, Cell, Params
 
@@ -31,6 +33,7 @@ class LyapunovSpectrum(NamedTuple):
     steps: int
 
 
+@takes_layers
 def lyapunov_spectrum(
     cell: Cell,
     params: Params,
@@ -46,7 +49,7 @@ def lyapunov_spectrum(
     J_t Q_tm1 = Q_t R_t with J_t = ∂s_t/∂s_tm1. Leaving c out of s_t, as is sometimes done, measures another system.
 
     Args:
-        cell: any cell of the contract.
+        cell: any cell of the contract, or a layer of Flax, see `recurrax.lag`.
         params: its parameters, finite. float64 is needed for the tail of a spectrum.
         xs: (T, D), one input sequence without padding, or any tree of arrays (T, ...) that the cell reads: exponents
             are conditional on it.
@@ -153,7 +156,7 @@ def _plan(steps: int, size: int, exponents: int | None, interval: int, burn_in: 
     return _Plan(exponents or size, interval, blocks, burn_in // interval)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(code.jit, static_argnums=(0, 1))
 def _spectrum(step: Any, plan: _Plan, params: Params, state: Any, xs: Any) -> LyapunovSpectrum:
     like = as_columns(walk.differentiable(state), leading=0)  # (n,)
 

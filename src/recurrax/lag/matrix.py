@@ -8,8 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from recurrax import code
 from recurrax.lag import arguments, scaled, walk
+from recurrax.lag.layers import takes_layers
 from recurrax.lag.scaled import ScaledVector
+from recurrax.lag.stack import at
 from recurrax.lag.walk import Trajectory
 from recurrax.typing import Array, Carry, Cell, Params
 
@@ -27,8 +30,10 @@ class LagMatrix(NamedTuple):
     log_norm: Array
     lag: Array
     log_norm_by_lag: Array
+    at = at
 
 
+@takes_layers
 def lag_matrix(
     cell: Cell,
     params: Params,
@@ -43,7 +48,7 @@ def lag_matrix(
     """Measures M[s, t] = ln ‖∂ℓ_s/∂s_t‖₂ for ℓ_s = ⟨cotangent_s, y_s⟩, all anchors in one backward walk.
 
     Args:
-        cell: any cell of the contract.
+        cell: any cell of the contract, or a layer of Flax, see `recurrax.lag`.
         params: its parameters, finite.
         xs: (T, *batch, D) inputs, or any tree of arrays (T, *batch, ...) that the cell reads.
         cotangent: ∂ℓ_s/∂y_s, (*batch, H) for the same at every anchor or (T, *batch, H) by step; ones if None.
@@ -77,7 +82,7 @@ def lag_matrix(
     return _matrix(cell, field, params, xs, cotangent, carry, valid, jnp.asarray(values))
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(code.jit, static_argnums=(0, 1))
 def _matrix(
     cell: Cell,
     field: str | None,

@@ -10,11 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from recurrax import code
 from recurrax.lag import arguments, linalg, walk
+from recurrax.lag.layers import takes_layers
+from recurrax.lag.stack import at
 from recurrax.typing import Array, Carry, Cell, Params
 
 _STEPS_PER_COMPONENT = 5
-"""Fewer steps than that for each component of the state, and the noise floor of R² falls below -1/4."""
+"""Fewer steps fitted than that for each component of the state, and the noise floor of R² falls below -1/4."""
+_DECODED = 20
+"""Fewer steps decoded than that, and chance moves R² by more than the whole scale from 0 to 1."""
 
 
 class MemoryCurve(NamedTuple):
@@ -24,17 +29,19 @@ class MemoryCurve(NamedTuple):
     r2: (K,), 1 - Σ error² / Σ deviation² over all features; below 0 where the decoder is worse than the mean.
     r2_by_feature: (K, D); NaN for a feature that does not vary.
     capacity: Σ_k Σ_D max(R², 0), in features remembered; at most n for n state components and independent inputs.
-
-    Of a feature that the state does not hold R² is about -n/(N - n), the noise floor, with N steps fitted, and scatters
-    by some 2 √n/N around it.
+    noise_floor: -n/(N - n) with N steps fitted, the R² of a feature that the state does not hold; it scatters by some
+        2 √n/N, and more where few steps are decoded.
     """
 
     lag: Array
     r2: Array
     r2_by_feature: Array
     capacity: Array
+    noise_floor: Array | None = None
+    at = at
 
 
+@takes_layers
 def memory_curve(
     cell: Cell,
     params: Params,
@@ -54,7 +61,7 @@ def memory_curve(
     gap of max(lags) so that no input is seen in both parts. One factorisation serves all lags.
 
     Args:
-        cell: any cell of the contract.
+        cell: any cell of the contract, or a layer of Flax, see `recurrax.lag`.
         params: its parameters, finite.
         xs: (T, *batch, D) inputs without padding, or any tree of arrays (T, *batch, ...) that the cell reads;
             independent over time for R² to mean memory. Rows of the batch are pooled.
@@ -68,8 +75,8 @@ def memory_curve(
         field: the carry field to decode from; the whole carry if None.
 
     Raises:
-        ValueError: an argument is out of range, fewer than 5 steps are fitted for each of the n state components, or
-            the decoder is singular: `ridge` 0 and states that do not vary in every direction.
+        ValueError: an argument is out of range, fewer than 5 steps are fitted for each of the n state components or
+            fewer than 20 decoded, or the decoder is singular: `ridge` 0 and states that do not vary in every direction.
 
     References: Jaeger (2001), short term memory in echo state networks, for the curve and its bound.
 
@@ -103,10 +110,17 @@ def memory_curve(
         )
     state = walk.differentiable(arguments.part(carry, field))
     size = sum(linalg.column_counts(state, leading=len(batch_shape)))
-    if fitted * math.prod(batch_shape) < _STEPS_PER_COMPONENT * size:
+    fits, decodes = (count * math.prod(batch_shape) for count in (fitted, usable - fitted))
+    if fits < _STEPS_PER_COMPONENT * size:
         raise ValueError(
             f"xs: expected at least {_STEPS_PER_COMPONENT * size} steps to fit {size} state components to, "
-            f"{_STEPS_PER_COMPONENT} for each, got {fitted * math.prod(batch_shape)} of T = {steps}, all rows together"
+            f"{_STEPS_PER_COMPONENT} for each, got {fits} of T = {steps}, all rows together: "
+            f"with so few, R² is far below 0 where nothing is remembered (-1/4 with {_STEPS_PER_COMPONENT} for each)"
+        )
+    if decodes < _DECODED:
+        raise ValueError(
+            f"held_out: expected at least {_DECODED} steps to decode, got {decodes} of T = {steps}, all rows together: "
+            "with so few, R² is chance"
         )
     parts = (start, start + fitted, start + fitted + longest)
     curve, singular = _curve(cell, field, parts, params, xs, targets, carry, jnp.asarray(values), jnp.asarray(ridge))
@@ -130,7 +144,7 @@ def _targets(xs: Any, targets: Array | None, leading: tuple[int, ...]) -> Array:
     return jnp.asarray(targets)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
+@partial(code.jit, static_argnums=(0, 1, 2))
 def _curve(
     cell: Cell,
     field: str | None,
@@ -154,7 +168,9 @@ def _curve(
     squares = [jnp.sum(jnp.square(part), axis=0).reshape(lags.size, -1) for part in (error, deviation)]  # (K, D)
     r2 = 1 - squares[0].sum(axis=1) / squares[1].sum(axis=1)
     by_feature = jnp.where(squares[1] > 0, 1 - squares[0] / squares[1], jnp.nan)
-    return MemoryCurve(lags, r2, by_feature, jnp.nansum(jnp.maximum(by_feature, 0))), singular
+    size, fitted = state.shape[-1], (parts[1] - parts[0]) * math.prod(targets.shape[1:-1])
+    capacity, floor = jnp.nansum(jnp.maximum(by_feature, 0)), jnp.asarray(-size / (fitted - size), r2.dtype)
+    return MemoryCurve(lags, r2, by_feature, capacity, floor), singular
 
 
 def _decode(state: Array, lagged: Array, parts: tuple[int, int, int], ridge: Array) -> tuple[Array, Array, Array]:

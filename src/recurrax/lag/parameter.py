@@ -6,9 +6,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from recurrax import code
 from recurrax.kernels.arguments import carry_dtype
 from recurrax.lag import arguments, scaled, walk
+from recurrax.lag.layers import takes_layers
 from recurrax.lag.scaled import ScaledVector
+from recurrax.lag.stack import at
 from recurrax.lag.walk import Loss, Trajectory
 from recurrax.typing import Array, Carry, Cell, Params
 
@@ -30,8 +33,10 @@ class ParameterProfile(NamedTuple):
     log_norm_joint: Array
     horizon: Array
     gradient: Params
+    at = at
 
 
+@takes_layers
 def parameter_profile(
     cell: Cell,
     params: Params,
@@ -50,7 +55,7 @@ def parameter_profile(
     ‖G(k)‖_F = ‖δ_pre(t)‖ ‖h_tm1‖. A carry learned by the cell adds its share to `gradient` and to no lag.
 
     Args:
-        cell: any cell of the contract.
+        cell: any cell of the contract, or a layer of Flax, see `recurrax.lag`.
         params: its parameters, finite.
         xs: (T, *batch, D) inputs, or any tree of arrays (T, *batch, ...) that the cell reads.
         cotangent: (*batch, H) for the last output or (T, *batch, H) for every one; ones for the last if None.
@@ -75,7 +80,7 @@ def parameter_profile(
     return _profile(cell, carry is None, params, xs, cotangent, start, valid, lengths)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(code.jit, static_argnums=(0, 1))
 def _profile(
     cell: Cell,
     carry_is_initial: bool,

@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 import jax
 
-from recurrax import norms
+from recurrax import code, norms
 from recurrax.lag import arguments
 from recurrax.lag.adjoint import LagProfile, adjoint_profile
 from recurrax.lag.carousel import CarouselShare, carousel_share
 from recurrax.lag.jacobian import JacobianProfile, jacobian_profile
+from recurrax.lag.layers import Order, is_layer, order_of, params_of
 from recurrax.lag.parameter import ParameterProfile, parameter_profile
 from recurrax.lag.quantiles import check_levels, quantiles_over_rows
 from recurrax.lag.walk import Loss
@@ -34,6 +35,10 @@ class GradientNorm(NamedTuple):
     log_norm: Params
     log_norm_joint: Array
 
+    def at(self, step: int = -1, seed: int | None = None) -> "GradientNorm":
+        """As `LagProfile.at`; all seeds are an axis (S,)."""
+        return jax.tree.map(lambda leaf: leaf[step] if seed is None else leaf[step, seed], self)
+
 
 class Readings(NamedTuple):
     """One result per instrument, None where it was not asked for.
@@ -47,6 +52,11 @@ class Readings(NamedTuple):
     carousel: CarouselShare | None = None
     jacobian: JacobianProfile | None = None
     gradient: GradientNorm | None = None
+
+    def at(self, step: int = -1, seed: int | None = None) -> "Readings":
+        """Of readings that a training has stacked, (P, S, ...), those of one probe step; see `LagProfile.at`."""
+        results: list[Any] = [None if result is None else result.at(step, seed) for result in self]
+        return Readings(*results)
 
 
 def probe(
@@ -63,8 +73,9 @@ def probe(
     tracing nobody can see that a parameter is NaN: what comes out is then NaN too.
 
     Args:
-        cell: any cell of the contract.
+        cell: any cell of the contract, or a layer of Flax, see `recurrax.lag`.
         on: (params of the training, key) to what is measured: which of the params are the cell's, and on what inputs.
+            For a layer, its variables or, of nnx, a layer that holds them; and inputs in the order of the layer.
         instruments: names of fields of `Readings`.
         lags: K different ints, those of "jacobian".
         levels: Q numbers in [0, 1], quantiles over the rows of the batch as `quantiles` takes them; None keeps every
@@ -92,17 +103,35 @@ def probe(
     if levels is not None:
         check_levels(levels)
 
-    # Compiled here, so that a training loop that looks at many steps traces the instruments once.
-    @jax.jit
-    def look(params: Any, key: Key) -> Readings:
-        at = on(params, key)
-        readings = {name: INSTRUMENTS[name](cell, at, lags) for name in instruments}
-        if levels is not None:
-            batch_ndim = len(arguments.sequence_shape(cell, at.params, at.xs)[1])
-            readings = {name: _over_batch(result, levels, batch_ndim) for name, result in readings.items()}
-        return Readings(**readings)
+    if is_layer(cell):
+        on, cell = partial(_on_of_layer, cell, order_of(cell), on), cell.cell  # pyright: ignore[reportAttributeAccessIssue]
+    what = tuple(instruments), lags and tuple(lags), levels and tuple(levels)
+    return partial(_look, cell, on, *what)
 
-    return look
+
+# Compiled, so that a training loop that looks at many steps traces the instruments once.
+@partial(code.jit, static_argnums=(0, 1, 2, 3, 4))
+def _look(
+    cell: Cell,
+    on: Callable[[Any, Key], On],
+    instruments: tuple[str, ...],
+    lags: tuple[int, ...] | None,
+    levels: tuple[float, ...] | None,
+    params: Any,
+    key: Key,
+) -> Readings:
+    at = on(params, key)
+    readings = {name: INSTRUMENTS[name](cell, at, lags) for name in instruments}
+    if levels is not None:
+        batch_ndim = len(arguments.sequence_shape(cell, at.params, at.xs)[1])
+        readings = {name: _over_batch(result, levels, batch_ndim) for name, result in readings.items()}
+    return Readings(**readings)
+
+
+def _on_of_layer(layer: Any, order: Order, on: Callable[[Any, Key], On], params: Any, key: Key) -> On:
+    """What a cell is pointed at, from what its layer is pointed at."""
+    at = on(params, key)
+    return On(**order.arguments(at._replace(params=params_of(layer, at.params))._asdict()))
 
 
 def _of_loss(instrument: Callable[..., Any], cell: Cell, on: On, lags: Sequence[int] | None) -> Any:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from recurrax.lag.stack import check_single
 from recurrax.typing import Array
 
 
@@ -72,8 +73,9 @@ def curves_of(log_norm: Any) -> np.ndarray:
     """One array (T, *batch), or the `log_norm_joint` of a profile, as float64.
 
     Raises:
-        ValueError: it is something else, or has no lag or no row.
+        ValueError: it is something else, has no lag or no row, or is stacked over a training's probe steps and seeds.
     """
+    check_single("log_norm", log_norm)
     log_norm = getattr(log_norm, "log_norm_joint", log_norm)
     if not isinstance(log_norm, np.ndarray | jax.Array):
         kind = type(log_norm).__name__

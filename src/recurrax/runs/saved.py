@@ -1,6 +1,7 @@
 """The way back into a run: what is in its folder, without the program that made it."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,9 @@ from recurrax.runs import checkpoint
 class SavedTraining:
     """One training of a run, from its checkpoints.
 
-    Fields: `metrics`, name to (steps, S); `probes`, name to (P, S, ...), and `probe_steps` (P,); `seeds` (S,);
-    `states`, step to the parameters' leaves (S, ...) by path, the newest step last.
+    Fields: `metrics`, name to (steps, S); `probes`, name, with the path in a tree such as "lag.adjoint.log_norm", to
+    (P, S, ...), and `probe_steps` (P,); `seeds` (S,); `states`, step to the parameters' leaves (S, ...) by path, the
+    newest step last.
     """
 
     metrics: Mapping[str, np.ndarray]
@@ -116,7 +118,7 @@ def _training(place: Path) -> SavedTraining | None:
     newest = found[max(found)]
     return SavedTraining(
         metrics=_below(newest, ".metrics."),
-        probes={name.strip("[']"): array for name, array in _below(newest, ".probes").items()},
+        probes={re.sub(r"^\['(.*?)'\]", r"\1", name): array for name, array in _below(newest, ".probes").items()},
         probe_steps=newest[".probe_steps"],
         seeds=newest[".state.seeds"],
         states={step: _below(found[step], ".state.params") for step in sorted(found)},

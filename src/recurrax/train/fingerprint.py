@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from recurrax import code
 from recurrax.runs.program import ROWS, VERSION
 from recurrax.train.compiled import text_hash
 from recurrax.train.keys import batch_key, init_key, probe_key
@@ -40,6 +41,7 @@ def fingerprint(training: Training) -> dict[str, str]:
     >>> one == same, [part for part in one if one[part] != other[part]]
     (True, ['step'])
     """
+    code.notice(*training.functions)
     rows, state = training.all_rows, state_shapes(training)
     row = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), state._replace(step=None))
     seed = step = jnp.uint32(0)

@@ -50,7 +50,8 @@ def uses_its_key(batch: Callable[[Key], Any]) -> bool:
     >>> uses_its_key(lambda key: jax.random.normal(key, (2,))), uses_its_key(lambda key: np.ones(2))
     (True, False)
     """
-    closed = jax.make_jaxpr(batch)(batch_key(0, 0))
+    # In a function made anew, since JAX keeps what it traces by the function it is given.
+    closed = jax.make_jaxpr(lambda key: batch(key))(batch_key(0, 0))
     needed = {variable for variable in closed.jaxpr.outvars if isinstance(variable, Var)}
     for equation in reversed(closed.jaxpr.eqns):
         if needed.intersection(equation.outvars):

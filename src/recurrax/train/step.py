@@ -11,6 +11,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jax.sharding import NamedSharding, PartitionSpec
 
+from recurrax import code
 from recurrax.train.clip import clip_by_global_norm
 from recurrax.train.compiled import Shared
 from recurrax.train.devices import split_loss
@@ -103,6 +104,7 @@ def make_program(training: Training) -> Program:
     Raises:
         ValueError: the training's `batch` does not use its key.
     """
+    code.notice(*training.functions)
     if training.batch is not None and not uses_its_key(training.batch):
         raise ValueError(
             "batch: expected something drawn with the key, got one and the same batch for every step; data from the "

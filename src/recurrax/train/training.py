@@ -131,6 +131,12 @@ class Training:
         """The rows, those of `seeds` where nothing else differs."""
         return tuple(self.rows) or tuple(Row(seed) for seed in self.seeds)
 
+    @property
+    def functions(self) -> tuple[Any, ...]:
+        """All that JAX traces of it."""
+        inits = (row.init for row in self.all_rows)
+        return self.loss, self.init, self.optimizer, self.batch, self.metrics, *self.probes.values(), *inits
+
     def init_of(self, row: Row) -> Init:
         """What draws the parameters of a row."""
         init = row.init or self.init
