@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from recurrax.lag import arguments, scaled, walk
+from recurrax.lag.notebook import html
 from recurrax.lag.scaled import ScaledVector
 from recurrax.lag.walk import Loss, Trajectory
 from recurrax.typing import Array, Carry, Cell, Params
@@ -28,6 +29,7 @@ class LagProfile(NamedTuple):
     log_norm: Carry
     log_norm_joint: Array
     log_norm_bptt: Array | None
+    _repr_html_ = html
 
 
 def adjoint_profile(

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from recurrax.lag import arguments, scaled, walk
+from recurrax.lag.notebook import html
 from recurrax.lag.scaled import ScaledVector
 from recurrax.lag.walk import Loss, Trajectory
 from recurrax.typing import Array, Carry, Cell, Params
@@ -27,6 +28,7 @@ class CarouselShare(NamedTuple):
     log_norm_whole: Array
     log_share: Array
     cosine: Array
+    _repr_html_ = html
 
 
 def carousel_share(

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from recurrax.lag import arguments, linalg, scaled, walk
+from recurrax.lag.notebook import html
 from recurrax.lag.scaled import ScaledVector
 from recurrax.lag.walk import Trajectory
 from recurrax.typing import Array, Carry, Cell, Key, Params
@@ -36,6 +37,7 @@ class JacobianProfile(NamedTuple):
     frobenius_error: Array | None
     stable_rank: Array | None
     log_block: Any
+    _repr_html_ = html
 
 
 def jacobian_profile(

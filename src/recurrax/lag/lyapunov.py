@@ -10,6 +10,7 @@ import numpy as np
 
 from recurrax.lag import arguments, walk
 from recurrax.lag.linalg import as_columns, column_counts, from_columns, orthonormal
+from recurrax.lag.notebook import html
 from recurrax.typing import Array, Carry, Cell, Params
 
 Step = Callable[[Any, Any], Any]
@@ -29,6 +30,7 @@ class LyapunovSpectrum(NamedTuple):
     standard_error: Array
     lost: Array
     steps: int
+    _repr_html_ = html
 
 
 def lyapunov_spectrum(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from recurrax.lag import arguments, scaled, walk
+from recurrax.lag.notebook import html
 from recurrax.lag.scaled import ScaledVector
 from recurrax.lag.walk import Trajectory
 from recurrax.typing import Array, Carry, Cell, Params
@@ -27,6 +28,7 @@ class LagMatrix(NamedTuple):
     log_norm: Array
     lag: Array
     log_norm_by_lag: Array
+    _repr_html_ = html
 
 
 def lag_matrix(

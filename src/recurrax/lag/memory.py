@@ -11,6 +11,7 @@ import numpy as np
 from jax.core import Tracer
 
 from recurrax.lag import arguments, linalg, walk
+from recurrax.lag.notebook import html
 from recurrax.typing import Array, Carry, Cell, Params
 
 _STEPS_PER_COMPONENT = 5
@@ -33,6 +34,7 @@ class MemoryCurve(NamedTuple):
     r2: Array
     r2_by_feature: Array
     capacity: Array
+    _repr_html_ = html
 
 
 def memory_curve(

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from recurrax.kernels.arguments import carry_dtype
 from recurrax.lag import arguments, scaled, walk
+from recurrax.lag.notebook import html
 from recurrax.lag.scaled import ScaledVector
 from recurrax.lag.walk import Loss, Trajectory
 from recurrax.typing import Array, Carry, Cell, Params
@@ -30,6 +31,7 @@ class ParameterProfile(NamedTuple):
     log_norm_joint: Array
     horizon: Array
     gradient: Params
+    _repr_html_ = html
 
 
 def parameter_profile(

@@ -5,12 +5,14 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from recurrax import norms
 from recurrax.lag import arguments
 from recurrax.lag.adjoint import LagProfile, adjoint_profile
 from recurrax.lag.carousel import CarouselShare, carousel_share
 from recurrax.lag.jacobian import JacobianProfile, jacobian_profile
+from recurrax.lag.notebook import html
 from recurrax.lag.parameter import ParameterProfile, parameter_profile
 from recurrax.lag.quantiles import check_levels, quantiles_over_rows
 from recurrax.lag.walk import Loss
@@ -39,7 +41,7 @@ class Readings(NamedTuple):
     """One result per instrument, None where it was not asked for.
 
     With quantiles, Q of them on the last axis stand in place of the batch axes of every field, and the gradient of a
-    `ParameterProfile` is left out.
+    `ParameterProfile` is left out. levels: (Q,), which they are; None where every row is kept.
     """
 
     adjoint: LagProfile | None = None
@@ -47,6 +49,8 @@ class Readings(NamedTuple):
     carousel: CarouselShare | None = None
     jacobian: JacobianProfile | None = None
     gradient: GradientNorm | None = None
+    levels: Array | None = None
+    _repr_html_ = html
 
 
 def probe(
@@ -100,7 +104,7 @@ def probe(
         if levels is not None:
             batch_ndim = len(arguments.sequence_shape(cell, at.params, at.xs)[1])
             readings = {name: _over_batch(result, levels, batch_ndim) for name, result in readings.items()}
-        return Readings(**readings)
+        return Readings(**readings, levels=None if levels is None else jnp.asarray(levels))
 
     return look
 

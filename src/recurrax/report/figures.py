@@ -1,7 +1,7 @@
 """Figures drawn from saved arrays; matplotlib is loaded only here and only when something is drawn."""
 
 from collections.abc import Mapping
-from math import ceil, log
+from math import ceil
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -10,13 +10,11 @@ import numpy as np
 
 from recurrax import extras
 from recurrax.files import write_whole
-from recurrax.report import style
+from recurrax.report import decades, labels, style
 from recurrax.report.description import Figure, Panel
 
 _PANEL_INCHES = (4.7, 3.0)
 _BAND = (0.1, 0.9)
-_LEGEND_COLUMNS = 6
-_LN_10 = log(10.0)
 _NOTE = {"fontsize": 7.5, "color": style.LEVEL}
 
 
@@ -43,19 +41,32 @@ def draw(figure: Figure, arrays: Mapping[str, np.ndarray], folder: Path) -> tupl
     rows = ceil(len(figure.panels) / figure.columns)
     width, height = _PANEL_INCHES
     with matplotlib.rc_context(style.SETTINGS):
-        canvas = pyplot.Figure(figsize=(width * figure.columns, height * rows + 0.45), layout="constrained")
+        canvas = pyplot.Figure(figsize=(width * figure.columns, height * rows), layout="constrained")
         grid = canvas.subplots(rows, figure.columns, squeeze=False)
         for axes, panel in zip(grid.flat, figure.panels, strict=False):
             draw_panel(axes, panel, arrays)
             axes.set_title(fill(panel.title, 50))  # what is longer would be cut off at a panel's end
         for axes in grid.flat[len(figure.panels) :]:
             axes.set_visible(False)
-        _add_legend(canvas, grid.flat)
+        if figure.finding:
+            canvas.suptitle(
+                fill(figure.finding, 50 * figure.columns), x=0.01, ha="left", fontsize=11, fontweight="bold"
+            )
+        labels.name_lines(
+            canvas, {axes: floor(axes, panel) for axes, panel in zip(grid.flat, figure.panels, strict=False)}
+        )
         paths = folder / f"{figure.name}.png", folder / f"{figure.name}.svg"
         save = canvas.savefig
         write_whole(paths[0], lambda file: save(file, format="png", metadata={"Software": None}))
         write_whole(paths[1], lambda file: save(file, format="svg", metadata={"Date": None, "Creator": None}))
     return paths
+
+
+def floor(axes: Any, panel: Panel) -> float | None:
+    """The least norm that a panel shows, None where it shows all there is."""
+    if panel.y_scale != "exp" or panel.y_limits is None or axes.get_yscale() != "log":
+        return None
+    return float(decades.position(axes, panel.y_limits[0]))
 
 
 def draw_panel(axes: Any, panel: Panel, arrays: Mapping[str, np.ndarray]) -> None:
@@ -68,46 +79,45 @@ def draw_panel(axes: Any, panel: Panel, arrays: Mapping[str, np.ndarray]) -> Non
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     if panel.y_scale == "log":
         axes.set_yscale("log")
-    for line in panel.lines:
-        x, y = _values(line.x, arrays, ndim=1), np.atleast_2d(_values(line.y, arrays, ndim=None))
-        if y.shape[-1] != x.shape[0]:
-            raise ValueError(f"{line.y}: expected (S, N) with the N = {x.shape[0]} of {line.x}, got {y.shape}")
-        drawn = np.where(np.isfinite(y), _decades(y) if panel.y_scale == "exp" else y, np.nan)
-        low, middle, high = np.quantile(drawn, [_BAND[0], 0.5, _BAND[1]], axis=0)
-        look = {"color": style.colour(line.slot), "label": line.label}
-        axes.plot(x, middle, marker="o" if panel.markers else None, markersize=3.2, **look)
-        if len(y) > 1:
-            axes.fill_between(x, low, high, color=look["color"], alpha=0.17, linewidth=0)
-    if panel.y_limits is not None:
-        axes.set_ylim(*(_decades(np.asarray(panel.y_limits)) if panel.y_scale == "exp" else panel.y_limits))
+    curves = [_curve(line.x, line.y, arrays) for line in panel.lines]
     if panel.y_scale == "exp":
-        axes.yaxis.set_major_locator(extras.require("matplotlib.ticker", "experiments").MaxNLocator(7, integer=True))
-        axes.yaxis.set_major_formatter(lambda value, _: style.power_of_ten(value))
-    axes.margins(x=0.015)
+        shown = [band for _, bands in curves for band in bands]
+        decades.label(axes, panel.y_label, shown if panel.y_limits is None else [np.asarray(panel.y_limits)])
+
+    def place(values: Any) -> np.ndarray:
+        return decades.position(axes, values) if panel.y_scale == "exp" else np.asarray(values)
+
+    for line, (x, bands) in zip(panel.lines, curves, strict=True):
+        low, middle, high = place(bands)
+        look = style.line(line.slot, line.dash)
+        axes.plot(x, middle, label=line.label, marker="o" if panel.markers else None, markersize=3.2, **look)
+        if not np.array_equal(low, high, equal_nan=True):
+            axes.fill_between(x, low, high, color=look["color"], alpha=0.13, linewidth=0)
+    if panel.y_limits is not None:
+        axes.set_ylim(*place(panel.y_limits))
+    axes.margins(x=0.0)
     for level in panel.levels:
-        _draw_level(axes, _decades(level.value) if panel.y_scale == "exp" else level.value, level.label)
+        _draw_level(axes, float(place(level.value)), level.label)
     for mark in panel.marks:
         axes.axvline(mark.value, color=style.LEVEL, linewidth=0.9, linestyle=(0, (1, 2)), zorder=1.5)
-        place = {"xy": (mark.value, 1.0), "xycoords": axes.get_xaxis_transform(), "xytext": (4, -1)}
-        axes.annotate(mark.label, **place, textcoords="offset points", ha="left", va="top", **_NOTE)
+        at = {"xy": (mark.value, 1.0), "xycoords": axes.get_xaxis_transform(), "xytext": (4, -1)}
+        axes.annotate(mark.label, **at, textcoords="offset points", ha="left", va="top", **_NOTE)
 
 
 def _draw_level(axes: Any, value: float, label: str) -> None:
     axes.axhline(value, color=style.LEVEL, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1.5)
-    # Outside the panel, where no line runs through it.
-    place = {"xy": (1.0, value), "xycoords": axes.get_yaxis_transform(), "xytext": (4, 0)}
-    axes.annotate(label, **place, textcoords="offset points", ha="left", va="center", **_NOTE)
+    # Outside the panel, where no line runs through it; its height is settled with those of the lines' labels.
+    text = axes.annotate(label, (axes.get_xlim()[1], value), **_NOTE, **labels.led(style.LEVEL))
+    text.set_gid(labels.LEVEL)
 
 
-def _add_legend(canvas: Any, grid: Any) -> None:
-    """One legend for all panels: a cell has one colour throughout."""
-    entries = {}
-    for axes in grid:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            entries.setdefault(label, handle)
-    if len(entries) > 1:
-        columns = len(entries) if len(entries) <= _LEGEND_COLUMNS else ceil(len(entries) / 2)
-        canvas.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=columns, handlelength=1.6)
+def _curve(x: str, y: str, arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (N,), and the ends of the band and the median of values (S, N) between them, (3, N)."""
+    at, values = _values(x, arrays, ndim=1), np.atleast_2d(_values(y, arrays, ndim=None))
+    if values.shape[-1] != at.shape[0]:
+        raise ValueError(f"{y}: expected (S, N) with the N = {at.shape[0]} of {x}, got {values.shape}")
+    finite = np.where(np.isfinite(values), values, np.nan)
+    return at, np.quantile(finite, [_BAND[0], 0.5, _BAND[1]], axis=0)
 
 
 def _values(name: str, arrays: Mapping[str, np.ndarray], ndim: int | None) -> np.ndarray:
@@ -117,8 +127,3 @@ def _values(name: str, arrays: Mapping[str, np.ndarray], ndim: int | None) -> np
     if values.ndim not in ((1, 2) if ndim is None else (ndim,)):
         raise ValueError(f"{name}: expected {ndim or '1 or 2'} axes, got shape {values.shape}")
     return values
-
-
-def _decades(natural_log: Any) -> Any:
-    """Natural logs as powers of ten: drawn as such, a norm of 1e-400 is no different from one of 1e-4."""
-    return natural_log / _LN_10

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recurrax import report
+from recurrax.report import style
 from recurrax.study import claims, named
 from recurrax.study.command import Findings
 from recurrax.study.quantities import IN_BRACKETS, WAYS, Curve, Curves, Number, Numbers, Summary, listed
@@ -159,11 +160,12 @@ class Results:
     ) -> report.Panel | None:
         """A panel, what it draws put among `drawn`; None if nothing of it was measured."""
         lines, built = [], self.tasks[task]
-        for slot, cell in enumerate(cells):
+        looks = style.looks([cell.kind.__name__ for cell in cells])
+        for look, cell in zip(looks, cells, strict=True):
             if (measured := key(curve.of, task, cell)) in self.arrays:
                 y = np.asarray(curve.value(self.arrays[measured], self.settings, built))
                 x = np.asarray(curve.x(self.settings, y.shape[-1]))
-                line = report.Line(cell.label, f"x.{name}.{y.shape[-1]}", key(f"y.{name}", task, cell), slot)
+                line = report.Line(cell.label, f"x.{name}.{y.shape[-1]}", key(f"y.{name}", task, cell), *look)
                 drawn |= {line.x: x, line.y: y}
                 lines.append(line)
         if not lines:
