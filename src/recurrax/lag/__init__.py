@@ -5,6 +5,7 @@ Every logarithm is natural; lag k counts steps back from the last one.
 
 from recurrax.lag.adjoint import LagProfile, adjoint_profile
 from recurrax.lag.carousel import CarouselShare, carousel_share
+from recurrax.lag.compare import Arm, Comparison, Reach, compare
 from recurrax.lag.decay import DecayFit, fit_decay, half_life, vanish_lag
 from recurrax.lag.jacobian import JacobianProfile, jacobian_profile
 from recurrax.lag.laws import DecayChoice, DecayModel, choose_decay
@@ -17,7 +18,9 @@ from recurrax.lag.probe import GradientNorm, On, Readings, probe
 from recurrax.lag.quantiles import quantiles
 
 __all__ = [
+    "Arm",
     "CarouselShare",
+    "Comparison",
     "DecayChoice",
     "DecayFit",
     "DecayModel",
@@ -30,10 +33,12 @@ __all__ = [
     "MemoryCurve",
     "On",
     "ParameterProfile",
+    "Reach",
     "Readings",
     "adjoint_profile",
     "carousel_share",
     "choose_decay",
+    "compare",
     "fit_decay",
     "half_life",
     "jacobian_profile",

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from recurrax import extras
+from recurrax import extras, lag
+from recurrax.plot.comparison import draw_comparison
 from recurrax.plot.parts import parts_of
 from recurrax.plot.picture import draw_all
 from recurrax.plot.results import RESULTS, View
 from recurrax.report import style
 
-__all__ = ["draw", "html"]
+__all__ = ["compare", "draw", "html"]
 
 _INCHES = (5.6, 3.6)
 _SMALL = (4.2, 2.7)
@@ -60,16 +61,48 @@ def draw(
     >>> ax.get_xlabel(), ax.get_ylabel(), ax.get_yscale()
     ('lag k (steps back)', 'A(k) / A(0)', 'log')
     """
+    if isinstance(result, lag.Comparison):
+        return compare(result, ax)
     parts = list(parts_of(result, label))
     matplotlib = extras.require("matplotlib", "experiments")
     with matplotlib.rc_context(style.SETTINGS):
-        if ax is None:
-            ax = extras.require("matplotlib.pyplot", "experiments").subplots(figsize=_INCHES, layout="constrained")[1]
+        ax = _new_axes() if ax is None else ax
         last = round(ax.dataLim.x1) if np.isfinite(ax.dataLim.x1) else 100
         views = [View(part.label, field, relative, part.look, part.levels, last) for part in parts]
         draw_all(ax, [RESULTS[type(part.result)](part.result, view) for part, view in zip(parts, views, strict=True)])
         if ax.get_legend_handles_labels()[1]:
             ax.legend(fontsize=7.5, handlelength=2.2)
+    return ax
+
+
+def compare(comparison: lag.Comparison, ax: Any = None, *, floor: float = 1e-12) -> Any:
+    """Draws cells beside each other: the median and a band over networks, each line named at its end.
+
+    A family of cells has one colour, its members are told apart by dashes. Behind each name stands its K.
+
+    Args:
+        comparison: what `lag.compare` returned.
+        ax: empty matplotlib axes of a figure with `layout="constrained"`, which leaves room for the names; new ones if
+            None.
+        floor: the least norm shown, relative to lag 0.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ModuleNotFoundError: matplotlib is not installed.
+
+    >>> import matplotlib, jax, recurrax
+    >>> matplotlib.use("agg")
+    >>> cells = {"plain": recurrax.Elman(8), "gated": recurrax.LSTM(8)}
+    >>> ax = compare(lag.compare(cells, jax.random.normal(jax.random.key(0), (60, 4, 2)), seeds=3))
+    >>> [text.get_text().split(":")[0] for text in ax.texts]
+    ['K', 'plain', 'gated']
+    """
+    matplotlib = extras.require("matplotlib", "experiments")
+    with matplotlib.rc_context(style.SETTINGS):
+        ax = _new_axes() if ax is None else ax
+        draw_comparison(ax, comparison, floor)
     return ax
 
 
@@ -89,3 +122,7 @@ def html(result: Any) -> str | None:
     return (
         f'<img alt="{type(result).__name__}" src="data:image/png;base64,{base64.b64encode(image.getvalue()).decode()}">'
     )
+
+
+def _new_axes() -> Any:
+    return extras.require("matplotlib.pyplot", "experiments").subplots(figsize=_INCHES, layout="constrained")[1]

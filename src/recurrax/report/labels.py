@@ -115,4 +115,4 @@ def _stairs(axes: Any, floor: float, texts: Sequence[Any]) -> None:
 def _ink(colour: str) -> tuple[float, ...]:
     """A line's colour, dark enough to be read as a text."""
     rgb = extras.require("matplotlib.colors", "experiments").to_rgb(colour)
-    return tuple(0.72 * part for part in rgb)
+    return tuple(0.62 * part for part in rgb)
