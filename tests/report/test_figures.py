@@ -9,7 +9,7 @@ from matplotlib import colors, image
 from matplotlib.figure import Figure as Canvas
 from matplotlib.text import Text
 
-from recurrax.report import Figure, Level, Line, Panel, figures, labels, style
+from recurrax.report import Figure, Level, Line, Panel, figures, labels, panels, style
 
 LOG_NORMS = -np.outer([1.0, 2.0, 3.0, 4.0, 5.0], np.arange(30.0))
 ARRAYS = {"lag": np.arange(30), "norms": LOG_NORMS, "one": LOG_NORMS[0], "step": np.array([0, 1, 10, 100])}
@@ -18,7 +18,7 @@ PANEL = Panel("norms", "lag (steps)", "norm", (Line("cell", "lag", "norms", 0),)
 
 def drawn(panel, arrays=ARRAYS):
     axes = Canvas().subplots()
-    figures.draw_panel(axes, panel, arrays)
+    panels.draw_panel(axes, panel, arrays)
     return axes
 
 
@@ -114,8 +114,8 @@ def named():
     panel = Panel("named", "lag", "norm", lines, (Level(0.0, "kept"),), y_scale="exp", y_limits=limits)
     canvas = Canvas(figsize=(4.7, 3.0), layout="constrained")
     axes = canvas.subplots()
-    figures.draw_panel(axes, panel, arrays)
-    labels.name_lines(canvas, {axes: figures.floor(axes, panel)})
+    panels.draw_panel(axes, panel, arrays)
+    labels.name_lines(canvas, {axes: panels.floor(axes, panel)})
     canvas.draw_without_rendering()
     return axes
 

@@ -6,7 +6,7 @@ from typing import Any
 from recurrax import lag
 from recurrax.lag.compare import said
 from recurrax.plot.results import LAG
-from recurrax.report import Level, Line, Panel, figures, labels, style
+from recurrax.report import Level, Line, Panel, labels, panels, style
 
 
 def draw_comparison(ax: Any, comparison: lag.Comparison, floor: float) -> None:
@@ -30,5 +30,5 @@ def draw_comparison(ax: Any, comparison: lag.Comparison, floor: float) -> None:
         y_scale="exp",
         y_limits=(math.log(floor), top) if sinks else None,
     )
-    figures.draw_panel(ax, panel, {"lag": comparison.lag} | {name: arm.log_norm for name, arm in arms.items()})
-    labels.name_lines(ax.get_figure(root=True), {ax: figures.floor(ax, panel)})
+    panels.draw_panel(ax, panel, {"lag": comparison.lag} | {name: arm.log_norm for name, arm in arms.items()})
+    labels.name_lines(ax.get_figure(root=True), {ax: panels.floor(ax, panel)})

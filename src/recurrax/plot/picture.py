@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from recurrax import lag
-from recurrax.report import Level, Panel, decades, figures, style
+from recurrax.report import Level, Panel, decades, panels, style
 
 DASHED: Mapping[str, Any] = {"linestyle": style.DASHES[1]}
 _MARKER_SIZE = 3.2
@@ -65,7 +65,7 @@ def draw_all(ax: Any, pictures: list[Picture]) -> None:
     first = pictures[0]
     if not (ax.lines or ax.collections):
         panel = Panel(first.title, first.x_label, first.y_label, (), first.levels, first.marks)
-        figures.draw_panel(ax, panel, {})
+        panels.draw_panel(ax, panel, {})
         if first.norms:
             decades.label(ax, first.y_label, [one.bands for picture in pictures for one in picture.series])
     for picture in pictures:

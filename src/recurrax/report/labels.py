@@ -1,5 +1,6 @@
 """Lines named where they end, without a legend and without overlaps."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ _GAP = 0.045
 """Of the panel's width, from its right edge to the labels."""
 
 
+_TICKS = 7
+"""At most so many steps between ticks of an axis with a floor."""
 LEVEL = "level"
 """What marks the label of a level, which stands among those of the lines."""
 
@@ -56,10 +59,11 @@ def name_lines(figure: Any, panels: Mapping[Any, float | None]) -> None:
     """
     written = {axes: _write(axes, -np.inf if floor is None else floor) for axes, floor in panels.items()}
     figure.draw_without_rendering()  # from here on the sizes of panels and texts are known
+    rows = max((len(below) for _, below in written.values()), default=0)
     for axes, (beside, below) in written.items():
         floor = panels[axes]
         if floor is not None:
-            _stairs(axes, floor, sorted(below, key=lambda text: -text.xy[0]))
+            _stairs(axes, floor, sorted(below, key=lambda text: -text.xy[0]), rows)
         _spread(axes, beside)
 
 
@@ -96,14 +100,16 @@ def _spread(axes: Any, texts: Sequence[Any]) -> None:
         text.xyann = (1 + _GAP, y / height)
 
 
-def _stairs(axes: Any, floor: float, texts: Sequence[Any]) -> None:
-    """Opens a strip below a log axis' floor and hangs the texts into it, a row each."""
+def _stairs(axes: Any, floor: float, texts: Sequence[Any], rows: int) -> None:
+    """Opens a strip of so many rows below a log axis' floor, and hangs the texts into it, a row each."""
     height, top = axes.bbox.height / axes.figure.dpi * 72, axes.get_ylim()[1]  # in points
-    strip = _ROW * (len(texts) + 0.4) / height if texts else 0.02  # of the panel
+    strip = (_ROW * (rows + 0.4) if rows else 1.0) / height  # of the panel
     bottom = floor * (top / floor) ** (-strip / (1 - strip))
-    ticks = [tick for tick in axes.get_yticks() if floor * 0.999 <= tick <= top]
     axes.set_ylim(bottom, top)
-    axes.set_yticks(ticks)
+    low, high = math.log10(floor), math.log10(top)
+    step = math.ceil((high - low) / _TICKS)
+    axes.set_yticks([10.0**power for power in range(math.ceil(low), math.floor(high) + 1) if power % step == 0])
+    axes.set_yticks([], minor=True)
     axes.axhspan(bottom, floor, facecolor="white", edgecolor="none", zorder=2.5)
     axes.axhline(floor, color=style.LEVEL, linewidth=0.8, zorder=2.6)
     for row, text in enumerate(texts):

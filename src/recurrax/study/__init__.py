@@ -16,6 +16,7 @@ from recurrax.study.command import Command, Findings, RefusedError
 from recurrax.study.experiment import Arrays, Experiment, Part, Run, main
 from recurrax.study.jobs import Job, JobResult, shared_compilations
 from recurrax.study.quantities import Curve, Curves, Number, Numbers, half_life, power, said, signed, steps
+from recurrax.study.reach import Reaches
 from recurrax.study.settings import USUAL, CellSettings, LagSettings, Settings, TrainingSettings, check_least
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Numbers",
     "Pair",
     "Part",
+    "Reaches",
     "RefusedError",
     "Run",
     "Settings",
