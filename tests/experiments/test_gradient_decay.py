@@ -87,7 +87,7 @@ def test_stopped_and_killed_inside_a_training_it_goes_on_there(finished, tmp_pat
 
 def test_every_number_follows_from_the_saved_arrays(finished):
     saved = report.load(finished)
-    settings = gradient_decay.Settings(**gradient_decay.SMOKE)
+    settings = gradient_decay.Settings(**gradient_decay.SMOKE, smoke=True)
     again = gradient_decay.EXPERIMENT.finish(settings, saved.arrays)
     assert again.report == saved.report
     assert json.loads(json.dumps(again.numbers, default=str)).keys() == saved.summary["numbers"].keys() == {"adding"}

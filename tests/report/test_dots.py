@@ -49,7 +49,7 @@ def test_several_kinds_in_a_row_are_told_apart_by_colour_shape_and_height():
     rows = tuple(Row("B=1", name, slot, name=name) for slot, name in enumerate(("before", "still")))
     axes = Canvas().subplots()
     draw_dots(axes, Dots("ratios", "times", rows, (Level(1.0, "as fast"),)), ARRAYS)
-    large = [line for line in axes.lines if line.get_markersize() > 5]
+    large = axes.get_legend_handles_labels()[0]
     assert [line.get_label() for line in large] == ["before", "still"]
     assert len({line.get_marker() for line in large}) == len({line.get_ydata()[0] for line in large}) == 2
     np.testing.assert_allclose([line.get_xdata()[0] for line in large], [25.0, 25.5])

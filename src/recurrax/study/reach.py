@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recurrax import report
-from recurrax.report import style
 from recurrax.study import standard
 from recurrax.study.quantities import power, steps
 
@@ -32,20 +31,20 @@ class Reaches:
     def figure(self, results: "Results", drawn: dict[str, np.ndarray]) -> report.Figure | None:
         """The figure, what it draws put among `drawn`; None if nothing of it was measured."""
         limit, panels = results.settings.lags, []
+        slots = {cell.label: look.slot for cell, look in results.looks().items()}
         for task, of_cells in self.reaches(results).items():
-            looks = dict(zip((cell.label for cell in results.cells), style.looks(results.families()), strict=True))
             rows = []
             for label, (before, after) in of_cells.items():
                 names = [f"{self.name}.{when}.{task}.{label}" for when in ("before", "after")]
                 drawn |= dict(zip(names, (before, after), strict=True))
-                rows.append(report.Row(label, names[0], looks[label].slot, names[1]))
+                rows.append(report.Row(label, names[0], slots[label], names[1]))
             x_label = f"K: first lag with a norm below {standard.EPSILON:.0e}"
             panels.append(report.Dots(task, x_label, tuple(rows), beyond=limit))
         if not panels:
             return None
         caption = (
-            "Ring: median before training; tip: after it; a full dot where it hardly moved. Small: the networks, before "
-            "training above the arrow, after it below."
+            "Ring: median before training; tip: after it; a full dot where it hardly moved. Small: the networks, "
+            "before training above the arrow, after it below."
         )
         return report.Figure(self.name, self.title, caption, tuple(panels), len(panels), self.finding(results))
 

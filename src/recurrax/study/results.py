@@ -27,6 +27,11 @@ def key(kind: str, task: named.Name | None, cell: named.Name) -> str:
     return ".".join(filter(None, [kind, task and task.label, cell.label]))
 
 
+def looks(cells: Sequence[named.Name]) -> dict[named.Name, style.Look]:
+    """Colour and dash of the line of each cell: cells of one class have one colour."""
+    return dict(zip(cells, style.looks([cell.kind.__name__ for cell in cells]), strict=True))
+
+
 class Results:
     """The arrays of an experiment and what is made of them."""
 
@@ -123,9 +128,9 @@ class Results:
         places = {(task, cell): key(of, task, cell) for task in self.tasks for cell in self.cells}
         return {place: self.arrays[name] for place, name in places.items() if name in self.arrays}
 
-    def families(self) -> list[str]:
-        """The class of each cell."""
-        return [cell.kind.__name__ for cell in self.cells]
+    def looks(self) -> dict[named.Name, style.Look]:
+        """Colour and dash of every cell where all are drawn."""
+        return looks(self.cells)
 
     def _figures(self, curves: Curves | Reaches, drawn: dict[str, np.ndarray]) -> Iterator[report.Figure | None]:
         if isinstance(curves, Reaches):
@@ -171,8 +176,7 @@ class Results:
     ) -> report.Panel | None:
         """A panel, what it draws put among `drawn`; None if nothing of it was measured."""
         lines, built = [], self.tasks[task]
-        looks = style.looks([cell.kind.__name__ for cell in cells])
-        for look, cell in zip(looks, cells, strict=True):
+        for cell, look in looks(cells).items():
             if (measured := key(curve.of, task, cell)) in self.arrays:
                 y = np.asarray(curve.value(self.arrays[measured], self.settings, built))
                 x = np.asarray(curve.x(self.settings, y.shape[-1]))
