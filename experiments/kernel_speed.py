@@ -181,7 +181,9 @@ def ratios(kind: str, of: Sequence[Any], looks: Mapping[str, Any], drawn: dict[s
         shape = ", ".join(f"{axis} {size}" for axis, size in zip("BTDH", row["shape"], strict=True))
         rows.append(report.Row(shape, f"{kind}.{row['cell']}.{shape}", looks[row["cell"]].slot, name=row["cell"]))
         drawn[rows[-1].x] = np.array([row["ratio"]])
-    return report.Dots(kind, "time of the best JAX peer / recurrax's", tuple(rows), (report.Level(1.0, "as fast"),))
+    return report.Dots(
+        kind.capitalize(), "time of the best JAX peer / recurrax's", tuple(rows), (report.Level(1.0, "as fast"),)
+    )
 
 
 def panel(axis: str, x: Any, quantity: str, of: Sequence[Any], looks: Mapping[str, Any], drawn: dict) -> report.Panel:

@@ -11,7 +11,7 @@ from recurrax.report.description import Dots, Row
 from recurrax.report.panels import NOTE, values_of
 
 _MARKERS = "os^Dvp*X"
-_WIDE, _NARROW = (1, 2, 5), (1, 1.25, 1.6, 2, 3, 4, 5, 7)
+_WIDE, _NARROW = (1, 2, 5), (1, 1.2, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
 """Ticks within a decade, for axes of more than one decade and of less."""
 _EDGE = 1.45
 """Where what lies beyond the axis is drawn, in multiples of its last value."""
@@ -34,11 +34,11 @@ def draw_dots(axes: Any, panel: Dots, arrays: Mapping[str, np.ndarray]) -> None:
         (_arrow if row.to else _values)(axes, panel, row, labels.index(row.label) + shift, arrays)
     for level in panel.levels:
         axes.axvline(level.value, color=style.LEVEL, linewidth=1.0, zorder=1.5)
-        place = {"xy": (level.value, 0.0), "xycoords": axes.get_xaxis_transform(), "xytext": (3, 3)}
-        axes.annotate(level.label, **place, textcoords="offset points", ha="left", va="bottom", **NOTE)
+        place = {"xy": (level.value, 1.0), "xycoords": axes.get_xaxis_transform(), "xytext": (3, 0)}
+        axes.annotate(level.label, **place, textcoords="offset points", ha="left", va="top", **NOTE)
     _ticks(axes, panel, np.concatenate([*shown, [level.value for level in panel.levels]]))
     axes.set_yticks(range(len(labels)), labels)
-    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.set_ylim(len(labels) - 0.4, -0.9 if panel.levels else -0.6)
     axes.tick_params(axis="y", length=0)
 
 

@@ -46,7 +46,7 @@ def draw_panel(axes: Any, panel: Panel, arrays: Mapping[str, np.ndarray]) -> Non
             axes.fill_between(x, low, high, color=look["color"], alpha=0.13, linewidth=0)
     if panel.y_limits is not None:
         axes.set_ylim(*place(panel.y_limits))
-    axes.margins(x=0.0)
+    axes.margins(x=0.015 if panel.markers else 0.0)
     for level in panel.levels:
         _draw_level(axes, float(place(level.value)), level.label)
     for mark in panel.marks:
