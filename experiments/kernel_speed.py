@@ -124,8 +124,7 @@ def rows(settings: Settings, arrays: Mapping[str, np.ndarray]) -> Iterator[dict[
     for cell, shape, kind in measured(settings):
         start = key(cell, shape, kind)
         peak = 2.0 * float(arrays["matrix_product_side"]) ** 3 / np.min(arrays[start + PRODUCT])
-        names = [name.removeprefix(start) for name in arrays if name.startswith(start)]
-        for name in (name for name in names if name != PRODUCT):
+        for name in (of.removeprefix(start) for of in arrays if of.startswith(start) and of != start + PRODUCT):
             least, middle = (1e3 * float(of(arrays[start + name])) for of in (np.min, np.median))
             temporaries = float(arrays[f"temporaries.{start}{name}"]) / (24 * shape[1] * shape[0] * shape[3])
             of_peak = 1e3 * operations(cell, shape, kind) / least / peak
@@ -175,33 +174,39 @@ def table(title: str, caption: str, found: Sequence[Mapping[str, Any]], columns:
     return report.Table(title, caption, tuple(columns.values()), texts)
 
 
-def panel(
-    title: str, x_label: str, x: Sequence[float], quantity: str, of: Sequence[Any], drawn: dict[str, Any]
-) -> report.Panel:
-    """A quantity of rows, a line per cell, its arrays put among `drawn`."""
-    cells = list(dict.fromkeys(row["cell"] for row in of))
-    lines = [report.Line(cell, f"x.{title}", f"{quantity}.{title}.{cell}", slot) for slot, cell in enumerate(cells)]
+def ratios(kind: str, of: Sequence[Any], looks: Mapping[str, Any], drawn: dict[str, Any]) -> report.Dots:
+    """A row per shape and a dot per cell: how many times as long the best JAX peer takes; arrays go into `drawn`."""
+    rows = []
+    for row in (row for row in of if math.isfinite(row["ratio"])):
+        shape = ", ".join(f"{axis} {size}" for axis, size in zip("BTDH", row["shape"], strict=True))
+        rows.append(report.Row(shape, f"{kind}.{row['cell']}.{shape}", looks[row["cell"]].slot, name=row["cell"]))
+        drawn[rows[-1].x] = np.array([row["ratio"]])
+    return report.Dots(
+        kind.capitalize(), "time of the best JAX peer / recurrax's", tuple(rows), (report.Level(1.0, "as fast"),)
+    )
+
+
+def panel(axis: str, x: Any, quantity: str, of: Sequence[Any], looks: Mapping[str, Any], drawn: dict) -> report.Panel:
+    """A quantity of rows against an axis, a line per cell; arrays go into `drawn`."""
+    lines = [report.Line(cell, f"x.{axis}", f"{quantity}.{axis}.{cell}", *look) for cell, look in looks.items()]
     for line in lines:
         drawn |= {line.x: np.array(x), line.y: np.array([row[quantity] for row in only(of, cell=line.label)])}
-    y_scale = "log" if quantity == "median_ms" else "linear"
-    names = COLUMNS | {"ratio": "best JAX peer / recurrax, time"}
-    x_scale = "linear" if quantity == "ratio" else "log"
-    return report.Panel(title, x_label, names[quantity], tuple(lines), x_scale=x_scale, y_scale=y_scale, markers=True)
+    scales: Any = {"x_scale": "log", "y_scale": "log" if quantity == "median_ms" else "linear"}
+    return report.Panel(f"against {axis}", axis, COLUMNS[quantity], tuple(lines), **scales, markers=True)
 
 
 def figure(settings: Settings, found: Sequence[Mapping[str, Any]], drawn: dict[str, Any]) -> report.Figure:
     """Ratios for every shape; with --scaling time, temporaries and compile time against T, B and H."""
     ours = [row | {"ratio": ratio(found, row, None)} for row in only(found, contender="recurrax")]
+    looks = {cell.label: look for cell, look in study.looks(study.named.cells(settings.cells)).items()}
     if not settings.scaling:
-        x, label = range(1, len(settings.shapes) + 1), "shape, in the order of the tables"
-        panels = [panel(kind, label, x, "ratio", only(ours, **{"pass": kind}), drawn) for kind in PASSES]
+        panels = [ratios(kind, only(ours, **{"pass": kind}), looks, drawn) for kind in PASSES]
         return report.Figure("ratios", "Speed against the best JAX peer", "Above 1, recurrax is faster.", tuple(panels))
     panels = []
     for axis, (place, shapes) in SCALING.items():
         of = [row for row in only(ours, **{"pass": "training"}) if settings.smoke or row["shape"] in shapes]
         x = [row["shape"][place] for row in only(of, cell=of[0]["cell"])]
-        for quantity in ("median_ms", "temporaries", "compile_s"):
-            panels.append(panel(f"against {axis}", axis, x, quantity, of, drawn))
+        panels += [panel(axis, x, of_what, of, looks, drawn) for of_what in ("median_ms", "temporaries", "compile_s")]
     return report.Figure("scaling", "Scaling of a training step", "One axis varies, the others stay.", tuple(panels), 3)
 
 

@@ -2,9 +2,9 @@
 
 Command: `python experiments/lyapunov_of_cells.py`, about a minute on two CPU cores.
 
-Measured: the spectrum of the whole carry, (h, c) for an LSTM, of Elman, GRU and LSTM networks that read real text, at
-initialisation and after training; beside it, for a cell whose carry has more fields than h, the leading exponent of the
-block ∂h_t/∂h_tm1 with the others held fixed, which some tools report as an LSTM's.
+Measured: the spectrum of the whole carry, (h, c) for an LSTM, of Elman, GRU and LSTM networks that read Python source,
+at initialisation and after training; beside it, for a cell whose carry has more fields than h, the leading exponent of
+the block ∂h_t/∂h_tm1 with the others held fixed, which some tools report as an LSTM's.
 
 Expected: the block alone makes an LSTM with chrono initialisation look strongly contracting, while its leading exponent
 is close to 0.

@@ -87,7 +87,7 @@ def test_stopped_and_killed_inside_a_training_it_goes_on_there(finished, tmp_pat
 
 def test_every_number_follows_from_the_saved_arrays(finished):
     saved = report.load(finished)
-    settings = gradient_decay.Settings(**gradient_decay.SMOKE)
+    settings = gradient_decay.Settings(**gradient_decay.SMOKE, smoke=True)
     again = gradient_decay.EXPERIMENT.finish(settings, saved.arrays)
     assert again.report == saved.report
     assert json.loads(json.dumps(again.numbers, default=str)).keys() == saved.summary["numbers"].keys() == {"adding"}
@@ -127,6 +127,36 @@ def test_without_training_there_is_one_table_and_one_figure():
         arrays[f"seeds.initial.adding.{label}"] = np.arange(2)
     said = gradient_decay.EXPERIMENT.finish(settings, arrays).report
     assert (len(said.tables), len(said.figures)) == (1, 1)
+    assert said.figures[0].name == "at_initialisation"
+
+
+@pytest.mark.parametrize("smoke", [True, False])
+def test_the_first_figure_shows_the_same_networks_before_and_after_training(smoke):
+    """Curves of one slope each, 0.25 k nats before and 0.5 k after: what is drawn and said follows from those."""
+    settings = gradient_decay.Settings(**gradient_decay.SMOKE | {"cells": ("gru", "lstm"), "smoke": smoke})
+    k, arrays = np.arange(17), {}
+    for label, after in (("gru", 0.5), ("lstm", 0.1)):
+        slopes = np.array([0.25, 0.3, after])[None, :, None] * np.ones((2, 1, 1))
+        for name, array in {"during": -slopes * k, "initial": -k * np.ones((2, 1)), "loss": np.ones((2, 4))}.items():
+            arrays |= {f"{name}.adding.{label}": array, f"seeds.{name}.adding.{label}": np.arange(2)}
+    found = gradient_decay.EXPERIMENT.finish(settings, arrays)
+    curves, reach, initial, *_ = found.report.figures
+    assert [panel.title for panel in curves.panels] == ["adding, before training", "adding, after 4 Adam steps"]
+    for panel, slope in zip(curves.panels, (0.25, 0.5), strict=True):
+        np.testing.assert_allclose(found.arrays[panel.lines[0].y], -slope * np.tile(k, (2, 1)))
+        assert panel.y_label == "gradient norm, relative to lag 0"
+        assert panel.y_limits[0] == np.log(1e-12)
+    assert initial.name == "at_initialisation"
+    (panel,) = reach.panels
+    assert panel.beyond == settings.lags
+    assert [row.label for row in panel.rows] == ["gru", "lstm"]
+    assert all((found.arrays[row.x] == np.inf).all() for row in panel.rows)
+    at = settings.window[1]
+    said = f"Training on adding: of the gradient {at} steps back the median cell keeps 1e-01 → 7e-02"
+    assert curves.finding == ("" if smoke else said)
+    assert reach.finding == (
+        "" if smoke else "Training on adding leaves the cells as far apart as they were: 2 → 2 of 2 beyond 16 steps"
+    )
 
 
 @pytest.fixture(scope="module")

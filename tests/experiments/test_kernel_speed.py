@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from recurrax import report
+from recurrax.report import style
 from recurrax.study import named
 
 
@@ -53,3 +54,19 @@ def test_operations_are_those_of_the_products():
     lstm = named.cell("lstm")
     assert kernel_speed.operations(lstm, (2, 3, 5, 7), "forward") == 2 * 2 * 3 * 4 * 7 * (5 + 7)
     assert kernel_speed.operations(named.cell("gru"), (2, 3, 3, 7), "training") == 3 * 2 * 2 * 3 * 3 * 7 * (3 + 7)
+
+
+def test_ratios_are_dots_with_their_shapes_written_out():
+    """Of one shape: the LSTM twice as fast as its peer, the Elman network half as fast, the GRU without one."""
+    settings = kernel_speed.Settings(smoke=True, cells=("lstm", "elman", "gru"))
+    (shape,), rows, drawn = settings.shapes, [], {}
+    for cell, peer in (("lstm", 4.0), ("elman", 1.0), ("gru", None)):
+        for kind in kernel_speed.PASSES:
+            common = {"cell": cell, "shape": shape, "pass": kind}
+            rows.append(common | {"contender": "recurrax", "median_ms": 2.0})
+            rows += [] if peer is None else [common | {"contender": "Flax linen", "median_ms": peer}]
+    panel, _ = kernel_speed.figure(settings, rows, drawn).panels
+    assert [(row.label, row.name) for row in panel.rows] == [("B 2, T 6, D 3, H 4", name) for name in ("lstm", "elman")]
+    assert [float(drawn[row.x][0]) for row in panel.rows] == [2.0, 0.5]
+    assert [style.FAMILIES[row.slot] for row in panel.rows] == ["LSTM", "Elman"]
+    assert [level.value for level in panel.levels] == [1.0]

@@ -11,7 +11,12 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 @pytest.mark.parametrize(
     ("name", "experiment"),
-    [("gradient_decay", "gradient_decay"), ("kernel_speed", "kernel_speed"), ("kernel_scaling", "kernel_speed")],
+    [
+        ("gradient_decay", "gradient_decay"),
+        ("gradient_reach", "gradient_decay"),
+        ("kernel_speed", "kernel_speed"),
+        ("kernel_scaling", "kernel_speed"),
+    ],
 )
 def test_what_the_readme_shows_is_what_was_recorded(name, experiment):
     record = json.loads((DOCS / f"{name}.json").read_text())

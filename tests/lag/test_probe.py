@@ -11,6 +11,7 @@ from lag.drawn import H, T, drawn
 
 import recurrax
 from recurrax import lag, norms, train
+from recurrax.lag.probe import INSTRUMENTS
 from recurrax.lag.quantiles import quantiles_over_rows
 from recurrax.train.loop import join
 
@@ -64,7 +65,7 @@ class Ran(NamedTuple):
 def ran():
     look, kept, parts = Look(), {}, []
     probes = {
-        "all": lag.probe(CELL, look, instruments=lag.Readings._fields, lags=LAGS, levels=None),
+        "all": lag.probe(CELL, look, instruments=tuple(INSTRUMENTS), lags=LAGS, levels=None),
         "quantiles": lag.probe(CELL, look),
     }
     # As the fixture `quick_compile`, which a fixture of the module cannot use: nearly all of this is compiling.
@@ -161,7 +162,7 @@ def test_what_is_not_stacked_or_not_there_is_refused(ran):
 
 def test_quantiles_stand_in_place_of_the_batch_axes():
     params, xs, _ = drawn(CELL, "float32", batch=(2, 3))
-    look = lag.probe(CELL, lambda params, key: lag.On(params, xs), instruments=lag.Readings._fields, lags=LAGS)
+    look = lag.probe(CELL, lambda params, key: lag.On(params, xs), instruments=tuple(INSTRUMENTS), lags=LAGS)
     seen = jax.eval_shape(look, params, jax.random.key(0))
     assert seen.parameter.log_norm.kernel.shape == seen.carousel.cosine.shape == (T, 3)
     assert seen.parameter.horizon.shape == (3,)

@@ -5,10 +5,11 @@ import math
 
 import numpy as np
 import pytest
-from matplotlib import image
+from matplotlib import colors, image
 from matplotlib.figure import Figure as Canvas
+from matplotlib.text import Text
 
-from recurrax.report import Figure, Level, Line, Panel, figures, style
+from recurrax.report import Figure, Level, Line, Panel, figures, labels, panels, style
 
 LOG_NORMS = -np.outer([1.0, 2.0, 3.0, 4.0, 5.0], np.arange(30.0))
 ARRAYS = {"lag": np.arange(30), "norms": LOG_NORMS, "one": LOG_NORMS[0], "step": np.array([0, 1, 10, 100])}
@@ -17,19 +18,21 @@ PANEL = Panel("norms", "lag (steps)", "norm", (Line("cell", "lag", "norms", 0),)
 
 def drawn(panel, arrays=ARRAYS):
     axes = Canvas().subplots()
-    figures.draw_panel(axes, panel, arrays)
+    panels.draw_panel(axes, panel, arrays)
     return axes
 
 
-def test_a_line_is_the_median_over_seeds_in_powers_of_ten():
-    (line,) = drawn(PANEL).lines
-    np.testing.assert_allclose(line.get_ydata(), -3.0 * np.arange(30.0) / math.log(10))
+def test_a_line_is_the_median_over_seeds_at_its_value_on_a_log_scale():
+    axes = drawn(PANEL)
+    (line,) = axes.lines
+    np.testing.assert_allclose(line.get_ydata(), np.exp(-3.0 * np.arange(30.0)))
+    assert (axes.get_yscale(), axes.get_ylabel()) == ("log", "norm")
 
 
 def test_the_band_runs_from_the_10th_to_the_90th_percentile():
     (band,) = drawn(PANEL).collections
     at_29 = [y for x, y in band.get_paths()[0].vertices if x == 29]
-    np.testing.assert_allclose([min(at_29), max(at_29)], [-4.6 * 29 / math.log(10), -1.4 * 29 / math.log(10)])
+    np.testing.assert_allclose([min(at_29), max(at_29)], np.exp([-4.6 * 29, -1.4 * 29]))
 
 
 def test_one_curve_has_no_band():
@@ -45,9 +48,18 @@ def test_a_seed_that_is_not_finite_stops_the_line_rather_than_being_left_out(val
     assert np.isnan(line.get_ydata()[20:]).all()
 
 
-def test_norms_that_no_float_can_hold_are_drawn():
-    (line,) = drawn(PANEL, ARRAYS | {"norms": LOG_NORMS * 100}).lines
-    assert line.get_ydata()[-1] < -3000
+def test_norms_that_no_float_can_hold_are_drawn_as_exponents_and_the_axis_says_so():
+    axes = drawn(PANEL, ARRAYS | {"norms": LOG_NORMS * 100})
+    (line,) = axes.lines
+    np.testing.assert_allclose(line.get_ydata(), -300.0 * np.arange(30.0) / math.log(10))
+    assert (axes.get_yscale(), axes.get_ylabel()) == ("linear", "log10 of norm")
+
+
+def test_what_sinks_below_the_limits_does_not_decide_the_scale():
+    limited = dataclasses.replace(PANEL, y_limits=(math.log(1e-12), 0.0))
+    axes = drawn(limited, ARRAYS | {"norms": LOG_NORMS * 100})
+    assert axes.get_yscale() == "log"
+    np.testing.assert_allclose(axes.get_ylim(), [1e-12, 1.0])
 
 
 def test_levels_marks_and_limits_are_in_the_units_of_the_axis():
@@ -56,15 +68,77 @@ def test_levels_marks_and_limits_are_in_the_units_of_the_axis():
     )
     axes = drawn(panel)
     level, mark = axes.lines[1:]
-    np.testing.assert_allclose(level.get_ydata(), [-6, -6])
+    np.testing.assert_allclose(level.get_ydata(), [1e-6, 1e-6])
     np.testing.assert_allclose(mark.get_xdata(), [7, 7])
-    np.testing.assert_allclose(axes.get_ylim(), [-9, 0])
+    np.testing.assert_allclose(axes.get_ylim(), [1e-9, 1])
     assert {text.get_text() for text in axes.texts} == {"vanished", "here"}
 
 
-def test_a_cell_has_one_colour_everywhere():
-    colours = {drawn(dataclasses.replace(PANEL, title=title)).lines[0].get_color() for title in "ab"}
-    assert colours == {style.COLOURS[0]}
+def test_a_line_has_the_colour_and_the_dash_of_its_places():
+    (line,) = drawn(dataclasses.replace(PANEL, lines=(Line("cell", "lag", "norms", 2, 1),))).lines
+    assert line.get_color() == style.COLOURS[2]
+    assert line.is_dashed()
+
+
+def test_more_than_eight_lines_are_told_apart_families_by_colour():
+    families = ["LSTM", "Mine", "LSTM", "Elman", "GRU", "LSTM", *(f"Other{i}" for i in range(12)), "Mine"]
+    looks = style.looks(families)
+    assert len(set(looks)) == len(families)
+    assert {looks[i].slot for i in (0, 2, 5)} == {style.FAMILIES.index("LSTM")}
+    assert looks[1].slot == looks[-1].slot
+    assert looks[0] == style.looks(["GRU", "LSTM"])[1]
+    of_one = style.looks(["LSTM"] * 9)
+    assert len({look.slot for look in of_one}) == len(style.COLOURS)
+    assert len(set(of_one)) == 9
+
+
+def lightness(colour):
+    """L* of the CIE, which is what is left in grey."""
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colors.to_rgb(colour)]
+    return 116 * np.dot([0.2126, 0.7152, 0.0722], linear) ** (1 / 3) - 16
+
+
+def test_our_families_stay_apart_in_grey():
+    in_grey = sorted(map(lightness, style.COLOURS[: len(style.FAMILIES)]))
+    assert np.diff(in_grey).min() > 10
+    assert in_grey[-1] < 70
+
+
+@pytest.fixture
+def named():
+    """Three lines that end at the right, two at one place, and three that sink, on a panel with a floor at 1e-12."""
+    log_norms = np.outer([0.0, -0.001, -5.0, -40.0, -41.0, -90.0], np.linspace(0, 1, 30))
+    arrays = {"lag": np.arange(30)} | {f"y{i}": row for i, row in enumerate(log_norms)}
+    lines = tuple(Line(f"a long name {i}", "lag", f"y{i}", i) for i in range(6))
+    limits = (math.log(1e-12), math.log(10.0))
+    panel = Panel("named", "lag", "norm", lines, (Level(0.0, "kept"),), y_scale="exp", y_limits=limits)
+    canvas = Canvas(figsize=(4.7, 3.0), layout="constrained")
+    axes = canvas.subplots()
+    panels.draw_panel(axes, panel, arrays)
+    labels.name_lines(canvas, {axes: panels.floor(axes, panel)})
+    canvas.draw_without_rendering()
+    return axes
+
+
+def test_every_line_is_named_once_and_no_two_names_overlap(named):
+    texts = list(named.texts)
+    assert {text.get_text() for text in texts} == {"kept", *(f"a long name {i}" for i in range(6))}
+    boxes = [Text.get_window_extent(text) for text in texts]
+    assert not [(i, j) for i in range(7) for j in range(i) if boxes[i].overlaps(boxes[j])]
+    inside = named.figure.bbox
+    assert all(inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 for box in boxes)
+
+
+def test_names_stand_at_the_ends_of_lines_and_below_where_they_sank(named):
+    by_name = {text.get_text(): text for text in named.texts}
+    np.testing.assert_allclose(by_name["a long name 2"].xy, (29, math.exp(-5)))
+    for i, slope in ((3, 40.0), (4, 41.0), (5, 90.0)):
+        x, y = by_name[f"a long name {i}"].xy
+        np.testing.assert_allclose((x, y), (29 * math.log(1e12) / slope, 1e-12), rtol=0.02)
+        box = Text.get_window_extent(by_name[f"a long name {i}"])
+        assert box.y1 < named.transData.transform((0, 1e-12))[1]
+    rows = [Text.get_window_extent(by_name[f"a long name {i}"]).y0 for i in (3, 4, 5)]
+    assert rows == sorted(rows, reverse=True), "a text further left would meet the leader of one further right"
 
 
 @pytest.mark.parametrize(

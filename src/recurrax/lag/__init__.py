@@ -8,6 +8,7 @@ layer will do: `adjoint_profile(layer, xs)` of `recurrax.nnx.RNN`, `adjoint_prof
 
 from recurrax.lag.adjoint import LagProfile, adjoint_profile
 from recurrax.lag.carousel import CarouselShare, carousel_share
+from recurrax.lag.compare import Arm, Comparison, Reach, compare
 from recurrax.lag.decay import DecayFit, fit_decay, half_life, vanish_lag
 from recurrax.lag.jacobian import JacobianProfile, jacobian_profile
 from recurrax.lag.laws import DecayChoice, DecayModel, choose_decay
@@ -20,7 +21,9 @@ from recurrax.lag.probe import GradientNorm, On, Readings, probe
 from recurrax.lag.quantiles import quantiles
 
 __all__ = [
+    "Arm",
     "CarouselShare",
+    "Comparison",
     "DecayChoice",
     "DecayFit",
     "DecayModel",
@@ -33,10 +36,12 @@ __all__ = [
     "MemoryCurve",
     "On",
     "ParameterProfile",
+    "Reach",
     "Readings",
     "adjoint_profile",
     "carousel_share",
     "choose_decay",
+    "compare",
     "fit_decay",
     "half_life",
     "jacobian_profile",

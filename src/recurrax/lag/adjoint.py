@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from recurrax import code
 from recurrax.lag import arguments, scaled, walk
 from recurrax.lag.layers import takes_layers
+from recurrax.lag.notebook import html
 from recurrax.lag.scaled import ScaledVector
 from recurrax.lag.stack import at
 from recurrax.lag.walk import Loss, Trajectory
@@ -31,6 +32,7 @@ class LagProfile(NamedTuple):
     log_norm_joint: Array
     log_norm_bptt: Array | None
     at = at
+    _repr_html_ = html
 
 
 @takes_layers

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from recurrax.lag.notebook import html, without_curve
 from recurrax.lag.quantiles import curves_by_row, curves_of, quantiles
 
 
@@ -17,6 +18,7 @@ class DecayFit(NamedTuple):
     window: (k_min, k_max), both included.
     samples: how many independent samples there were.
     collapsed: in how many of them a norm inside the window is exactly zero; one is enough to make the rate -inf.
+    curve: T numbers, the mean of ln A(k) over the samples, which was fitted.
     """
 
     rate: float
@@ -25,6 +27,9 @@ class DecayFit(NamedTuple):
     window: tuple[int, int]
     samples: int
     collapsed: int
+    curve: tuple[float, ...]
+    __repr__ = without_curve
+    _repr_html_ = html
 
 
 def median_curve(log_norm: Any) -> np.ndarray:
@@ -118,16 +123,18 @@ def fit_decay(log_norm: Any, window: tuple[int, int]) -> DecayFit:
     inside = curves[k_min : k_max + 1]
     if np.isnan(inside).any() or np.isposinf(inside).any():
         raise ValueError(f"log_norm: expected numbers below inf at lags {k_min}..{k_max}, got NaN or inf")
+    curve = tuple(curves.mean(axis=1).tolist())
     samples, collapsed = inside.shape[1], int(np.isneginf(inside).any(axis=0).sum())
     if collapsed:  # a mean over samples of which one is -inf
-        return DecayFit(-math.inf, math.nan, math.nan, (k_min, k_max), samples, collapsed)
+        return DecayFit(-math.inf, math.nan, math.nan, (k_min, k_max), samples, collapsed, curve)
     lag = np.arange(k_min, k_max + 1, dtype=np.float64)
     centred = lag - lag.mean()
     # (samples,), the least-squares slope of each
     rates = centred @ inside / (centred @ centred)
     error = float(rates.std(ddof=1) / math.sqrt(samples)) if samples > 1 else math.nan
     rate = float(rates.mean())
-    return DecayFit(rate, error, float(inside.mean()) - rate * float(lag.mean()), (k_min, k_max), samples, 0)
+    intercept = float(inside.mean()) - rate * float(lag.mean())
+    return DecayFit(rate, error, intercept, (k_min, k_max), samples, 0, curve)
 
 
 def samples_of(log_norm: Any) -> np.ndarray:

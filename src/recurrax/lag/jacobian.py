@@ -12,6 +12,7 @@ import numpy as np
 from recurrax import code
 from recurrax.lag import arguments, linalg, scaled, walk
 from recurrax.lag.layers import takes_layers
+from recurrax.lag.notebook import html
 from recurrax.lag.scaled import ScaledVector
 from recurrax.lag.stack import at
 from recurrax.lag.walk import Trajectory
@@ -40,6 +41,7 @@ class JacobianProfile(NamedTuple):
     stable_rank: Array | None
     log_block: Any
     at = at
+    _repr_html_ = html
 
 
 @takes_layers

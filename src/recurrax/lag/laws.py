@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from recurrax.lag.decay import check_window, samples_of
+from recurrax.lag.notebook import html, without_curve
 
 
 class DecayModel(NamedTuple):
@@ -26,6 +27,7 @@ class DecayChoice(NamedTuple):
     """The law chosen, by what, among which, for which lags and from how many samples.
 
     standard_error: of the chosen law's parameters, by bootstrap over samples; NaN with one sample.
+    curve: T numbers, the mean of ln A(k) over the samples, which the laws were fitted to.
     """
 
     family: str
@@ -34,6 +36,9 @@ class DecayChoice(NamedTuple):
     models: dict[str, DecayModel]
     window: tuple[int, int]
     samples: int
+    curve: tuple[float, ...]
+    __repr__ = without_curve
+    _repr_html_ = html
 
 
 class _Family(NamedTuple):
@@ -121,7 +126,8 @@ def choose_decay(
     models = {name: _model(FAMILIES[name], lag, inside, found[name], errors[name]) for name in names}
     chosen, criterion = _choose(models, errors)
     error = _bootstrap(FAMILIES[chosen], lag, inside, found[chosen], resamples)
-    return DecayChoice(chosen, error, criterion, models, (k_min, k_max), inside.shape[1])
+    curve = tuple(curves.mean(axis=1).tolist())
+    return DecayChoice(chosen, error, criterion, models, (k_min, k_max), inside.shape[1], curve)
 
 
 def _choose(models: dict[str, DecayModel], errors: dict[str, np.ndarray]) -> tuple[str, str]:

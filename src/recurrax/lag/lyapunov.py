@@ -12,6 +12,7 @@ from recurrax import code
 from recurrax.lag import arguments, walk
 from recurrax.lag.layers import takes_layers
 from recurrax.lag.linalg import as_columns, column_counts, from_columns, orthonormal
+from recurrax.lag.notebook import html
 from recurrax.typing import Array, Carry, Cell, Params
 
 Step = Callable[[Any, Any], Any]
@@ -31,6 +32,7 @@ class LyapunovSpectrum(NamedTuple):
     standard_error: Array
     lost: Array
     steps: int
+    _repr_html_ = html
 
 
 @takes_layers

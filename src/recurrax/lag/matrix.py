@@ -11,6 +11,7 @@ import numpy as np
 from recurrax import code
 from recurrax.lag import arguments, scaled, walk
 from recurrax.lag.layers import takes_layers
+from recurrax.lag.notebook import html
 from recurrax.lag.scaled import ScaledVector
 from recurrax.lag.stack import at
 from recurrax.lag.walk import Trajectory
@@ -31,6 +32,7 @@ class LagMatrix(NamedTuple):
     lag: Array
     log_norm_by_lag: Array
     at = at
+    _repr_html_ = html
 
 
 @takes_layers

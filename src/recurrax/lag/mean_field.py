@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from recurrax.lag.notebook import html
+
 
 class MeanField(NamedTuple):
     """The fixed point of a wide tanh network driven by noise.
@@ -20,6 +22,7 @@ class MeanField(NamedTuple):
     chi: float
     slope: float
     correlation_length: float
+    _repr_html_ = html
 
 
 def mean_field(sigma_w: float, sigma_v: float, sigma_b: float = 0.0) -> MeanField:

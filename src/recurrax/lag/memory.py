@@ -13,6 +13,7 @@ from jax.core import Tracer
 from recurrax import code
 from recurrax.lag import arguments, linalg, walk
 from recurrax.lag.layers import takes_layers
+from recurrax.lag.notebook import html
 from recurrax.lag.stack import at
 from recurrax.typing import Array, Carry, Cell, Params
 
@@ -39,6 +40,7 @@ class MemoryCurve(NamedTuple):
     capacity: Array
     noise_floor: Array | None = None
     at = at
+    _repr_html_ = html
 
 
 @takes_layers

@@ -10,6 +10,7 @@ from recurrax import code
 from recurrax.kernels.arguments import carry_dtype
 from recurrax.lag import arguments, scaled, walk
 from recurrax.lag.layers import takes_layers
+from recurrax.lag.notebook import html
 from recurrax.lag.scaled import ScaledVector
 from recurrax.lag.stack import at
 from recurrax.lag.walk import Loss, Trajectory
@@ -34,6 +35,7 @@ class ParameterProfile(NamedTuple):
     horizon: Array
     gradient: Params
     at = at
+    _repr_html_ = html
 
 
 @takes_layers

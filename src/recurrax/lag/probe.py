@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from recurrax import code, norms
 from recurrax.lag import arguments
@@ -12,6 +13,7 @@ from recurrax.lag.adjoint import LagProfile, adjoint_profile
 from recurrax.lag.carousel import CarouselShare, carousel_share
 from recurrax.lag.jacobian import JacobianProfile, jacobian_profile
 from recurrax.lag.layers import Order, is_layer, order_of, params_of
+from recurrax.lag.notebook import html
 from recurrax.lag.parameter import ParameterProfile, parameter_profile
 from recurrax.lag.quantiles import check_levels, quantiles_over_rows
 from recurrax.lag.walk import Loss
@@ -44,7 +46,7 @@ class Readings(NamedTuple):
     """One result per instrument, None where it was not asked for.
 
     With quantiles, Q of them on the last axis stand in place of the batch axes of every field, and the gradient of a
-    `ParameterProfile` is left out.
+    `ParameterProfile` is left out. levels: (Q,), which they are; None where every row is kept.
     """
 
     adjoint: LagProfile | None = None
@@ -52,11 +54,14 @@ class Readings(NamedTuple):
     carousel: CarouselShare | None = None
     jacobian: JacobianProfile | None = None
     gradient: GradientNorm | None = None
+    levels: Array | None = None
+    _repr_html_ = html
 
     def at(self, step: int = -1, seed: int | None = None) -> "Readings":
         """Of readings that a training has stacked, (P, S, ...), those of one probe step; see `LagProfile.at`."""
-        results: list[Any] = [None if result is None else result.at(step, seed) for result in self]
-        return Readings(*results)
+        results = {name: result for name, result in self._asdict().items() if name != "levels" and result is not None}
+        levels = None if self.levels is None else self.levels[step, 0]  # the same at every step and for every seed
+        return self._replace(**{name: result.at(step, seed) for name, result in results.items()}, levels=levels)
 
 
 def probe(
@@ -125,7 +130,7 @@ def _look(
     if levels is not None:
         batch_ndim = len(arguments.sequence_shape(cell, at.params, at.xs)[1])
         readings = {name: _over_batch(result, levels, batch_ndim) for name, result in readings.items()}
-    return Readings(**readings)
+    return Readings(**readings, levels=None if levels is None else jnp.asarray(levels))
 
 
 def _on_of_layer(layer: Any, order: Order, on: Callable[[Any, Key], On], params: Any, key: Key) -> On:

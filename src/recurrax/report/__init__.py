@@ -7,18 +7,20 @@ when something is drawn.
 
 from recurrax.extras import require
 from recurrax.report.console import show
-from recurrax.report.description import Figure, KeyFigure, Level, Line, Panel, Report, Table
+from recurrax.report.description import Dots, Figure, KeyFigure, Level, Line, Panel, Report, Row, Table
 from recurrax.report.page import render
 from recurrax.report.runs import Run, overview
 from recurrax.report.saved import Saved, load
 
 __all__ = [
+    "Dots",
     "Figure",
     "KeyFigure",
     "Level",
     "Line",
     "Panel",
     "Report",
+    "Row",
     "Run",
     "Saved",
     "Table",

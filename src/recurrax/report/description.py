@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 Scale: TypeAlias = Literal["linear", "log", "exp"]
-"""How an axis shows its values: as they are, on a log axis, or (exp) natural logs shown as powers of ten."""
+"""How an axis shows its values: as they are, on a log axis, or (exp) natural logs as norms, see `decades`."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,9 @@ class Line:
     x: str
     y: str
     slot: int
-    """Position in `style.COLOURS`: the same cell has the same colour in every panel."""
+    """Position in `style.COLOURS`: the same family of cells has the same colour in every panel."""
+    dash: int = 0
+    """Position in `style.DASHES`."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,42 @@ class Panel:
 
 
 @dataclass(frozen=True)
+class Row:
+    """The row `label` of a panel of dots.
+
+    `x` names an array (S,), drawn as small dots and a large one at their median. `to`, if it is not empty, names
+    another, and an arrow runs from median to median. Rows may share a label: `name` then tells them apart in a legend.
+    """
+
+    label: str
+    x: str
+    slot: int
+    to: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Dots:
+    """Rows of dots on a log axis, and vertical `levels`; inf is drawn at the edge as more than `beyond`."""
+
+    title: str
+    x_label: str
+    rows: tuple[Row, ...]
+    levels: tuple[Level, ...] = ()
+    beyond: float | None = None
+
+
+@dataclass(frozen=True)
 class Figure:
-    """Panels row by row in `columns` columns under one legend; `name` is the stem of its PNG and SVG."""
+    """Panels row by row in `columns` columns; `name` is the stem of its PNG and SVG."""
 
     name: str
     title: str
     caption: str
-    panels: tuple[Panel, ...]
+    panels: tuple[Panel | Dots, ...]
     columns: int = 2
+    finding: str = ""
+    """What the figure shows, in one sentence that stands in the picture itself."""
 
     def __post_init__(self):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", self.name):
@@ -135,10 +165,15 @@ def _texts(rows: list[list[Any]]) -> tuple[tuple[str, ...], ...]:
 
 def _figure(saved: dict[str, Any]) -> Figure:
     panels = tuple(_panel(panel) for panel in saved["panels"])
-    return Figure(saved["name"], saved["title"], saved["caption"], panels, saved["columns"])
+    # Runs saved before figures had findings have none.
+    finding = saved.get("finding", "")
+    return Figure(saved["name"], saved["title"], saved["caption"], panels, saved["columns"], finding)
 
 
-def _panel(saved: dict[str, Any]) -> Panel:
+def _panel(saved: dict[str, Any]) -> Panel | Dots:
+    if "rows" in saved:
+        rows, levels = (tuple(kind(**one) for one in saved[name]) for name, kind in (("rows", Row), ("levels", Level)))
+        return Dots(**{**saved, "rows": rows, "levels": levels})
     lines = tuple(Line(**line) for line in saved["lines"])
     levels, marks = (tuple(Level(**level) for level in saved[kind]) for kind in ("levels", "marks"))
     limits = None if saved["y_limits"] is None else tuple(saved["y_limits"])

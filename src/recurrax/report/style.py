@@ -1,9 +1,13 @@
 """How figures look: light, and legible without colour vision."""
 
-import numpy as np
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-COLOURS = ("#D55E00", "#E69F00", "#009E73", "#56B4E9", "#0072B2", "#8A3E78", "#000000", "#7A7A7A")
-"""Okabe & Ito's palette (2008), its reddish purple darkened so that it stands out on white."""
+COLOURS = ("#E07B00", "#00805C", "#1F3A93", "#56B4E9", "#8A3E78", "#000000", "#CC79A7", "#7A7A7A")
+"""The first three differ in lightness, so that they stay apart in grey; all do without colour vision."""
+FAMILIES = ("Elman", "GRU", "LSTM")
+"""Classes of cells whose colour is the same in every figure, in the order of `COLOURS`."""
+DASHES = ("solid", (0, (5, 1.6)), (0, (1, 1.3)), (0, (6, 1.6, 1, 1.6)), (0, (6, 1.6, 1, 1.6, 1, 1.6)), (0, (11, 2.5)))
 
 LEVEL = "#6B6B6B"
 
@@ -38,8 +42,29 @@ SETTINGS = {
     "svg.fonttype": "path",
 }
 
-_MINUS = "\N{MINUS SIGN}"
-_SUPERSCRIPT = str.maketrans(f"0123456789-{_MINUS}", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁻")
+
+class Look(NamedTuple):
+    """How a line is told from others: positions in `COLOURS` and in `DASHES`."""
+
+    slot: int
+    dash: int
+
+
+def looks(families: Sequence[str]) -> list[Look]:
+    """One look per line, no two alike for up to 48 lines: a colour for each family, and a dash for each of its members.
+
+    A family that is not in `FAMILIES` takes the next colour that is free. Members of one family alone are told apart
+    by colour too.
+
+    >>> looks(["LSTM", "Mine", "LSTM"])
+    [Look(slot=2, dash=0), Look(slot=3, dash=0), Look(slot=2, dash=1)]
+    """
+    if len(set(families)) == 1:
+        families = [f"{family} {member}" for member, family in enumerate(families)]
+    others = [family for family in dict.fromkeys(families) if family not in FAMILIES]
+    slots = {family: place % len(COLOURS) for place, family in enumerate((*FAMILIES, *others))}
+    taken = [slots[family] for family in families]
+    return [Look(slot, taken[:place].count(slot) % len(DASHES)) for place, slot in enumerate(taken)]
 
 
 def colour(slot: int) -> str:
@@ -47,13 +72,6 @@ def colour(slot: int) -> str:
     return COLOURS[slot % len(COLOURS)]
 
 
-def power_of_ten(exponent: float) -> str:
-    """A tick label: 10⁻⁶ for -6; nothing between whole powers.
-
-    >>> power_of_ten(-6.0), power_of_ten(0.0), power_of_ten(-0.5)
-    ('10⁻⁶', '1', '')
-    """
-    whole = round(exponent)
-    if not np.isclose(exponent, whole):
-        return ""
-    return "1" if whole == 0 else "10" + str(whole).translate(_SUPERSCRIPT)
+def line(slot: int, dash: int = 0) -> dict[str, Any]:
+    """Colour and dash of a line as matplotlib takes them."""
+    return {"color": colour(slot), "linestyle": DASHES[dash % len(DASHES)]}

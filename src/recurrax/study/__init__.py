@@ -16,6 +16,8 @@ from recurrax.study.command import Command, Findings, RefusedError
 from recurrax.study.experiment import Arrays, Experiment, Part, Run, main
 from recurrax.study.jobs import Job, JobResult, shared_compilations
 from recurrax.study.quantities import Curve, Curves, Number, Numbers, half_life, power, said, signed, steps
+from recurrax.study.reach import Reaches
+from recurrax.study.results import looks
 from recurrax.study.settings import USUAL, CellSettings, LagSettings, Settings, TrainingSettings, check_least
 
 __all__ = [
@@ -35,12 +37,14 @@ __all__ = [
     "Numbers",
     "Pair",
     "Part",
+    "Reaches",
     "RefusedError",
     "Run",
     "Settings",
     "TrainingSettings",
     "check_least",
     "half_life",
+    "looks",
     "main",
     "named",
     "networks",

@@ -79,7 +79,7 @@ INSTRUMENTS: dict[str, Instrument] = {
     "adjoint": Instrument(
         lambda cell, params, at, settings: _relative(networks.log_norms(cell, params, at)),
         standard.decay,
-        ("time lag k (steps)", "A(k) / A(0)"),
+        ("time lag k (steps)", standard.NORM),
     ),
     "parameter": Instrument(
         lambda cell, params, at, settings: _relative(

@@ -16,6 +16,7 @@ from recurrax.study.claims import Claim
 from recurrax.study.command import Command, Findings
 from recurrax.study.jobs import Job, JobResult
 from recurrax.study.quantities import Curves, Numbers
+from recurrax.study.reach import Reaches
 from recurrax.study.results import Results, key
 from recurrax.tasks import Task
 from recurrax.typing import Cell
@@ -100,7 +101,7 @@ class Experiment:
     settings: type
     measure: Measure | tuple[Part, ...]
     numbers: tuple[Numbers, ...] | Callable[[Any], tuple[Numbers, ...]]
-    curves: tuple[Curves, ...] = ()
+    curves: tuple[Curves | Reaches, ...] = ()
     claims: tuple[Claim, ...] = ()
     protocol: tuple[str, ...] = ()
     smoke: Mapping[str, Any] = field(default_factory=dict)

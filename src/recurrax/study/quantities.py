@@ -140,6 +140,7 @@ class Curves:
     """A figure: `name` of its files, `title` and `caption` (templates), and what is drawn for every task.
 
     With `per_class` there is one for every class of cells, for comparisons of more lines than a panel can hold.
+    `finding` says in a sentence, which stands in the picture, what the results show.
     """
 
     name: str
@@ -147,6 +148,7 @@ class Curves:
     panels: tuple[Curve, ...]
     caption: str = ""
     per_class: bool = False
+    finding: Callable[[Any], str] | None = None
 
 
 def said(interval: Interval, show: Callable[[float], str] = "{:.3g}".format, beyond: float = math.inf) -> str:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recurrax import report
+from recurrax.report import style
 from recurrax.study import claims, named
 from recurrax.study.command import Findings
 from recurrax.study.quantities import IN_BRACKETS, WAYS, Curve, Curves, Number, Numbers, Summary, listed
+from recurrax.study.reach import Reaches
 
 if TYPE_CHECKING:
     from recurrax.study.experiment import Experiment
@@ -23,6 +25,11 @@ Row = tuple[named.Name | None, named.Name]
 def key(kind: str, task: named.Name | None, cell: named.Name) -> str:
     """The name of a measured array in arrays.npz."""
     return ".".join(filter(None, [kind, task and task.label, cell.label]))
+
+
+def looks(cells: Sequence[named.Name]) -> dict[named.Name, style.Look]:
+    """Colour and dash of the line of each cell: cells of one class have one colour."""
+    return dict(zip(cells, style.looks([cell.kind.__name__ for cell in cells]), strict=True))
 
 
 class Results:
@@ -43,12 +50,7 @@ class Results:
     def findings(self) -> Findings:
         """All that is saved of them."""
         drawn = dict(self.arrays)
-        figures = [
-            figure
-            for curves in self.experiment.curves
-            for name, cells in self._groups(curves).items()
-            if (figure := self._figure(name, curves, cells, drawn))
-        ]
+        figures = [figure for curves in self.experiment.curves for figure in self._figures(curves, drawn) if figure]
         tables = [table for numbers in self.numbers if (table := self._table(numbers))]
         judged = [verdict for claim in self.experiment.claims if (verdict := self._judge(claim))]
         first = self._first_number()
@@ -70,11 +72,9 @@ class Results:
 
     def _summaries(self, number: Number) -> dict[Row, Summary]:
         """What a number comes to, for every task and cell of which its array was measured."""
-        places = {(task, cell): key(number.of, task, cell) for task in self.tasks for cell in self.cells}
         return {
-            (task, cell): number.summary(self.arrays[name], self.settings, self.tasks[task])
-            for (task, cell), name in places.items()
-            if name in self.arrays
+            (task, cell): number.summary(array, self.settings, self.tasks[task])
+            for (task, cell), array in self.measured(number.of).items()
         }
 
     def _first_number(self) -> dict[str, str]:
@@ -123,6 +123,22 @@ class Results:
         ways = listed([WAYS[middle] + (f" of {listed(of)}" if several else "") for middle, of in middles.items()])
         yield f"{ways[0].upper()}{ways[1:]} over {self.experiment.over}, none left out; {IN_BRACKETS}."
 
+    def measured(self, of: str) -> dict[Row, np.ndarray]:
+        """The arrays of that name, for every task and cell of which it was measured."""
+        places = {(task, cell): key(of, task, cell) for task in self.tasks for cell in self.cells}
+        return {place: self.arrays[name] for place, name in places.items() if name in self.arrays}
+
+    def looks(self) -> dict[named.Name, style.Look]:
+        """Colour and dash of every cell where all are drawn."""
+        return looks(self.cells)
+
+    def _figures(self, curves: Curves | Reaches, drawn: dict[str, np.ndarray]) -> Iterator[report.Figure | None]:
+        if isinstance(curves, Reaches):
+            yield curves.figure(self, drawn)
+            return
+        for name, cells in self._groups(curves).items():
+            yield self._figure(name, curves, cells, drawn)
+
     def _groups(self, curves: Curves) -> dict[str, tuple[named.Name, ...]]:
         """Names of figures and the cells in each: all, or those of one class."""
         if not curves.per_class:
@@ -147,7 +163,8 @@ class Results:
         over = f"Median over {self.experiment.over}, band from the 10th to the 90th percentile."
         caption = f"{self._fill(curves.caption)} {over}"
         title = self._fill(curves.title) + (f": {cells[0].kind.__name__}" if curves.per_class else "")
-        return report.Figure(name, title, caption.strip(), tuple(panels), columns=min(2, len(panels)))
+        finding = curves.finding(self) if curves.finding else ""
+        return report.Figure(name, title, caption.strip(), tuple(panels), min(2, len(panels)), finding)
 
     def _panel(
         self,
@@ -159,11 +176,11 @@ class Results:
     ) -> report.Panel | None:
         """A panel, what it draws put among `drawn`; None if nothing of it was measured."""
         lines, built = [], self.tasks[task]
-        for slot, cell in enumerate(cells):
+        for cell, look in looks(cells).items():
             if (measured := key(curve.of, task, cell)) in self.arrays:
                 y = np.asarray(curve.value(self.arrays[measured], self.settings, built))
                 x = np.asarray(curve.x(self.settings, y.shape[-1]))
-                line = report.Line(cell.label, f"x.{name}.{y.shape[-1]}", key(f"y.{name}", task, cell), slot)
+                line = report.Line(cell.label, f"x.{name}.{y.shape[-1]}", key(f"y.{name}", task, cell), *look)
                 drawn |= {line.x: x, line.y: y}
                 lines.append(line)
         if not lines:

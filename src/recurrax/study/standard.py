@@ -17,6 +17,7 @@ from recurrax.study.quantities import Curve, Number, Value, half_life, power, si
 
 EPSILON = 1e-6
 """A gradient is said to have vanished below this fraction of its norm at lag 0."""
+NORM = "gradient norm, relative to lag 0"
 WINDOW = 20
 """Training steps whose mean counts as the loss: one lucky batch does not."""
 _BLOCK = 5
@@ -95,8 +96,8 @@ def slopes(curves: np.ndarray, window: tuple[int, int]) -> np.ndarray:
 
 def norms(title: str, of: str, value: Value = lambda array, settings, task: array, **options: Any) -> Curve:
     """The gradient's norm against lag, from the curves (S, T) that `value` gives."""
-    limits = (math.log(1e-20), math.log(1e2))
-    axes = {"x": lambda settings, size: np.arange(size), "x_label": "time lag k (steps)", "y_label": "A(k) / A(0)"}
+    limits = (math.log(1e-12), math.log(1e2))
+    axes = {"x": lambda settings, size: np.arange(size), "x_label": "time lag k (steps)", "y_label": NORM}
     return panel(title, of, value=value, y_limits=limits, **axes, **options)
 
 

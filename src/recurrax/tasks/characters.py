@@ -1,4 +1,4 @@
-"""Next-character prediction on real text."""
+"""Next-character prediction on the source of Python's standard library."""
 
 import functools
 import math
@@ -58,7 +58,7 @@ class Characters(Task):
 
     @property
     def describes(self) -> str:
-        return f"the next character of Python source, one of {self.output_size} symbols"
+        return f"the next character of Python's standard library source, one of {self.output_size} symbols"
 
     @property
     def unit(self) -> str:

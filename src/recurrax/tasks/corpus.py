@@ -1,4 +1,4 @@
-"""Real text that every Python carries: the source of its own standard library, read in place."""
+"""A text that every Python carries: the source of its own standard library, read in place."""
 
 import functools
 import hashlib

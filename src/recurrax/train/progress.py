@@ -13,7 +13,7 @@ REFRESHES = 2
 def bar(total: int, *, title: str = "training", show: bool = True) -> Iterator[Callable[[int, np.ndarray], None]]:
     """A bar of `total` steps on standard error; call what it yields with (steps done, losses (n, S)).
 
-    Nothing is drawn where `show` is False or standard error is not a terminal.
+    Nothing is drawn where `show` is False, or where standard error is no terminal and this is no notebook.
     """
     if not show:
         yield lambda done, losses: None
@@ -29,7 +29,8 @@ def bar(total: int, *, title: str = "training", show: bool = True) -> Iterator[C
         TimeRemainingColumn(),
     )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, refresh_per_second=REFRESHES, disable=not console.is_terminal) as progress:
+    unseen = not (console.is_terminal or console.is_jupyter)
+    with Progress(*columns, console=console, refresh_per_second=REFRESHES, disable=unseen) as progress:
         task = progress.add_task(title, total=total, loss="")
 
         def advance(done: int, losses: np.ndarray) -> None:
@@ -38,3 +39,4 @@ def bar(total: int, *, title: str = "training", show: bool = True) -> Iterator[C
             progress.update(task, completed=done, loss=text)
 
         yield advance
+        progress.refresh()  # rich leaves a notebook's bar as it was at the last refresh
