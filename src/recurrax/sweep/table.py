@@ -1,11 +1,13 @@
 """A sweep's table: one row per setting that has ended, in one file that is whole at any time."""
 
+import contextlib
 import csv
 import io
 import itertools
 import math
 import signal
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -77,24 +79,36 @@ def figures(run: Path) -> Row:
     return dict(list(found.items())[:_MOST_FIGURES])
 
 
-def complaint(status: int, output: Path) -> str:
+def complaint(status: int, output: str) -> str:
     """Why a program failed, in one sentence: the last that it printed, or its exit status."""
     if status == 0:
         return "ended well, but left no finished run under its --out folder"
     if status > 128:
-        try:
+        with contextlib.suppress(ValueError):
             return f"ended by {signal.Signals(status - 128).name}"
-        except ValueError:
-            pass
-    with open(output, "rb") as file:
-        file.seek(max(0, output.stat().st_size - 20_000))
-        text = file.read().decode(errors="replace")
-    if text.rstrip().endswith("╯"):  # a box that tyro drew: its head, what is wrong, a rule, and what to do about it
-        box = text[text.rfind("╭") :].splitlines()[1:]
+    if output.rstrip().endswith("╯"):  # a box that tyro drew: its head, what is wrong, a rule, what to do about it
+        box = output[output.rfind("╭") :].splitlines()[1:]
         told = " ".join(itertools.takewhile(_telling, (line.strip(" │\t") for line in box)))
     else:
-        told = next(filter(_telling, reversed(text.splitlines())), "").strip()
+        told = next(filter(_telling, reversed(output.splitlines())), "").strip()
     return f"{told[:300]} (exit status {status})" if told else f"exit status {status}"
+
+
+def tail(path: Path) -> str:
+    """The end of what a program printed."""
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - 20_000))
+        return file.read().decode(errors="replace")
+
+
+def seconds(run: Path) -> Row:
+    """How long a finished run took, by its own record."""
+    try:
+        record = load_json(run / "run.json")
+        started, finished = (datetime.fromisoformat(record[when]) for when in ("started", "finished"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return {"seconds": f"{(finished - started).total_seconds():.1f}"}
 
 
 def _telling(line: str) -> bool:
