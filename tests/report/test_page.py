@@ -132,7 +132,7 @@ def test_a_narrow_terminal_shows_a_table_in_parts_and_cuts_nothing(folder):
     assert (shown[50].count("LSTM"), shown[120].count("LSTM")) == (2, 1)
 
 
-@pytest.mark.parametrize("name", ["config.json", "run.json", "summary.json", "arrays.npz"])
+@pytest.mark.parametrize("name", ["config.json", "run.json", "arrays.npz"])
 def test_a_run_that_has_not_finished(folder, name):
     (folder / name).unlink()
     with pytest.raises(FileNotFoundError, match=f"{name}: expected a file of a finished run, found none"):
@@ -144,12 +144,6 @@ def test_a_damaged_file(folder, name):
     (folder / name).write_bytes(b"\x00\xff damaged")
     with pytest.raises(ValueError, match=name):
         report.render(folder)
-
-
-def test_a_summary_without_a_report(folder):
-    save_json(folder / "summary.json", {"numbers": {}})
-    with pytest.raises(ValueError, match="expected a 'report' entry, got numbers"):
-        report.load(folder)
 
 
 @pytest.mark.parametrize("package", ["matplotlib", "jinja2"])

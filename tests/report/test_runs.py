@@ -111,7 +111,7 @@ def test_a_run_that_describes_no_report_shows_the_numbers_of_its_summary(results
     for name in ("index.html", "RESULTS.md"):
         text = (results / name).read_text()
         assert "loss: 0.25" in text
-        assert "run-bb/report.html" not in text
+        assert "run-bb/report.html" in text
 
 
 def test_settings_that_differ_are_named_and_others_are_not(results):
@@ -130,7 +130,7 @@ def hostile(field, value):
 DAMAGE = {
     "arrays cut short": lambda folder: os.truncate(folder / "arrays.npz", 100),
     "arrays gone": lambda folder: (folder / "arrays.npz").unlink(),
-    "summary gone": lambda folder: (folder / "summary.json").unlink(),
+    "settings gone": lambda folder: (folder / "config.json").unlink(),
     "summary of noise": lambda folder: (folder / "summary.json").write_bytes(b"\x00\xff"),
     "run.json gone": lambda folder: (folder / "run.json").unlink(),
     "an unknown status": lambda folder: save_json(folder / "run.json", {"status": "excellent"}),

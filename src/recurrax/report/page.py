@@ -27,7 +27,11 @@ def render(folder: str | Path) -> Path:
         ValueError: a saved file cannot be read or does not hold what the report draws.
         ModuleNotFoundError: matplotlib or jinja2 is not installed.
     """
-    saved = load(folder)
+    return write_page(load(folder))
+
+
+def write_page(saved: Saved) -> Path:
+    """The same of a run that has been read."""
     drawn = []
     for figure in saved.report.figures:
         _, svg = figures.draw(figure, saved.arrays, saved.folder)

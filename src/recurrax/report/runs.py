@@ -11,7 +11,7 @@ from urllib.parse import quote
 from recurrax.files import load_json, write_whole
 from recurrax.report import templates
 from recurrax.report.description import KeyFigure, Report
-from recurrax.report.page import flat, minute, render
+from recurrax.report.page import flat, minute, write_page
 from recurrax.report.saved import load
 
 STATUSES = ("finished", "running", "preempted", "failed", "damaged")
@@ -26,7 +26,7 @@ class Run(NamedTuple):
     """What the overview says of one run.
 
     folder: relative to the folder of all runs. settings: those in which runs of one experiment differ. report: what it
-    found, None unless it finished and described one. key_figures: its report's, or else the numbers of its summary.
+    found, None unless it finished. key_figures: its report's.
     problem: one sentence, None where there is none.
     """
 
@@ -99,27 +99,24 @@ def _read(root: Path, folder: Path, settings: dict[str, str]) -> Run:
         if status not in STATUSES:
             raise ValueError(f"{folder / 'run.json'}: expected a status of {', '.join(STATUSES[:-1])}, got {status!r}")
         if status == "finished":
-            report, key_figures = _found(folder)
+            saved = load(folder)
+            write_page(saved)
+            report, key_figures = saved.report, saved.report.key_figures
         elif status == "failed":
             problem = f"it ended with {record.get('error', 'an error')}"
     except ModuleNotFoundError:
         raise
     except Exception as error:  # files that somebody damaged or made up can fail in any part of what reads or draws
-        status, problem = "damaged", f"{type(error).__name__}: {error}".replace(f"{folder}{os.sep}", "")
+        status, problem = "damaged", _sentence(folder, error)
     when = minute(record.get("finished", record.get("started", "")))
     experiment = str(record.get("experiment", folder.parent.name))
     return Run(place, experiment, status, when, str(record.get("command", "")), settings, report, key_figures, problem)
 
 
-def _found(folder: Path) -> tuple[Report | None, tuple[KeyFigure, ...]]:
-    """A finished run's report, drawn anew, and its key figures; without a report, the numbers of its summary."""
-    summary = load_json(folder / "summary.json")
-    if "report" in summary:
-        render(folder)
-        report = load(folder).report
-        return report, report.key_figures
-    numbers = {name: value for name, value in summary.items() if isinstance(value, int | float)}
-    return None, tuple(KeyFigure(name, f"{value:.6g}") for name, value in numbers.items())
+def _sentence(folder: Path, error: Exception) -> str:
+    """What is wrong with a run's files, in one line; errors of this library already are sentences."""
+    said = " ".join(str(error).split()).replace(f"{folder}{os.sep}", "")
+    return said if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {said}"
 
 
 def _config(folder: Path) -> dict[str, str]:
