@@ -36,13 +36,12 @@ def describe(
     kinds = dict.fromkeys(kind for columns in metrics.values() for kind in columns if kind != "step")
     panels = {kind: _metric_panel(kind, metrics, drawn) for kind in kinds}
     probes = [panel for name, place in checkpoints.places(folder).items() for panel in _probes(name, place, drawn)]
-    figures = (
-        [Figure("loss", "Loss against training step", _BAND, (panels.pop("loss"),), columns=1)]
-        if "loss" in panels
-        else []
-    )
-    figures += list(_figure("probes", "What was probed", probes))
-    figures += list(_figure("metrics", "What else was logged", list(panels.values())))
+    first = [panels.pop("loss")] if "loss" in panels else []
+    figures = [
+        *_figure("loss", "Loss against training step", first),
+        *_figure("probes", "What was probed", probes),
+        *_figure("metrics", "What else was logged", list(panels.values())),
+    ]
     keys = (*_last_losses(metrics), *(KeyFigure(name, f"{value:.6g}") for name, value in _numbers(summary).items()))
     what = "a report in its summary" if summary else "a summary"
     rows = tuple((name, str(array.shape), str(array.dtype)) for name, array in saved.items())
@@ -95,27 +94,28 @@ def _metric_panel(kind: str, metrics: Mapping[str, Arrays], drawn: Arrays) -> Pa
 def _probes(name: str, place: Path, drawn: Arrays) -> Iterator[Panel]:
     """A panel for each array (P, S, ...) that the newest whole checkpoint holds of probes."""
     newest: Checkpoint | None = next(checkpoints.read_all(place), None)
-    steps = newest.arrays.get(".probe_steps", np.zeros(0)) if newest else np.zeros(0)
-    for kind, array in newest.below(".probes").items() if newest and len(steps) else ():
-        title = f"{name}: {kind}" if name else kind
-        if not np.issubdtype(array.dtype, np.floating) or array.ndim < 2 or len(array) != len(steps) or not array.size:
-            continue
-        key = f"probe.{name}.{kind}"
-        if array.ndim == 2:
-            drawn |= {f"x.{key}": steps, f"y.{key}": array.T}
-            line = Line(kind, f"x.{key}", f"y.{key}", 0)
-            yield Panel(
-                title, "training step", _label(kind), (line,), x_scale="log", y_scale=_scale(kind), markers=True
-            )
-            continue
-        # (P, S, T, ...): the first and the last probe against the next axis, the median over those after it.
-        curves = np.median(array.reshape(*array.shape[:3], -1).astype(float), axis=-1)  # (P, S, T)
-        drawn[f"x.{key}"] = np.arange(curves.shape[2])
-        lines = []
-        for slot, place_of in enumerate(dict.fromkeys((0, len(steps) - 1))):
-            drawn[f"y.{key}.{place_of}"] = curves[place_of]
-            lines.append(Line(f"at step {steps[place_of]}", f"x.{key}", f"y.{key}.{place_of}", slot))
-        yield Panel(title, "index", _label(kind), tuple(lines), y_scale=_scale(kind))
+    if newest is None or ".probe_steps" not in newest.arrays:
+        return
+    steps = newest.arrays[".probe_steps"]
+    for kind, array in newest.below(".probes").items():
+        if np.issubdtype(array.dtype, np.floating) and array.ndim >= 2 and array.size and len(array) == len(steps):
+            yield _probe_panel(f"{name}: {kind}" if name else kind, kind, array, steps, drawn)
+
+
+def _probe_panel(title: str, kind: str, array: np.ndarray, steps: np.ndarray, drawn: Arrays) -> Panel:
+    """One number (P, S) against training step; more of them (P, S, T, ...) at the first and the last probe."""
+    axes: dict[str, Any] = {"y_label": _label(kind), "y_scale": _scale(kind)}
+    x, y = f"x.probe.{title}", f"y.probe.{title}"
+    if array.ndim == 2:
+        drawn |= {x: steps, y: array.T}
+        return Panel(title, "training step", lines=(Line(kind, x, y, 0),), x_scale="log", markers=True, **axes)
+    curves = np.median(array.reshape(*array.shape[:3], -1).astype(float), axis=-1)  # (P, S, T)
+    drawn[x] = np.arange(curves.shape[2])
+    lines = []
+    for slot, probe in enumerate(sorted({0, len(steps) - 1})):
+        drawn[f"{y}.{probe}"] = curves[probe]
+        lines.append(Line(f"at step {steps[probe]}", x, f"{y}.{probe}", slot))
+    return Panel(title, "index", lines=tuple(lines), **axes)
 
 
 def _figure(name: str, title: str, panels: list[Panel]) -> Iterator[Figure]:
