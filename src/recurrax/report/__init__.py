@@ -8,7 +8,7 @@ when something is drawn.
 from recurrax.extras import require
 from recurrax.report.console import show
 from recurrax.report.description import Figure, KeyFigure, Level, Line, Panel, Report, Table
-from recurrax.report.page import render
+from recurrax.report.page import render, seconds
 from recurrax.report.runs import Run, overview
 from recurrax.report.saved import Saved, load
 
@@ -26,5 +26,6 @@ __all__ = [
     "overview",
     "render",
     "require",
+    "seconds",
     "show",
 ]

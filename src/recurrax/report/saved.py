@@ -1,5 +1,6 @@
 """A run folder as it lies on disk, read without computing anything."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,17 @@ class Saved(NamedTuple):
     summary: dict[str, Any]
     arrays: dict[str, np.ndarray]
     report: Report
+
+    @property
+    def smoke(self) -> bool:
+        """Whether its sizes were the smallest, so that its numbers mean nothing."""
+        return is_smoke(self.folder, self.summary)
+
+
+def is_smoke(folder: Path, summary: Mapping[str, Any]) -> bool:
+    """Whether a run was made by --smoke: its report says so, or its folder's name."""
+    report = summary.get("report")
+    return folder.name.startswith("smoke-") or (isinstance(report, Mapping) and bool(report.get("smoke")))
 
 
 def load(folder: str | Path) -> Saved:

@@ -7,7 +7,6 @@ import itertools
 import math
 import signal
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -99,16 +98,6 @@ def tail(path: Path) -> str:
     with open(path, "rb") as file:
         file.seek(max(0, path.stat().st_size - 20_000))
         return file.read().decode(errors="replace")
-
-
-def seconds(run: Path) -> Row:
-    """How long a finished run took, by its own record."""
-    try:
-        record = load_json(run / "run.json")
-        started, finished = (datetime.fromisoformat(record[when]) for when in ("started", "finished"))
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return {"seconds": f"{(finished - started).total_seconds():.1f}"}
 
 
 def _telling(line: str) -> bool:

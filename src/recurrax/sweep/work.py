@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from recurrax import report
+from recurrax.files import load_json
 from recurrax.sweep import grid, table
 from recurrax.sweep.worker import KILLS, Ending
 
@@ -35,7 +37,7 @@ class Work:
         if run is None:
             return row | {"status": "failed"}
         found = {"status": "finished", "folder": run.relative_to(self.folder.parent).as_posix()}
-        return row | found | table.seconds(run) | table.figures(run)
+        return row | found | _seconds(run) | table.figures(run)
 
     def ending(self, result: Ending | Exception, run: Path | None) -> table.Row:
         """How its program ended: the seconds, and why where it failed."""
@@ -63,3 +65,9 @@ def _work(script: Path, folder: Path, setting: Mapping[str, str]) -> Work:
 
 def _digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _seconds(run: Path) -> table.Row:
+    """How long a finished run took, by its own record."""
+    lasted = report.seconds(load_json(run / "run.json"))
+    return {} if lasted is None else {"seconds": f"{lasted:.1f}"}
