@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from recurrax import cli
+from recurrax.report import read_table
 from recurrax.sweep import grid, leash, table, trial
 
 SCRIPT = str(Path(__file__).parents[1] / "swept.py")
@@ -130,7 +131,7 @@ def test_commands_for_a_job_array_and_the_runs_gathered_after_it(tmp_path, capsy
     assert cli.main([*flags, "--collect"]) == 1
     assert "1 of 2 settings finished" in capsys.readouterr().out
     (path,) = tmp_path.glob("sweeps/*/table.csv")
-    (row,) = table.load(path).values()
+    (row,) = read_table(path).values()
     assert (row["--steps"], row["status"], row["twice"]) == ("2", "finished", "4")
     assert cli.main([*flags, "--print"]) == 0
     assert capsys.readouterr().out.splitlines() == lines[:1]
@@ -263,10 +264,10 @@ def test_figures_are_the_numbers_of_the_summary(tmp_path):
 def test_a_table_survives_what_is_in_it_and_nothing_else_is_taken_for_one(tmp_path):
     kept = {"a": {"setting": "a", "--x": "1,2", "status": "failed", "error": 'said "no",\nand left'}}
     table.save(tmp_path / "table.csv", kept)
-    assert table.load(tmp_path / "table.csv") == kept
+    assert read_table(tmp_path / "table.csv") == kept
     (tmp_path / "table.csv").write_text("other,columns\n1,2\n")
     with pytest.raises(ValueError, match="expected a sweep's table"):
-        table.load(tmp_path / "table.csv")
+        read_table(tmp_path / "table.csv")
 
 
 def test_why_a_program_failed_is_told_from_what_it_printed(tmp_path):

@@ -11,6 +11,7 @@ from recurrax.report.description import Figure, KeyFigure, Level, Line, Panel, R
 from recurrax.report.page import render, seconds
 from recurrax.report.runs import Run, overview
 from recurrax.report.saved import Saved, load
+from recurrax.report.sweeps import read_table, render_sweep
 
 __all__ = [
     "Figure",
@@ -24,7 +25,9 @@ __all__ = [
     "Table",
     "load",
     "overview",
+    "read_table",
     "render",
+    "render_sweep",
     "require",
     "seconds",
     "show",

@@ -1,6 +1,5 @@
 """A run folder turned into figures and one HTML page that needs no other file."""
 
-import base64
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 from recurrax import extras
 from recurrax.files import write_whole
 from recurrax.report import figures, findings, templates
-from recurrax.report.description import Figure, Table
+from recurrax.report.description import Table
 from recurrax.report.saved import Saved, load
 
 
@@ -33,32 +32,30 @@ def render(folder: str | Path) -> Path:
 
 def write_page(saved: Saved) -> Path:
     """The same of a run that has been read."""
-    drawn = [_embedded(figure, figures.draw(figure, saved.arrays, saved.folder)[1]) for figure in saved.report.figures]
+    drawn = []
+    for figure in saved.report.figures:
+        _, svg = figures.draw(figure, saved.arrays, saved.folder)
+        drawn.append({"title": figure.title, "caption": figure.caption, "source": templates.embedded(svg)})
     page = templates.fill("page.html.jinja", _content(saved) | {"figures": drawn})
     path = saved.folder / "report.html"
     write_whole(path, lambda file: file.write(page))
     return path
 
 
-def _embedded(figure: Figure, svg: Path) -> dict[str, str]:
-    encoded = base64.b64encode(svg.read_bytes()).decode("ascii")
-    return {"title": figure.title, "caption": figure.caption, "source": f"data:image/svg+xml;base64,{encoded}"}
-
-
 def _content(saved: Saved) -> dict[str, Any]:
     """What the page says, but for its figures; nothing is found where sizes were the smallest."""
     markup = extras.require("markupsafe", "experiments").Markup
     judged = findings.verdicts(saved)
+    ranked = [] if saved.smoke else findings.rankings(saved.summary)
+    heading = ("recurrax", str(saved.run.get("experiment", "")), minute(saved.run.get("finished")))
     return {
         "report": saved.report,
         "smoke": saved.smoke,
         "answer": findings.answer(saved),
         "verdicts": judged,
         "findings": () if judged or saved.smoke else saved.report.findings,
-        "rankings": [(one.heading, *findings.bars(one)) for one in ([] if saved.smoke else findings.rankings(saved))],
-        "heading": " · ".join(
-            filter(None, ["recurrax", str(saved.run.get("experiment", "")), minute(saved.run.get("finished"))])
-        ),
+        "rankings": [(one.heading, *findings.bars(one)) for one in ranked],
+        "heading": " · ".join(filter(None, heading)),
         "command": saved.run.get("command", ""),
         "protocol": saved.report.protocol,
         "facts": [("Settings", list(flat(saved.config))), ("Environment", list(_environment(saved.run)))],
@@ -70,10 +67,8 @@ def _environment(run: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What a run happened in, how long it took first; nothing for what does not apply."""
     lasted = seconds(run)
     if lasted is not None:
-        yield (
-            "duration",
-            f"{lasted // 3600:.0f} h {lasted // 60 % 60:.0f} min {lasted % 60:.0f} s, from start to finish",
-        )
+        parts = ((lasted // 3600, "h"), (lasted // 60 % 60, "min"), (lasted % 60, "s"))
+        yield "duration", " ".join(f"{number:.0f} {unit}" for number, unit in parts if number) or "under 1 s"
     for name, value in flat(run):
         if value != "None" and name not in ("experiment", "command"):
             yield name.removeprefix("environment."), value

@@ -42,7 +42,10 @@ def describe(
         *_figure("probes", "What was probed", probes),
         *_figure("metrics", "What else was logged", list(panels.values())),
     ]
-    keys = (*_last_losses(metrics), *(KeyFigure(name, f"{value:.6g}") for name, value in _numbers(summary).items()))
+    keys = (
+        *_last_losses(metrics),
+        *(KeyFigure(name, f"{value:.6g}") for name, value in plain_numbers(summary).items()),
+    )
     what = "a report in its summary" if summary else "a summary"
     rows = tuple((name, str(array.shape), str(array.dtype)) for name, array in saved.items())
     report = Report(
@@ -143,7 +146,8 @@ def _last_losses(metrics: Mapping[str, Arrays]) -> Iterator[KeyFigure]:
             yield KeyFigure(f"{name} loss at step {step}".strip(), f"{np.median(last):.4g}{over}")
 
 
-def _numbers(summary: Mapping[str, Any]) -> dict[str, float]:
+def plain_numbers(summary: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a summary that stand at its top, or under "numbers", without an interval."""
     numbers = summary.get("numbers", summary)
     found = numbers.items() if isinstance(numbers, Mapping) else ()
     return {name: value for name, value in found if isinstance(value, int | float) and not isinstance(value, bool)}

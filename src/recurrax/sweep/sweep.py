@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from recurrax import report
 from recurrax.extras import require
 from recurrax.sweep import grid as grids
 from recurrax.sweep import table, trial
@@ -47,7 +48,8 @@ def sweep(
     """Runs a script once per setting of a grid, several settings side by side.
 
     Every setting gets a folder in `<out>/sweeps/<script and flags>/`, handed to the script as --out, and a row in the
-    table.csv there once it has ended: what was set, status, seconds, run folder, and the numbers of its summary.json.
+    table.csv there once it has ended: what was set, status, seconds, run folder, and the numbers of its summary.json;
+    sweep.html draws the first of them against what was set.
     The same command again runs what has not finished; values added to a flag join the same table. Before anything
     starts, every setting's flags are tried by the script's --dry-run. A setting that fails is a row with its error; one
     whose program was killed is started again, up to three times.
@@ -62,7 +64,7 @@ def sweep(
         tls_cert: file of this client's certificate.
         tls_key: file of its key.
         commands: run nothing; print the command of every setting that has not finished, one a line, for a job array.
-        collect: run nothing; gather the runs that have finished into the table.
+        collect: run nothing; gather the runs that have finished into the table and its page.
         out: folder of all results.
     """
     try:
@@ -137,7 +139,7 @@ def _sweep(todo: Sequence[Work], missing: Sequence[Work], workers: int, opened: 
     folder = todo[0].folder.parent
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder), stop_on_signals() as stop:
-        rows = table.load(folder / "table.csv")
+        rows = report.read_table(folder / "table.csv")
         for work in todo:
             run = table.finished_run(work.folder)
             if run is not None and rows.get(work.name, {}).get("status") != "finished":
@@ -159,7 +161,7 @@ def _sweep(todo: Sequence[Work], missing: Sequence[Work], workers: int, opened: 
             with opened as group:
                 _run_all(group, missing, workers, stop, ended)
         finished = sum(rows.get(work.name, {}).get("status") == "finished" for work in todo)
-        print(f"{finished} of {len(todo)} settings finished: {folder / 'table.csv'}", flush=True)
+        print(f"{finished} of {len(todo)} settings finished: {report.render_sweep(folder)}", flush=True)
         if stop.requested:
             print("stopped, finished settings are kept; the same command goes on", file=sys.stderr)
             stop.check()

@@ -11,25 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from recurrax.files import load_json, write_whole
+from recurrax.report.sweeps import Row
 from recurrax.sweep.grid import RESERVED
 
-Row = dict[str, str]
-
 _MOST_FIGURES = 60
-
-
-def load(path: Path) -> dict[str, Row]:
-    """The rows of a table by their setting; none where there is no table.
-
-    Raises:
-        ValueError: the file is no table of a sweep.
-    """
-    if not path.exists():
-        return {}
-    rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
-    if "setting" not in (rows.fieldnames or ()):
-        raise ValueError(f"{path}: expected a sweep's table with a column 'setting', got none")
-    return {row["setting"]: {name: value for name, value in row.items() if value} for row in rows}
 
 
 def save(path: Path, rows: Mapping[str, Row]) -> None:
