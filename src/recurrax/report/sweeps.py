@@ -1,5 +1,6 @@
 """A sweep's page: its key number against what was set, and a narrow table of all settings, from saved files alone."""
 
+import contextlib
 import csv
 import io
 import math
@@ -53,19 +54,20 @@ def read_table(path: Path) -> dict[str, Row]:
 
 
 def sweep_folders(root: Path) -> Iterator[Path]:
-    """The folders under `root`, itself included, that hold a sweep's table."""
+    """The folders under `root`, itself included, that hold a sweep's table; a file of another kind is left alone."""
     for folder, inner, files in os.walk(root):
         inner.sort()
         if TABLE in files:
-            inner.clear()
-            yield Path(folder)
+            with contextlib.suppress(ValueError, OSError):
+                read_table(Path(folder) / TABLE)
+                yield Path(folder)
 
 
 def render_sweep(folder: Path) -> Path:
     """Writes sweep.html into a sweep's folder, and sweep.png and sweep.svg where there is a number to draw.
 
     Raises:
-        ValueError: the table or a summary cannot be read.
+        ValueError: the table cannot be read.
         ModuleNotFoundError: matplotlib or jinja2 is not installed.
     """
     rows = read_table(folder / TABLE).values()
@@ -74,10 +76,10 @@ def render_sweep(folder: Path) -> Path:
     varied = [name for name in names if len({one.values.get(name) for one in settings}) > 1]
     smoke = any(one.smoke for one in settings)
     figure = None if smoke or not varied else _draw(folder, settings, varied)
-    found = [(ranking.heading, reading) for one in settings for ranking in one.rankings for reading in ranking.readings]
+    found = [ranking.heading for one in settings for ranking in one.rankings]
     content = {
         "heading": f"recurrax · {folder.name}",
-        "title": f"{found[0][0] if found else 'Settings'} against {' and '.join(varied) or 'nothing'}",
+        "title": f"{found[0]} against {' and '.join(varied)}" if found and varied else "Settings that were tried",
         "answer": SMOKE if smoke else _answer(settings, varied),
         "smoke": smoke,
         "figure": figure,
@@ -105,10 +107,12 @@ def natural(value: str) -> tuple[Any, ...]:
 
 def _setting(folder: Path, row: Row) -> Setting:
     values = {name.removeprefix("--"): value for name, value in row.items() if name.startswith("--")}
-    run = folder / row["folder"] if "folder" in row else None
-    summary = load_json(run / "summary.json") if run and (run / "summary.json").exists() else {}
-    smoke = bool(run) and is_smoke(run, summary)
-    link = quote(f"{row['folder']}/report.html") if run and (run / "report.html").exists() else ""
+    run, summary = folder / row.get("folder", ""), {}
+    if run != folder:
+        with contextlib.suppress(OSError, ValueError):  # there is none, or the run's own page says that it is damaged
+            summary = load_json(run / "summary.json")
+    smoke = is_smoke(run, summary)
+    link = quote(f"{row['folder']}/report.html") if run != folder and (run / "report.html").exists() else ""
     ranked = [] if smoke else findings.rankings(summary) or _plain_number(summary)
     return Setting(values, row.get("status", ""), row.get("error", ""), link, ranked, smoke)
 
@@ -170,7 +174,7 @@ def _save(folder: Path, axis: str, panels: list[tuple[str, Lines]], places: Mapp
             axes.minorticks_off()
             for slot, (label, points) in enumerate(list(lines.items())[:_MOST_LINES]):
                 _draw_line(axes, label, [(places[value], reading) for value, reading in points], style.colour(slot))
-            if len(lines) > 1:
+            if len(axes.get_legend_handles_labels()[1]) > 1:
                 axes.legend(fontsize=7.5)
         save = canvas.savefig
         write_whole(folder / "sweep.png", lambda file: save(file, format="png", metadata={"Software": None}))
