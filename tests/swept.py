@@ -1,6 +1,7 @@
 """A program to be swept: `python swept.py --steps N --mode MODE --out FOLDER` leaves a run folder as experiments do.
 
-The mode "kills" kills its worker the first time, "waits" runs until it is told to stop, "fails" fails.
+The mode "kills" kills itself the first time, "waits" runs until it is told to stop, "fails" fails, "hurts" kills itself
+every time. Steps below 0 are refused, under --dry-run too.
 """
 
 import argparse
@@ -12,16 +13,17 @@ import time
 from pathlib import Path
 
 
-def parent(process):
-    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, default=1)
     parser.add_argument("--mode", default="plain")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--dry-run", action="store_true")
     flags = parser.parse_args()
+    if flags.steps < 0:
+        parser.error(f"steps: expected at least 0, got {flags.steps}")
+    if flags.dry_run:
+        return
     folder = flags.out / "swept" / "run-00000000"
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -38,10 +40,9 @@ def main():
     say("running")
     if flags.mode == "fails":
         sys.exit("swept: it went wrong")
-    if flags.mode == "kills" and not (folder / "killed").exists():
+    if flags.mode == "hurts" or (flags.mode == "kills" and not (folder / "killed").exists()):
         (folder / "killed").touch()
-        os.kill(parent(os.getppid()), signal.SIGKILL)  # above this program is its leash, above that the worker
-        time.sleep(600)
+        os.kill(os.getpid(), signal.SIGKILL)
     if flags.mode == "waits":
         time.sleep(600)
     (folder / "summary.json").write_text(json.dumps({"numbers": {"twice": 2 * flags.steps}, "report": {"n": 1}}))

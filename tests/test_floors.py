@@ -10,7 +10,7 @@ import pytest
 SRC = Path(__file__).parents[1] / "src" / "recurrax"
 CONTRIBUTING = SRC.parents[1] / "CONTRIBUTING.md"
 FLOORS = {
-    1: ("typing", "norms", "fixed", "files", "extras", "code"),
+    1: ("typing", "norms", "fixed", "code", "files", "extras", "checkpoints"),
     2: ("cells", "wrappers", "kernels", "tasks", "runs", "report"),
     3: ("study", "lag", "train", "sweep", "layers", "convert", "check"),
     4: ("cli", "plot", "nnx", "linen"),
@@ -18,8 +18,8 @@ FLOORS = {
 }
 """The house as CONTRIBUTING draws it; rooms that are not built yet have their floor already."""
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
-ACROSS = {("study", "lag"), ("study", "train")}
-"""The steps on one floor that are allowed: a question runs trainings and instruments."""
+ACROSS = {("study", "lag"), ("study", "train"), ("checkpoints", "files")}
+"""The steps on one floor that are allowed: a question runs trainings and instruments, a checkpoint is a file."""
 FORBIDDEN = {("train", "tasks")}
 """The steps down that are not: to a training, what it trains on comes as an argument."""
 FLAX = {"layers", "nnx", "linen"}

@@ -69,6 +69,30 @@ def load_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def load_lines(path: Path, content: bytes | None = None) -> list[dict[str, Any]]:
+    """The objects that `append_lines` left in a file, if there is one; a last line that a crash cut short is left out.
+
+    Args:
+        path: of the file.
+        content: what to read in its stead, where its bytes are at hand.
+
+    Raises:
+        ValueError: a line is no JSON object.
+    """
+    if content is None:
+        content = path.read_bytes() if path.exists() else b""
+    records = []
+    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            record = None
+        if not isinstance(record, dict):
+            raise ValueError(f"{path}: expected a JSON object in every line, got something else in line {number}")
+        records.append(record)
+    return records
+
+
 def plain(value: Any) -> Any:
     """What JSON can hold of a configuration or a result.
 

@@ -8,7 +8,7 @@
 | SIGTERM at a random moment, then the same command | 10 | exit 143 |
 | two runs started on one folder at once | 20 | one finishes, one stops and names it, no mixed file |
 | kill -9 of experiments/gradient_decay.py inside its trainings, then the same command | 3 | same arrays and states |
-| kill -9 of a sweep's workers | 4 | every setting finishes |
+| kill -9 of a setting's program in a sweep | 4 | every setting finishes |
 
 Every run that was cut has lost at most the steps between two checkpoints, and ends with the parameters and measurements
 of the one that was not, by SHA-256. Prints one line per kind of trial, records them with `--out`, and exits with 1 if
@@ -195,7 +195,7 @@ def killed_inside(root, expected, generator):
 
 
 def swept(root, kills):
-    """How many settings finished of those whose worker was killed under them."""
+    """How many settings finished of those whose program was killed once."""
     steps = ",".join(str(number) for number in range(1, kills + 1))
     command = [sys.executable, "-m", "recurrax", "sweep", str(TESTS / "swept.py"), f"--out={root}"]
     status = subprocess.run([*command, "--grid", "mode=kills", f"steps={steps}"], capture_output=True, timeout=LIMIT)

@@ -6,11 +6,11 @@ import os
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from pages import Page
 
 from recurrax import report
 from recurrax.cli import main
@@ -55,29 +55,11 @@ def links(page):
     return [unquote(link) for link in re.findall(r'href="([^"]*)"', page)]
 
 
-class Balanced(HTMLParser):
-    """Raises where tags do not nest."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open = []
-        self.feed(text)
-        assert not self.open
-
-    def handle_starttag(self, tag, attributes):
-        assert tag not in ("script", "link", "iframe", "b")
-        if tag not in ("meta", "br", "img"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-
 def test_every_run_is_on_both_pages(results):
     runs = report.overview(results)
     assert [run.status for run in runs] == ["finished", "finished", "failed", "preempted", "running"]
     page, text = (results / "index.html").read_text(), (results / "RESULTS.md").read_text()
-    Balanced(page)
+    Page(page)
     for said in (
         "2 finished, 1 running, 1 preempted, 1 failed",
         "K, steps: 12",
@@ -96,6 +78,21 @@ def test_every_run_is_on_both_pages(results):
     assert "It \\| does \\<b\\>." in text
 
 
+def test_a_run_is_shown_with_its_first_figure_and_its_answer(results):
+    save_run(results / "fade" / "smoke-ff")
+    report.overview(results)
+    page = Page((results / "index.html").read_text())
+    pictures = [unquote(part[1]["src"]) for part in page.all("img")]
+    assert pictures == [f"fade/{name}/norms.png" for name in ("run-aa", "run-bb", "smoke-ff")]
+    assert all((results / picture).is_file() for picture in pictures)
+    (smoke,) = page.all("p", **{"class": "smoke"})
+    assert smoke[3].startswith("SMOKE: ")
+    text = (results / "RESULTS.md").read_text()
+    assert text.count("It \\| does") == text.count("After 12 steps.") == 2
+    assert text.count("SMOKE: ") == 1
+    assert page.words().count("K, steps: 12 [10, >20]") == 2
+
+
 def test_plots_and_reports_are_drawn_again(results):
     report.overview(results)
     for name in ("norms.png", "norms.svg", "report.html"):
@@ -111,7 +108,7 @@ def test_a_run_that_describes_no_report_shows_the_numbers_of_its_summary(results
     for name in ("index.html", "RESULTS.md"):
         text = (results / name).read_text()
         assert "loss: 0.25" in text
-        assert "run-bb/report.html" not in text
+        assert "run-bb/report.html" in text
 
 
 def test_settings_that_differ_are_named_and_others_are_not(results):
@@ -130,7 +127,7 @@ def hostile(field, value):
 DAMAGE = {
     "arrays cut short": lambda folder: os.truncate(folder / "arrays.npz", 100),
     "arrays gone": lambda folder: (folder / "arrays.npz").unlink(),
-    "summary gone": lambda folder: (folder / "summary.json").unlink(),
+    "settings gone": lambda folder: (folder / "config.json").unlink(),
     "summary of noise": lambda folder: (folder / "summary.json").write_bytes(b"\x00\xff"),
     "run.json gone": lambda folder: (folder / "run.json").unlink(),
     "an unknown status": lambda folder: save_json(folder / "run.json", {"status": "excellent"}),
@@ -167,7 +164,7 @@ def test_names_that_mean_something_to_html_and_markdown(tmp_path):
         tmp_path / "<b>x" / "run`[1](http:)|", said=dataclasses.replace(REPORT, question="<script>alert()</script>")
     )
     report.overview(tmp_path)
-    Balanced((tmp_path / "index.html").read_text())
+    Page((tmp_path / "index.html").read_text())
     text = (tmp_path / "RESULTS.md").read_text()
     assert "\\<script\\>" in text
     assert "[1](" not in text

@@ -151,6 +151,9 @@ def test_the_environment_names_versions_and_nobody():
     assert found["python"] == platform.python_version()
     assert {"recurrax", "jax", "optax"} <= set(found["packages"])
     assert found["devices"]["platform"] == "cpu"
+    assert found["cores"] >= 1
+    assert found["memory"].endswith(" GiB")
+    assert found["processor"]
     text = json.dumps(found)
     for private in (str(Path.home()), os.getcwd(), platform.node()):
         assert private not in text
@@ -169,9 +172,23 @@ def test_commands_lose_the_folders_that_are_nobody_s_business(monkeypatch, tmp_p
         "C:\\Users\\x",
     ]
     said = command_line(typed)
-    assert said.startswith("python decay.py --out .../r --log=.../l --rate 1e-3 ")
+    assert said.startswith("python decay.py --out r --log=l --rate 1e-3 ")
     assert "someone" not in said
     assert "Users" not in said
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["/somewhere/recurrax/__main__.py", "compare", "--smoke"], "python -m recurrax compare --smoke"),
+        (["/somewhere/bin/recurrax", "compare"], "recurrax compare"),
+        (["/somewhere/ipykernel_launcher.py", "-f", "/somewhere/kernel.json"], ""),
+        (["-c"], ""),
+        ([], ""),
+    ],
+)
+def test_a_command_runs_when_it_is_pasted(typed, said):
+    assert command_line(typed) == said
 
 
 def test_git_state_is_read_and_its_absence_is_no_error(tmp_path, monkeypatch):

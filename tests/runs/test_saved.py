@@ -43,7 +43,7 @@ def test_everything_comes_back(written):
     (training,) = (loaded.trainings["lstm"],)
     assert training.seeds.tolist() == [3, 5]
     np.testing.assert_array_equal(training.metrics["loss"], fitted.metrics.loss)
-    np.testing.assert_array_equal(training.metrics["scores['accuracy']"], fitted.metrics.scores["accuracy"])
+    np.testing.assert_array_equal(training.metrics["scores.accuracy"], fitted.metrics.scores["accuracy"])
     np.testing.assert_array_equal(training.probes["bias"], fitted.probes["bias"])
     np.testing.assert_array_equal(training.probes["cell.kernel"], fitted.probes["cell"].kernel)
     assert training.probe_steps.tolist() == [0, 6]

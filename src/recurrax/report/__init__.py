@@ -8,9 +8,10 @@ when something is drawn.
 from recurrax.extras import require
 from recurrax.report.console import show
 from recurrax.report.description import Dots, Figure, KeyFigure, Level, Line, Panel, Report, Row, Table
-from recurrax.report.page import render
+from recurrax.report.page import render, seconds
 from recurrax.report.runs import Run, overview
 from recurrax.report.saved import Saved, load
+from recurrax.report.sweeps import read_table, render_sweep
 
 __all__ = [
     "Dots",
@@ -26,7 +27,10 @@ __all__ = [
     "Table",
     "load",
     "overview",
+    "read_table",
     "render",
+    "render_sweep",
     "require",
+    "seconds",
     "show",
 ]

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from recurrax.files import load_json, save_json, write_whole
 from recurrax.report.runs import plain, run_folders
+from recurrax.report.saved import is_smoke
 
 
 class Judgement(NamedTuple):
@@ -31,9 +32,11 @@ def judged(root: Path) -> list[Judgement]:
     """
     latest: dict[tuple[str, str], Judgement] = {}
     for folder in run_folders(root):
-        if folder.name.startswith("smoke-") or not (folder / "summary.json").exists():
+        if not (folder / "summary.json").exists():
             continue
         run, summary = load_json(folder / "run.json"), load_json(folder / "summary.json")
+        if is_smoke(folder, summary):
+            continue
         for saved in summary.get("claims", ()) if run.get("status") == "finished" else ():
             experiment, finished = str(run.get("experiment")), str(run.get("finished"))
             one = Judgement(experiment, folder.relative_to(root), finished, str(run.get("command")), saved)

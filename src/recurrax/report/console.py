@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from recurrax.report.description import Table
+from recurrax.report.findings import SMOKE
 from recurrax.report.page import is_number
 from recurrax.report.saved import Saved
 
@@ -27,7 +28,7 @@ def show(saved: Saved, console: Console | None = None) -> None:
         for columns in _parts(table, console.width):
             console.print(_drawn(table, columns))
         console.print(Text(table.caption, style="dim"))
-    console.print(Text(f"\n{saved.report.answer}"))
+    console.print(Text(f"\n{SMOKE}", style="bold red") if saved.smoke else Text(f"\n{saved.report.answer}"))
     console.print(Text(f"Report: {saved.folder / 'report.html'}"), soft_wrap=True)
 
 

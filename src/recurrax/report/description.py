@@ -132,6 +132,8 @@ class Report:
     figures: tuple[Figure, ...]
     protocol: tuple[str, ...]
     key_figures: tuple[KeyFigure, ...] = ()
+    smoke: bool = False
+    """Whether the sizes were the smallest: nothing is concluded from the numbers."""
 
     def to_json(self) -> dict[str, Any]:
         """The report as dictionaries, lists, strings and numbers."""
@@ -154,7 +156,8 @@ class Report:
             key_figures = tuple(KeyFigure(**key) for key in saved.get("key_figures", ()))
             texts = {name: tuple(saved[name]) for name in ("findings", "protocol")}
             question, answer = saved["question"], saved["answer"]
-            return cls(question, answer, tables=tables, figures=figures, key_figures=key_figures, **texts)
+            smoke = saved.get("smoke", False)
+            return cls(question, answer, tables=tables, figures=figures, key_figures=key_figures, smoke=smoke, **texts)
         except (KeyError, TypeError) as error:
             raise ValueError(f"report: expected the fields written by Report.to_json, problem at {error}") from error
 

@@ -1,13 +1,13 @@
 """A run folder turned into figures and one HTML page that needs no other file."""
 
-import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from recurrax import extras
 from recurrax.files import write_whole
-from recurrax.report import figures, templates
+from recurrax.report import figures, findings, templates
 from recurrax.report.description import Table
 from recurrax.report.saved import Saved, load
 
@@ -27,35 +27,64 @@ def render(folder: str | Path) -> Path:
         ValueError: a saved file cannot be read or does not hold what the report draws.
         ModuleNotFoundError: matplotlib or jinja2 is not installed.
     """
-    saved = load(folder)
+    return write_page(load(folder))
+
+
+def write_page(saved: Saved) -> Path:
+    """The same of a run that has been read."""
     drawn = []
     for figure in saved.report.figures:
         _, svg = figures.draw(figure, saved.arrays, saved.folder)
-        encoded = base64.b64encode(svg.read_bytes()).decode("ascii")
-        drawn.append(
-            {"title": figure.title, "caption": figure.caption, "source": f"data:image/svg+xml;base64,{encoded}"}
-        )
+        drawn.append({"title": figure.title, "caption": figure.caption, "source": templates.embedded(svg)})
+    page = templates.fill("page.html.jinja", _content(saved) | {"figures": drawn})
     path = saved.folder / "report.html"
-    page = _html(saved, drawn)
     write_whole(path, lambda file: file.write(page))
     return path
 
 
-def _html(saved: Saved, drawn: list[dict[str, str]]) -> bytes:
+def _content(saved: Saved) -> dict[str, Any]:
+    """What the page says, but for its figures; nothing is found where sizes were the smallest."""
     markup = extras.require("markupsafe", "experiments").Markup
-    facts = [
-        ("Configuration", list(flat(saved.config))),
-        ("Environment", [(name.removeprefix("environment."), value) for name, value in flat(saved.run)]),
-    ]
-    content = {
+    judged = findings.verdicts(saved)
+    ranked = [] if saved.smoke else findings.rankings(saved.summary)
+    heading = ("recurrax", str(saved.run.get("experiment", "")), minute(saved.run.get("finished")))
+    return {
         "report": saved.report,
-        "figures": drawn,
-        "heading": " · ".join(["recurrax", str(saved.run.get("experiment", "")), minute(saved.run.get("finished"))]),
+        "smoke": saved.smoke,
+        "answer": findings.answer(saved),
+        "verdicts": judged,
+        "findings": () if judged or saved.smoke else saved.report.findings,
+        "rankings": [(one.heading, *findings.bars(one)) for one in ranked],
+        "heading": " · ".join(filter(None, heading)),
         "command": saved.run.get("command", ""),
-        "facts": facts,
+        "protocol": saved.report.protocol,
+        "facts": [("Settings", list(flat(saved.config))), ("Environment", list(_environment(saved.run)))],
         "number_class": lambda table, column: markup(' class="number"') if is_number(table, column) else "",
     }
-    return templates.fill("page.html.jinja", content)
+
+
+def _environment(run: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a run happened in, how long it took first; nothing for what does not apply."""
+    lasted = seconds(run)
+    if lasted is not None:
+        parts = ((lasted // 3600, "h"), (lasted // 60 % 60, "min"), (lasted % 60, "s"))
+        yield "duration", " ".join(f"{number:.0f} {unit}" for number, unit in parts if number) or "under 1 s"
+    for name, value in flat(run):
+        if value != "None" and name not in ("experiment", "command"):
+            yield name.removeprefix("environment."), value
+
+
+def seconds(run: Mapping[str, Any]) -> float | None:
+    """From a run's first start to its end, by its run.json; None where it does not say.
+
+    >>> seconds({"started": "2026-11-22T09:05:22+00:00", "finished": "2026-11-22T09:06:00+00:00"})
+    38.0
+    """
+    try:
+        started, finished = (datetime.fromisoformat(run[when]) for when in ("started", "finished"))
+    except (KeyError, TypeError, ValueError):
+        return None
+    return (finished - started).total_seconds()
 
 
 def minute(time: Any) -> str:

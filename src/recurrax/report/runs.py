@@ -5,14 +5,15 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from recurrax.files import load_json, write_whole
-from recurrax.report import templates
+from recurrax.report import findings, templates
 from recurrax.report.description import KeyFigure, Report
-from recurrax.report.page import flat, minute, render
+from recurrax.report.page import flat, minute, write_page
 from recurrax.report.saved import load
+from recurrax.report.sweeps import render_sweep, sweep_folders
 
 STATUSES = ("finished", "running", "preempted", "failed", "damaged")
 """What a run can be; damaged: its files cannot be read."""
@@ -25,9 +26,9 @@ _MARKUP = re.compile(r"([\\`*|\[\]<>#&])")
 class Run(NamedTuple):
     """What the overview says of one run.
 
-    folder: relative to the folder of all runs. settings: those in which runs of one experiment differ. report: what it
-    found, None unless it finished and described one. key_figures: its report's, or else the numbers of its summary.
-    problem: one sentence, None where there is none.
+    folder: relative to the folder of all runs. settings: those in which runs of one experiment differ. report, answer,
+    key_figures and thumbnail, the address of its first figure: of a run that finished; of one with --smoke, no key
+    figures. problem: one sentence, None where there is none.
     """
 
     folder: Path
@@ -36,9 +37,17 @@ class Run(NamedTuple):
     when: str
     command: str
     settings: dict[str, str]
-    report: Report | None
-    key_figures: tuple[KeyFigure, ...]
-    problem: str | None
+    report: Report | None = None
+    answer: str = ""
+    key_figures: tuple[KeyFigure, ...] = ()
+    smoke: bool = False
+    thumbnail: str = ""
+    problem: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of its folder; the experiment's where that is the folder of all runs."""
+        return self.folder.name or self.experiment
 
     @property
     def link(self) -> str:
@@ -69,7 +78,14 @@ def overview(root: str | Path) -> list[Run]:
         raise FileNotFoundError(f"{root}: expected run folders in it, each with a config.json, found none")
     configs = {folder: _config(folder) for folder in folders}
     runs = [_read(root, folder, _differing(folder, configs)) for folder in folders]
-    page = templates.fill("overview.html.jinja", {"runs": runs, "statuses": counted(runs), "made": _now()})
+    sweeps = [render_sweep(folder).relative_to(root) for folder in sweep_folders(root)]
+    content = {
+        "heading": f"recurrax · {_now()}",
+        "runs": runs,
+        "statuses": counted(runs),
+        "sweeps": [(quote(page.as_posix()), page.parent.name) for page in sweeps],
+    }
+    page = templates.fill("overview.html.jinja", content)
     write_whole(root / PAGE, lambda file: file.write(page))
     text = "\n".join(_markdown(runs)).encode()
     write_whole(root / TEXT, lambda file: file.write(text))
@@ -92,34 +108,50 @@ def counted(runs: Sequence[Run]) -> str:
 
 
 def _read(root: Path, folder: Path, settings: dict[str, str]) -> Run:
-    place, record, report, key_figures, problem = folder.relative_to(root), {}, None, (), None
+    record, found, problem = {}, {}, None
     try:
         record = load_json(folder / "run.json")
         status = record.get("status")
         if status not in STATUSES:
             raise ValueError(f"{folder / 'run.json'}: expected a status of {', '.join(STATUSES[:-1])}, got {status!r}")
         if status == "finished":
-            report, key_figures = _found(folder)
+            found = _found(root, folder)
         elif status == "failed":
             problem = f"it ended with {record.get('error', 'an error')}"
     except ModuleNotFoundError:
         raise
     except Exception as error:  # files that somebody damaged or made up can fail in any part of what reads or draws
-        status, problem = "damaged", f"{type(error).__name__}: {error}".replace(f"{folder}{os.sep}", "")
-    when = minute(record.get("finished", record.get("started", "")))
-    experiment = str(record.get("experiment", folder.parent.name))
-    return Run(place, experiment, status, when, str(record.get("command", "")), settings, report, key_figures, problem)
+        status, problem = "damaged", _sentence(folder, error)
+    return Run(
+        folder=folder.relative_to(root),
+        experiment=str(record.get("experiment", folder.parent.name)),
+        status=status,
+        when=minute(record.get("finished", record.get("started", ""))),
+        command=str(record.get("command", "")),
+        settings=settings,
+        problem=problem,
+        **found,
+    )
 
 
-def _found(folder: Path) -> tuple[Report | None, tuple[KeyFigure, ...]]:
-    """A finished run's report, drawn anew, and its key figures; without a report, the numbers of its summary."""
-    summary = load_json(folder / "summary.json")
-    if "report" in summary:
-        render(folder)
-        report = load(folder).report
-        return report, report.key_figures
-    numbers = {name: value for name, value in summary.items() if isinstance(value, int | float)}
-    return None, tuple(KeyFigure(name, f"{value:.6g}") for name, value in numbers.items())
+def _found(root: Path, folder: Path) -> dict[str, Any]:
+    """What a finished run found, its report drawn anew."""
+    saved = load(folder)
+    write_page(saved)
+    first = saved.report.figures[:1]
+    return {
+        "report": saved.report,
+        "answer": findings.answer(saved),
+        "key_figures": () if saved.smoke else saved.report.key_figures,
+        "smoke": saved.smoke,
+        "thumbnail": "".join(quote((folder / f"{one.name}.png").relative_to(root).as_posix()) for one in first),
+    }
+
+
+def _sentence(folder: Path, error: Exception) -> str:
+    """What is wrong with a run's files, in one line; errors of this library already are sentences."""
+    said = " ".join(str(error).split()).replace(f"{folder}{os.sep}", "")
+    return said if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {said}"
 
 
 def _config(folder: Path) -> dict[str, str]:
@@ -144,16 +176,16 @@ def _markdown(runs: Sequence[Run]) -> Iterator[str]:
     yield f"# Results\n\n{len(runs)} runs: {counted(runs)}. Written by `recurrax report` on {_now()}.\n"
     yield "| experiment | run | status | settings that differ | key figures |\n|---|---|---|---|---|"
     for run in runs:
-        name = plain(run.folder.name)
+        name = plain(run.name)
         settings = ", ".join(f"{key} = {value}" for key, value in run.settings.items())
         keys = run.problem or "; ".join(f"{key.name}: {key.value}" for key in run.key_figures)
         linked = f"[{name}]({run.link})" if run.report else name
         yield f"| {plain(run.experiment)} | {linked} | {run.status} | {plain(settings)} | {plain(keys)} |"
     for run in runs:
         if run.report:
-            yield f"\n## {plain(run.experiment)}: {plain(run.folder.name)}\n"
-            yield f"**{plain(run.report.question)}** {plain(run.report.answer)}\n"
-            yield "".join(f"- {plain(finding)}\n" for finding in run.report.findings)
+            yield f"\n## {plain(run.experiment)}: {plain(run.name)}\n"
+            yield f"**{plain(run.report.question)}** {plain(run.answer)}\n"
+            yield "".join(f"- {plain(finding)}\n" for finding in run.report.findings if not run.smoke)
     yield ""
 
 

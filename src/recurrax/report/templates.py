@@ -1,6 +1,8 @@
 """Pages from templates: everything a page says is escaped, and what it lacks is an error rather than a blank."""
 
+import base64
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from recurrax.extras import require
@@ -20,3 +22,8 @@ def fill(template: str, content: dict[str, Any]) -> bytes:
         undefined=jinja2.StrictUndefined,
     )
     return environment.get_template(template).render(content).encode()
+
+
+def embedded(svg: Path) -> str:
+    """A picture as an address that holds all of it."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.read_bytes()).decode('ascii')}"

@@ -1,25 +1,21 @@
-"""Checkpoints: one file each, whole or not there, with its own SHA-256 in its name.
+"""Checkpoints saved and restored: one file each, whole or not there, as `recurrax.checkpoints` reads them.
 
-`step-<step>-<sha256>.npz` holds every leaf of a pytree by its path, and a JSON header. The name is given by one rename,
-so there is no second file to fall out of step with; a file whose content is not that of its name is damaged.
+The name, with the SHA-256 of the content, is given by one rename: there is no second file to fall out of step with.
 """
 
 import hashlib
 import io
 import json
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from recurrax.files import load_arrays, write_whole
+from recurrax.checkpoints import HEADER, is_whole, newest_first, read
+from recurrax.files import write_whole
 from recurrax.runs.processes import from_first
-
-_NAME = re.compile(r"step-(\d{9,})-([0-9a-f]{64})\.npz")
-_HEADER = "header"
 
 
 class Restored(NamedTuple):
@@ -37,7 +33,7 @@ def save(folder: Path, step: int, tree: Any, header: Mapping[str, Any], keep: in
         OSError: it cannot be written; older checkpoints are as they were.
     """
     folder.mkdir(exist_ok=True)
-    arrays = {_HEADER: np.frombuffer(json.dumps(dict(header)).encode(), np.uint8)}
+    arrays = {HEADER: np.frombuffer(json.dumps(dict(header)).encode(), np.uint8)}
     arrays |= {name: _storable(np.asarray(leaf)) for name, leaf in _named_leaves(tree)}
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # pyright: ignore[reportArgumentType]
@@ -48,7 +44,7 @@ def save(folder: Path, step: int, tree: Any, header: Mapping[str, Any], keep: in
     except OSError as error:
         reason = error.strerror or error
         raise OSError(f"{folder}: step {step} could not be saved, what was saved before is intact: {reason}") from error
-    for old in [*_newest_first(folder)[keep:], *folder.glob(".step-*.tmp")]:
+    for old in [*newest_first(folder)[keep:], *folder.glob(".step-*.tmp")]:
         old.unlink()
     return path
 
@@ -69,50 +65,21 @@ def restore(folder: Path, config: str, like: Callable[[dict[str, Any]], Any]) ->
         return None
     name, damaged = json.loads(line)
     path = folder / name
-    arrays = load_arrays(path, io.BytesIO(content))
-    header = _header_of(path, arrays.pop(_HEADER, None))
+    _, header, arrays = read(path, content)
     if header.get("config") != config:
         raise ValueError(f"{path}: expected a checkpoint of configuration {config}, got {header.get('config')!r}")
     return Restored(_shaped(path, arrays, like(header)), header, tuple(damaged))
 
 
-def read_all(folder: Path) -> Iterator[tuple[int, dict[str, Any], dict[str, np.ndarray]]]:
-    """Step, header and leaves by path of every whole checkpoint, the newest first; damaged ones are left out."""
-    for path in _newest_first(folder):
-        content = path.read_bytes()
-        if _is_whole(path, content):
-            arrays = load_arrays(path, io.BytesIO(content))
-            header = _header_of(path, arrays.pop(_HEADER, None))
-            yield int(path.name.split("-")[1]), header, arrays
-
-
 def _newest_whole(folder: Path) -> bytes:
     """A line of JSON, [name, names of damaged ones that are newer], and the content; empty where there is none."""
     damaged = []
-    for path in _newest_first(folder):
+    for path in newest_first(folder):
         content = path.read_bytes()
-        if _is_whole(path, content):
+        if is_whole(path, content):
             return json.dumps([path.name, damaged]).encode() + b"\n" + content
         damaged.append(path.name)
     return b""
-
-
-def _is_whole(path: Path, content: bytes) -> bool:
-    return path.name.endswith(f"-{hashlib.sha256(content).hexdigest()}.npz")
-
-
-def _header_of(path: Path, array: np.ndarray | None) -> dict[str, Any]:
-    try:
-        header = json.loads(b"" if array is None else array.tobytes())
-    except ValueError:
-        header = None
-    if not isinstance(header, dict):
-        raise ValueError(f"{path}: expected a checkpoint with a header, got {'none' if array is None else 'another'}")
-    return header
-
-
-def _newest_first(folder: Path) -> list[Path]:
-    return sorted((path for path in folder.glob("step-*.npz") if _NAME.fullmatch(path.name)), reverse=True)
 
 
 def _shaped(path: Path, arrays: dict[str, np.ndarray], like: Any) -> Any:

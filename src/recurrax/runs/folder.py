@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from recurrax.files import append_lines, load_arrays, load_json, plain, save_arrays, save_json
+from recurrax.files import append_lines, load_arrays, load_json, load_lines, plain, save_arrays, save_json
 from recurrax.runs.environment import command_line, environment, resume_command
 from recurrax.runs.lock import LockedError, locked
 from recurrax.runs.processes import from_first, is_first_process, on_first
@@ -70,8 +70,7 @@ class RunFolder:
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl; one that a crash cut short is left out."""
         path = self.path / "metrics.jsonl"
-        lines = from_first(lambda: path.read_bytes() if path.exists() else b"").split(b"\n")
-        return [json.loads(line) for line in lines[:-1]]
+        return load_lines(path, from_first(lambda: path.read_bytes() if path.exists() else b""))
 
     def save_arrays(self, arrays: Mapping[str, Any]) -> None:
         """Writes arrays.npz."""

@@ -1,7 +1,5 @@
 """The way back into a run: what is in its folder, without the program that made it."""
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +8,17 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from recurrax.files import load_arrays, load_json
-from recurrax.runs import checkpoint
+from recurrax import checkpoints
+from recurrax.files import load_arrays, load_json, load_lines
 
 
 @dataclass(frozen=True)
 class SavedTraining:
     """One training of a run, from its checkpoints.
 
-    Fields: `metrics`, name to (steps, S); `probes`, name, with the path in a tree such as "lag.adjoint.log_norm", to
-    (P, S, ...), and `probe_steps` (P,); `seeds` (S,); `states`, step to the parameters' leaves (S, ...) by path, the
-    newest step last.
+    Fields: `metrics`, name to (steps, S), and `probes`, name to (P, S, ...), a pytree's leaves by dotted names such as
+    "scores.accuracy" and "lag.log_norm_joint"; `probe_steps` (P,); `seeds` (S,);
+    `states`, step to the parameters' leaves (S, ...) by path, the newest step last.
     """
 
     metrics: Mapping[str, np.ndarray]
@@ -97,14 +95,12 @@ def load(path: Path | str) -> SavedRun:
     path = Path(path)
     if not (path / "config.json").exists():
         raise FileNotFoundError(f"{path}: expected a run's folder, got one without config.json")
-    lines = (path / "metrics.jsonl").read_bytes().split(b"\n")[:-1] if (path / "metrics.jsonl").exists() else []
-    places = {"": path / "checkpoints"} | {place.parent.name: place for place in sorted(path.glob("*/checkpoints"))}
-    trainings = {name: _training(place) for name, place in places.items()}
+    trainings = {name: _training(place) for name, place in checkpoints.places(path).items()}
     return SavedRun(
         path=path,
         settings=load_json(path / "config.json"),
         record=load_json(path / "run.json") if (path / "run.json").exists() else {},
-        lines=[json.loads(line) for line in lines],
+        lines=load_lines(path / "metrics.jsonl"),
         arrays=load_arrays(path / "arrays.npz") if (path / "arrays.npz").exists() else {},
         summary=load_json(path / "summary.json") if (path / "summary.json").exists() else {},
         trainings={name: training for name, training in trainings.items() if training is not None},
@@ -112,18 +108,19 @@ def load(path: Path | str) -> SavedRun:
 
 
 def _training(place: Path) -> SavedTraining | None:
-    found = {step: arrays for step, _, arrays in checkpoint.read_all(place)}
+    found = list(checkpoints.read_all(place))
     if not found:
         return None
-    newest = found[max(found)]
+    newest = found[0]
     return SavedTraining(
-        metrics=_below(newest, ".metrics."),
-        probes={re.sub(r"^\['(.*?)'\]", r"\1", name): array for name, array in _below(newest, ".probes").items()},
-        probe_steps=newest[".probe_steps"],
-        seeds=newest[".state.seeds"],
-        states={step: _below(found[step], ".state.params") for step in sorted(found)},
+        metrics=newest.below(".metrics."),
+        probes=newest.below(".probes"),
+        probe_steps=newest.arrays[".probe_steps"],
+        seeds=newest.arrays[".state.seeds"],
+        states={one.step: _params(one) for one in reversed(found)},
     )
 
 
-def _below(arrays: Mapping[str, np.ndarray], start: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
+def _params(one: checkpoints.Checkpoint) -> dict[str, np.ndarray]:
+    start = ".state.params"
+    return {path.removeprefix(start): array for path, array in one.arrays.items() if path.startswith(start)}

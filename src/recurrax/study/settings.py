@@ -4,6 +4,7 @@ A question's settings extend one of these; a field that only has another default
 """
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +34,9 @@ class Settings:
 
     def __post_init__(self):
         check_least(self, jobs=1)
+        for entry in dataclasses.fields(self):
+            if isinstance(value := getattr(self, entry.name), float) and math.isnan(value):
+                raise ValueError(f"{entry.name}: expected a number, got nan")
 
     def results_depend_on(self) -> dict[str, Any]:
         """The settings that are not about where or how the run is done."""
@@ -99,7 +103,7 @@ class TrainingSettings(CellSettings):
 
     def __post_init__(self):
         super().__post_init__()
-        check_least(self, steps=0, train_length=2, batch_size=1)
+        check_least(self, steps=0, train_length=2, batch_size=1, learning_rate=0, max_norm=0)
 
 
 def check_least(settings: Any, **least: float) -> None:

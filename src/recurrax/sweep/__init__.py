@@ -1,1 +1,1 @@
-"""What `recurrax sweep` does: one script, every combination of the values given, on Dask's workers."""
+"""What `recurrax sweep` does: one script, every combination of the values given, several programs side by side."""

@@ -21,7 +21,6 @@ def main(lock: str, *command: str) -> int:
     """Runs the command; its exit status, that of a shell where a signal ended it."""
     started: list[subprocess.Popen] = []
     starting = threading.Lock()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked in a sweep's workers
     threading.Thread(target=_watch, args=(starting, started), daemon=True).start()
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
     with contextlib.suppress(ImportError):

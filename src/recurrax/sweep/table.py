@@ -1,5 +1,6 @@
 """A sweep's table: one row per setting that has ended, in one file that is whole at any time."""
 
+import contextlib
 import csv
 import io
 import itertools
@@ -10,25 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from recurrax.files import load_json, write_whole
+from recurrax.report.sweeps import Row
 from recurrax.sweep.grid import RESERVED
 
-Row = dict[str, str]
-
 _MOST_FIGURES = 60
-
-
-def load(path: Path) -> dict[str, Row]:
-    """The rows of a table by their setting; none where there is no table.
-
-    Raises:
-        ValueError: the file is no table of a sweep.
-    """
-    if not path.exists():
-        return {}
-    rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
-    if "setting" not in (rows.fieldnames or ()):
-        raise ValueError(f"{path}: expected a sweep's table with a column 'setting', got none")
-    return {row["setting"]: {name: value for name, value in row.items() if value} for row in rows}
 
 
 def save(path: Path, rows: Mapping[str, Row]) -> None:
@@ -77,24 +63,26 @@ def figures(run: Path) -> Row:
     return dict(list(found.items())[:_MOST_FIGURES])
 
 
-def complaint(status: int, output: Path) -> str:
+def complaint(status: int, output: str) -> str:
     """Why a program failed, in one sentence: the last that it printed, or its exit status."""
     if status == 0:
         return "ended well, but left no finished run under its --out folder"
     if status > 128:
-        try:
+        with contextlib.suppress(ValueError):
             return f"ended by {signal.Signals(status - 128).name}"
-        except ValueError:
-            pass
-    with open(output, "rb") as file:
-        file.seek(max(0, output.stat().st_size - 20_000))
-        text = file.read().decode(errors="replace")
-    if text.rstrip().endswith("╯"):  # a box that tyro drew: its head, what is wrong, a rule, and what to do about it
-        box = text[text.rfind("╭") :].splitlines()[1:]
+    if output.rstrip().endswith("╯"):  # a box that tyro drew: its head, what is wrong, a rule, what to do about it
+        box = output[output.rfind("╭") :].splitlines()[1:]
         told = " ".join(itertools.takewhile(_telling, (line.strip(" │\t") for line in box)))
     else:
-        told = next(filter(_telling, reversed(text.splitlines())), "").strip()
+        told = next(filter(_telling, reversed(output.splitlines())), "").strip()
     return f"{told[:300]} (exit status {status})" if told else f"exit status {status}"
+
+
+def tail(path: Path) -> str:
+    """The end of what a program printed."""
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - 20_000))
+        return file.read().decode(errors="replace")
 
 
 def _telling(line: str) -> bool:
