@@ -236,7 +236,10 @@ def finish(settings: Settings, arrays: Mapping[str, np.ndarray]) -> study.Findin
     return study.Findings(drawn, {"rows": found} | ({"means": compared} if compared else {}), said)
 
 
-COMMAND = study.Command("kernel_speed", Settings, plan, finish, {"cells": ("elman",), "rounds": 2, "seconds": 0})
+COMMAND = study.Command(
+    "kernel_speed", Settings, plan, finish, {"cells": ("elman",), "rounds": 2, "seconds": 0},
+    lambda settings: {"measure": measure, **{cell.label: cell.kind for cell in study.named.cells(settings.cells)}},
+)  # fmt: skip
 
 if __name__ == "__main__":
     # Before JAX starts: as many CPU devices as cores, so that a batch can be split over them.

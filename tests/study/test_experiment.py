@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from recurrax import report, study
+from recurrax.study import named
 
 OWN = str(Path(__file__).parents[1] / "own.py")
 
@@ -131,16 +132,73 @@ def test_a_part_that_is_not_asked_for_leaves_its_table_out(tmp_path):
         EXPERIMENT.finish(Settings(), arrays)
 
 
-def test_an_edited_file_is_another_run(tmp_path):
+def shown(out):
+    """The first number of the only run."""
+    (folder,) = (out / "edited").iterdir()
+    (numbers,) = report.load(folder).summary["numbers"].values()
+    return numbers["Mine"]["All"]["y"]["estimate"]
+
+
+MINE = """
+from dataclasses import dataclass
+import jax.numpy as jnp
+import numpy as np
+from own import Echo, Leaky
+from recurrax import study
+
+@dataclass(frozen=True)
+class Mine(Leaky):
+    def pointwise(self, params, carry, u, v):
+        \"\"\"Of no interest.\"\"\"
+        return carry._replace(h=jnp.tanh(v))
+
+class Task(Echo):
+    @property
+    def unit(self):
+        return "volts"
+
+def value(cell, task):
+    return float(cell.pointwise(None, cell.initial_carry(None, (), float), 0, 1.0).h) + len(task.unit)
+
+def measure(settings, cell, task, run):
+    return {"y": np.full(2, 10 * value(cell, task)), "seed": [0, 1]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("edit", "differs", "y"),
+    [
+        (("tanh(v)", "tanh(2 * v)"), "cell Mine", 10 * (np.tanh(2) + 5)),
+        (('"volts"', '"ohm"'), "task Task", 10 * (np.tanh(1) + 3)),
+        (("len(task.unit)", "7"), "measure", 10 * (np.tanh(1) + 7)),
+        (("np.full(2, 10 *", "np.full(2, 20 *"), "measure", 20 * (np.tanh(1) + 5)),
+        (("jnp.tanh(v)", "jnp.tanh(  # steeply\n            v)"), None, 10 * (np.tanh(1) + 5)),
+        (("Of no interest.", "Of some."), None, 10 * (np.tanh(1) + 5)),
+    ],
+)
+def test_an_edited_program_never_gets_the_numbers_of_the_one_before(edit, differs, y, tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(Path(OWN).parent)
     path = tmp_path / "mine.py"
-    path.write_text(Path(OWN).read_text())
-    arguments = ["--out", str(tmp_path), "--cells", f"{path}:Leaky"]
-    assert study.main(EXPERIMENT, arguments) == 0
-    path.write_text(Path(OWN).read_text().replace("alpha: float = 0.5", "alpha: float = 0.75"))
-    assert study.main(EXPERIMENT, arguments) == 0
-    first, second = sorted((tmp_path / "alphas").iterdir(), key=lambda folder: folder.stat().st_mtime)
-    values = [report.load(folder).arrays["size.Echo.Leaky"].size for folder in (first, second)]
-    assert values == [8, 8]
+
+    def run(*flags):
+        measure = named.cell(f"{path}:Mine").kind.pointwise.__globals__["measure"]
+        numbers = (study.Numbers("All", (study.Number("y", "y", lambda y, s, t: y),)),)
+        texts = ["--out", str(tmp_path), "--cells", f"{path}:Mine", "--tasks", f"{path}:Task"]
+        return study.main(study.Experiment("edited", Settings, measure, numbers), [*texts, *flags])
+
+    path.write_text(MINE)
+    assert run() == 0
+    assert shown(tmp_path) == pytest.approx(10 * (np.tanh(1) + 5))
+    path.write_text(MINE.replace(*edit))
+    capsys.readouterr()
+    assert run() == (1 if differs else 0)
+    written = capsys.readouterr().err
+    if differs:
+        assert f"it was saved by another program, which differs in {differs}; --fresh begins anew" in written
+        assert written.count("\n") == 1
+        assert shown(tmp_path) == pytest.approx(10 * (np.tanh(1) + 5))
+        assert run("--fresh") == 0
+    assert shown(tmp_path) == pytest.approx(y, rel=1e-6)
 
 
 def test_cells_that_did_not_share_their_seeds_are_refused():

@@ -10,7 +10,7 @@ gives the script flags, a dry run, jobs side by side, resume, saved files and a 
 `study.named`, those of a user's own file among them.
 """
 
-from recurrax.study import named, networks, standard, statistics, timing
+from recurrax.study import named, networks, program, standard, statistics, timing
 from recurrax.study.claims import Claim, Pair
 from recurrax.study.command import Command, Findings, RefusedError
 from recurrax.study.experiment import Arrays, Experiment, Part, Run, main
@@ -45,6 +45,7 @@ __all__ = [
     "named",
     "networks",
     "power",
+    "program",
     "said",
     "shared_compilations",
     "signed",

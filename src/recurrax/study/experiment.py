@@ -113,7 +113,7 @@ class Experiment:
     @property
     def command(self) -> Command:
         """Its command line."""
-        return Command(self.name, self.settings, self.plan, self.finish, self.smoke, self.files)
+        return Command(self.name, self.settings, self.plan, self.finish, self.smoke, self.program)
 
     def tasks(self, settings: Any) -> dict[named.Name | None, Task | None]:
         """The tasks that the settings name, built; None alone where they have no `tasks`."""
@@ -122,11 +122,15 @@ class Experiment:
         sizes = {"length": settings.train_length} if hasattr(settings, "train_length") else {}
         return {task: task.build(**sizes) for task in named.tasks(settings.tasks)}
 
-    def files(self, settings: Any) -> dict[str, Any]:
-        """The content of users' files, so that an edited cell never gets the results of the one before."""
-        names = [*named.cells(settings.cells), *filter(None, self.tasks(settings))]
-        digests = {name.label: name.digest for name in names if name.digest}
-        return {"files": digests} if digests else {}
+    def program(self, settings: Any) -> dict[str, Any]:
+        """Cells, tasks and measurements by name: what an edit changes another program of the same settings."""
+        parts = [part for part in self.parts if part.when(settings)]
+        cells = {cell: tuple(part.build(cell, settings) for part in parts) for cell in named.cells(settings.cells)}
+        return {
+            **{f"cell {cell.label}": built for cell, built in cells.items()},
+            **{f"task {task.label}": built for task, built in self.tasks(settings).items() if task},
+            **{" ".join(filter(None, ["measure", part.title])): part.measure for part in parts},
+        }
 
     def plan(self, settings: Any) -> dict[str, Job]:
         """Every measurement by its title, cells of one class apart from each other: the first compiles for the rest.

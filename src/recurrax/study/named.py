@@ -35,15 +35,13 @@ class Name:
     """A cell or task that a text names, its sizes still open.
 
     Fields: `label`, the text without the folder and file of the class, which stands for it in tables, figures and file
-    names; `kind`, its class; `fields`, those the text gives; `contract`, `Cell` or `Task`; `digest`, the SHA-256 of the
-    user's file, None where the class is ours.
+    names; `kind`, its class; `fields`, those the text gives; `contract`, `Cell` or `Task`.
     """
 
     label: str
     kind: type
     fields: tuple[tuple[str, Any], ...]
     contract: type
-    digest: str | None = None
 
     def build(self, **sizes: Any) -> Any:
         """The cell or task, with those of the `sizes` that are fields of it and not given by the text.
@@ -133,12 +131,12 @@ def _named(what: str, text: str, ours: Iterable[type], contract: type) -> Name:
         if found is None:
             raise ValueError(f"{what}: {_expected([*kinds], name, 'or file.py:NAME')}")
         return Name(label, found, _fields(label, found, listed), contract)
-    module, digest = _module(what, Path(file))
+    module = _module(what, Path(file))
     kinds = {name: kind for name, kind in vars(module).items() if isinstance(kind, type) and is_dataclass(kind)}
     if name not in kinds:
         own = [name for name, kind in kinds.items() if kind.__module__ == module.__name__]
         raise ValueError(f"{what}: {_expected(own or ['a frozen dataclass'], name, f'in {file}')}")
-    return Name(label, kinds[name], _fields(label, kinds[name], listed), contract, digest)
+    return Name(label, kinds[name], _fields(label, kinds[name], listed), contract)
 
 
 def _fields(label: str, kind: type, listed: str | None) -> tuple[tuple[str, Any], ...]:
@@ -190,8 +188,8 @@ def _expected(known: Sequence[str], got: str, place: str = "") -> str:
     return f"{said}; the nearest is {names[close[0]]!r}" if close else said
 
 
-def _module(what: str, path: Path) -> tuple[types.ModuleType, str]:
-    """A user's file as a module, and the SHA-256 of the file; one that has changed since is read again."""
+def _module(what: str, path: Path) -> types.ModuleType:
+    """A user's file as a module; one that has changed since is read again."""
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
@@ -202,7 +200,7 @@ def _module(what: str, path: Path) -> tuple[types.ModuleType, str]:
     where = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
     name = f"{path.stem}_{where}_{digest[:8]}"
     if name in sys.modules:
-        return sys.modules[name], digest
+        return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None  # its name ends in .py
     assert spec.loader is not None
@@ -214,7 +212,7 @@ def _module(what: str, path: Path) -> tuple[types.ModuleType, str]:
     except Exception as error:
         del sys.modules[name]
         raise ValueError(f"{what}: {path} cannot be imported: {type(error).__name__}: {error}") from error
-    return module, digest
+    return module
 
 
 @contextlib.contextmanager

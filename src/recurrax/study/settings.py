@@ -24,6 +24,8 @@ class Settings:
     """Smallest sizes: shows in seconds that everything runs; the numbers mean nothing."""
     dry_run: bool = False
     """Say what would be done; compute and write nothing."""
+    fresh: bool = False
+    """Delete what an earlier run of these settings has left, and begin anew."""
     replot: Path | None = None
     """Draw figures and report of this finished run again, from its saved files alone."""
     jobs: int = 2
