@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recurrax import report, study
-from recurrax.study import named
+from recurrax.study import named, networks
 
 OWN = str(Path(__file__).parents[1] / "own.py")
 
@@ -199,6 +199,29 @@ def test_an_edited_program_never_gets_the_numbers_of_the_one_before(edit, differ
         assert shown(tmp_path) == pytest.approx(10 * (np.tanh(1) + 5))
         assert run("--fresh") == 0
     assert shown(tmp_path) == pytest.approx(y, rel=1e-6)
+
+
+def test_ways_of_initialising_a_wrapped_cell_are_arms_of_their_own(tmp_path, quick_compile):
+    wrapping = Path(OWN).with_name("wrapping.py")
+    arms = [f"{wrapping}:Held:cell={inner},rate=0" for inner in ("(elman:init=uniform)", "elman")]
+
+    def measure(settings, cell, task, run):
+        norms = networks.drawn_log_norms(cell, task, range(2), rows=2)
+        return {"y": networks.median_curves(norms), "seed": range(2)}
+
+    last = study.Number("y", "y", lambda y, s, t: y[:, -1])
+    further = study.Claim("An orthogonal kernel carries further.", last, (study.Pair(arms[1], arms[0]),), delta=1.0)
+    wrapped = study.Experiment("wrapped", Settings, measure, (study.Numbers("All", (last,)),), claims=(further,))
+    assert study.main(wrapped, ["--out", str(tmp_path), "--hidden-size", "16", "--cells", *arms]) == 0
+    (folder,) = (tmp_path / "wrapped").iterdir()
+    saved = report.load(folder)
+    assert [row[1] for row in saved.report.tables[0].rows] == [arm.rpartition("wrapping.py:")[2] for arm in arms]
+    (comparison,) = saved.summary["claims"][0]["comparisons"]
+    assert comparison["theta"]["estimate"] > 1
+    plain = networks.drawn_log_norms(
+        named.cell("elman").build(hidden_size=16), named.task(f"{OWN}:Echo").build(), range(2), rows=2
+    )
+    np.testing.assert_allclose(saved.arrays["y.Echo.Held:cell=elman,rate=0"], networks.median_curves(plain), atol=1e-4)
 
 
 def test_cells_that_did_not_share_their_seeds_are_refused():
