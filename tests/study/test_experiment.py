@@ -1,5 +1,6 @@
 """The path from settings to a report, with measurements that cost nothing and cells and tasks of the tests' own."""
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +120,24 @@ def test_every_number_is_saved_by_task_cell_table_and_name(saved):
     assert (number["estimate"], number["text"]) == (28.5, "28 [26, 31]")
 
 
+def test_a_part_may_measure_further_cells_for_tables_and_claims_that_are_not_drawn(tmp_path):
+    half, last = f"{OWN}:Leaky:alpha=0.125", study.Number("last", "delay", lambda delay, s, t: delay[:, -1])
+    claim = study.Claim(
+        "The delay is above 15.", last, (study.Pair(half), study.Pair(f"{OWN}:Leaky", number=ALPHA)), 15.0, "value"
+    )
+    parts = (study.Part(alphas, "first"), study.Part(delays, "second", also=lambda settings: (half,)))
+    further = dataclasses.replace(EXPERIMENT, measure=parts, claims=(claim,))
+    assert study.main(further, ["--out", str(tmp_path)]) == 0
+    (folder,) = (tmp_path / "alphas").iterdir()
+    saved = report.load(folder)
+    rows = [[row[1] for row in table.rows] for table in saved.report.tables]
+    assert rows == [["Leaky:alpha=0.25", "Leaky"], ["Leaky:alpha=0.25", "Leaky", "Leaky:alpha=0.125"]]
+    assert [line.label for line in saved.report.figures[0].panels[0].lines] == ["Leaky:alpha=0.25", "Leaky"]
+    one, other = saved.report.findings
+    assert one == "supported: last of Leaky:alpha=0.125 (Echo) +20 [+20, +20], δ 15, n 8, p 0.016"
+    assert other.startswith("supported: last of Leaky (Echo) ")  # of the other number, beyond 40
+
+
 def test_a_part_that_is_not_asked_for_leaves_its_table_out(tmp_path):
     settings = Settings(more=False)
     jobs = EXPERIMENT.plan(settings)
@@ -127,7 +146,7 @@ def test_a_part_that_is_not_asked_for_leaves_its_table_out(tmp_path):
     arrays = {"alpha.Echo.Leaky": np.ones(8), "seeds.alpha.Echo.Leaky": np.arange(8), "size.Echo.Leaky": np.ones(8)}
     said = EXPERIMENT.finish(settings, arrays).report
     assert (len(said.tables), len(said.figures)) == (1, 0)
-    assert said.tables[0].rows[0][2:] == ("-", "-")
+    assert said.tables[0].rows == (("Echo", "Leaky", "1", "1"),)
     with pytest.raises(ValueError, match=r"numbers: expected arrays delay from measure, got alpha, seeds, size"):
         EXPERIMENT.finish(Settings(), arrays)
 

@@ -50,13 +50,19 @@ class Part:
     """A measurement of an experiment that has several, each a job of its own.
 
     Fields: `measure`; `title`, what it is called while it runs; `hidden_size`, the setting that says how large a cell
-    is whose text does not; `when`, whether the settings ask for this part.
+    is whose text does not; `when`, whether the settings ask for this part; `also`, texts of further cells that it
+    measures for the tables and claims, and that are not drawn.
     """
 
     measure: Measure
     title: str = ""
     hidden_size: str = "hidden_size"
     when: Callable[[Any], bool] = lambda settings: True
+    also: Callable[[Any], tuple[str, ...]] = lambda settings: ()
+
+    def cells(self, settings: Any) -> tuple[named.Name, ...]:
+        """Whom it measures."""
+        return named.cells((*settings.cells, *self.also(settings))) if self.when(settings) else ()
 
     def build(self, cell: named.Name, settings: Any) -> Cell:
         """The cell in the size that this part measures."""
@@ -122,12 +128,15 @@ class Experiment:
         sizes = {"length": settings.train_length} if hasattr(settings, "train_length") else {}
         return {task: task.build(**sizes) for task in named.tasks(settings.tasks)}
 
+    def cells(self, settings: Any) -> tuple[named.Name, ...]:
+        """All cells that are measured, those that the settings name first."""
+        return tuple(dict.fromkeys(cell for part in self.parts for cell in part.cells(settings)))
+
     def program(self, settings: Any) -> dict[str, Any]:
-        """Cells, tasks and measurements by name: what an edit changes another program of the same settings."""
+        """Cells, tasks and measurements by name, of which an edit makes another program of the same settings."""
         parts = [part for part in self.parts if part.when(settings)]
-        cells = {cell: tuple(part.build(cell, settings) for part in parts) for cell in named.cells(settings.cells)}
         return {
-            **{f"cell {cell.label}": built for cell, built in cells.items()},
+            **{f"cell {cell.label}": self.parts[0].build(cell, settings) for cell in self.cells(settings)},
             **{f"task {task.label}": built for task, built in self.tasks(settings).items() if task},
             **{" ".join(filter(None, ["measure", part.title])): part.measure for part in parts},
         }
@@ -141,7 +150,7 @@ class Experiment:
         jobs = {}
         for task, data in self.tasks(settings).items():
             for part in self.parts:
-                for cell in interleaved(named.cells(settings.cells)) if part.when(settings) else ():
+                for cell in interleaved(part.cells(settings)):
                     title = ", ".join(filter(None, [task and task.label, cell.label, part.title]))
                     jobs[title] = part.job(settings, cell, task, data)
         return jobs

@@ -11,7 +11,7 @@ from typing import Any, Literal
 USUAL = (
     "elman:init=uniform", "elman", "gru", "lstm:forget_bias=0", "lstm:forget_bias=1", "lstm:forget_bias=chrono",
 )  # fmt: skip
-"""Elman, GRU and LSTM as libraries start them, and the LSTM as the literature says it should be started."""
+"""Elman as PyTorch (but for its second bias) and as Flax starts it, GRU and LSTM as Flax, the LSTM as papers advise."""
 
 
 @dataclass(frozen=True)
