@@ -83,6 +83,21 @@ def drawn_scale(curves: np.ndarray, settings: Settings, task: Any) -> np.ndarray
     return curves[:, settings.scales.index(settings.reference_scale)]
 
 
+def quickening(curves: np.ndarray, settings: Settings, task: Any) -> np.ndarray:
+    """How much faster gradients fade on the largest inputs than on the smallest."""
+    order = np.argsort(settings.scales)
+    rates = standard.slopes(curves, settings.window)[:, order]
+    return rates[:, 0] - rates[:, -1]
+
+
+LARGER_INPUTS = study.Claim(
+    "Larger inputs quicken the decay of a simple recurrent network's gradient.",
+    study.Number("rate of fading on the largest inputs less that on the smallest", "curve", quickening, "nats/step"),
+    (study.Pair("elman:init=torch", level="PyTorch's start"), study.Pair("elman", level="Flax's start")),
+    delta=0.05,
+    effect="value",
+    depends_on="initialisation",
+)
 PANELS = (
     standard.norms("{name}, inputs times {s.reference_scale:g}", "curve", drawn_scale),
     standard.panel(
@@ -101,6 +116,7 @@ EXPERIMENT = study.Experiment(
     measure,
     numbers=tables,
     curves=(study.Curves("decay", "Gradient norm at initialisation", PANELS, "Relative to lag 0.", per_class=True),),
+    claims=(LARGER_INPUTS,),
     protocol=(standard.ADJOINT, "Each network is measured on {s.rows} sequences; its curve is the median over them."),
     smoke={
         "cells": ("elman",), "tasks": ("adding",), "scales": (1.0, 2.0), "seeds": 2, "hidden_size": 8, "lags": 16,

@@ -97,15 +97,11 @@ NORMS = (
 )
 IRNN = "elman:activation=relu,recurrent_init=identity"
 PYTORCH = ("elman:init=torch", "lstm:init=torch,forget_bias=0")
-FADING = study.Number(
-    "loss", "initial", lambda curves, settings, task: -standard.slopes(curves, settings.window), "nats/step"
-)
-REACH = standard.vanish_lag("initial")
 TRAINED_REACH = standard.vanish_lag("during", "K after", lambda curves: curves[:, -1])
 CLAIMS = (
     study.Claim(
         "The gradient of a simple recurrent network vanishes: it falls by a factor of a million within 200 steps.",
-        FADING,
+        standard.fading("initial"),
         (
             study.Pair(PYTORCH[0], level="PyTorch's start"),
             study.Pair("elman", level="Flax's start"),
@@ -117,7 +113,7 @@ CLAIMS = (
     ),
     study.Claim(
         "An LSTM lets gradients flow: they reach more than twice as far as those of a simple recurrent network.",
-        REACH,
+        standard.vanish_lag("initial"),
         (
             study.Pair(PYTORCH[1], PYTORCH[0], "PyTorch's start"),
             study.Pair("lstm:forget_bias=0", "elman", "Flax's start"),

@@ -118,6 +118,32 @@ def test_the_curves_at_step_0_are_those_of_untrained_networks(finished):
         np.testing.assert_allclose(during[1, 0], curve, atol=1e-4)
 
 
+def test_the_claims_are_judged_from_the_curves_of_the_usual_cells():
+    """Planted slopes: the verdicts follow from them, library by library."""
+    settings = gradient_decay.Settings(tasks=("adding",), steps=0, seeds=10)
+    slopes = {"elman:init=torch": 0.5, "lstm:init=torch,forget_bias=0": 0.45, "elman": 0.2, "lstm:forget_bias=1": 0.08}
+    arrays = {}
+    for cell in gradient_decay.EXPERIMENT.cells(settings):
+        slope = slopes.get(cell.label, 0.0 if "identity" in cell.label else 0.3)
+        arrays[f"initial.adding.{cell.label}"] = -slope * np.linspace(1, 1.01, 10)[:, None] * np.arange(201)
+        arrays[f"seeds.initial.adding.{cell.label}"] = np.arange(10)
+    found = gradient_decay.EXPERIMENT.finish(settings, arrays)
+    by_level = [{one["level"]: one["verdict"] for one in claim["comparisons"]} for claim in found.claims]
+    assert by_level == [
+        {"PyTorch's start": "supported", "Flax's start": "supported", "identity and ReLU": "refuted"},
+        {"PyTorch's start": "refuted", "Flax's start": "refuted", "forget bias 1": "supported", "chrono": "refuted"},
+    ]
+    assert [claim["verdict"] for claim in found.claims] == ["depends on initialisation"] * 2
+
+
+def test_arms_of_the_claims_are_measured_beside_the_usual_cells_alone():
+    own = gradient_decay.Settings(cells=("elman", "gru"))
+    assert [cell.label for cell in gradient_decay.EXPERIMENT.cells(own)] == ["elman", "gru"]
+    titles = gradient_decay.EXPERIMENT.plan(gradient_decay.Settings())
+    assert "adding, elman:init=torch, drawn" in titles
+    assert "adding, elman:init=torch, trained" not in titles
+
+
 def test_without_training_there_is_one_table_and_one_figure():
     rng = np.random.default_rng(0)
     settings = gradient_decay.Settings(**gradient_decay.SMOKE | {"steps": 0})

@@ -68,6 +68,15 @@ def rate(of: str, name: str = "rate", pick: Pick = np.asarray) -> Number:
     return Number(name, of, value, "nats/step", means, "interquartile mean", signed)
 
 
+def fading(of: str, pick: Pick = np.asarray) -> Number:
+    """The rate with its sign turned: positive where gradients vanish."""
+
+    def value(array: np.ndarray, settings: Any, task: Any) -> np.ndarray:
+        return -slopes(pick(array), settings.window)
+
+    return Number("rate of fading", of, value, "nats/step")
+
+
 def halving(of: str, pick: Pick = np.asarray) -> Number:
     """The half-life that a rate comes to."""
     return Number(
