@@ -73,7 +73,7 @@ def measure(settings: Settings, cell: Any, task: None, run: study.Run) -> study.
         run.check()
         for call in calls.values():
             jax.block_until_ready(call())
-            compiled += timing.compilations(call)
+            compiled += len(timing.compilations(call))
         seconds |= timing.interleaved(calls, rounds)
 
     at, batch = layer(settings.length, (settings.batch_size,)), (settings.batch_size,)

@@ -89,7 +89,7 @@ def test_every_number_follows_from_the_saved_arrays(finished):
     saved = report.load(finished)
     settings = gradient_decay.Settings(**gradient_decay.SMOKE)
     again = gradient_decay.EXPERIMENT.finish(settings, saved.arrays)
-    assert again.report == saved.report
+    assert (again.report.tables, again.report.figures) == (saved.report.tables, saved.report.figures)
     assert json.loads(json.dumps(again.numbers, default=str)).keys() == saved.summary["numbers"].keys() == {"adding"}
 
 

@@ -19,6 +19,9 @@ from recurrax.study import program
 from recurrax.study.jobs import Job, do_all
 from recurrax.study.settings import Settings
 
+SMOKE = "SMOKE: smallest sizes, to show that everything runs. The numbers mean nothing, so nothing is concluded."
+"""The answer of a --smoke run."""
+
 
 class Findings(NamedTuple):
     """What a run comes to: all its arrays, the numbers of summary.json, the report, and verdicts on claims."""
@@ -124,6 +127,7 @@ class Command:
                 if settings.smoke:
                     stack.enter_context(_quick_compilations())
                 found = self.finish(settings, do_all(run, jobs, settings.jobs))
+                found = _without_conclusions(found) if settings.smoke else found
                 run.save_arrays(found.arrays)
                 summary = {"numbers": found.numbers, "claims": found.claims, "report": found.report.to_json()}
                 run.save_summary(summary)
@@ -134,6 +138,12 @@ class Command:
 
 class RefusedError(Exception):
     """Something asked for cannot be done; the message is the sentence to print."""
+
+
+def _without_conclusions(found: Findings) -> Findings:
+    """What a --smoke run may say: tables and figures of sizes that mean nothing, no findings and no verdicts."""
+    said = dataclasses.replace(found.report, answer=SMOKE, findings=(), key_figures=())
+    return found._replace(report=said, claims=())
 
 
 @contextlib.contextmanager
