@@ -93,10 +93,13 @@ def test_every_number_follows_from_the_saved_arrays(finished):
     assert json.loads(json.dumps(again.numbers, default=str)).keys() == saved.summary["numbers"].keys() == {"adding"}
 
 
-def test_every_step_of_every_training_is_in_its_metrics(finished):
+def test_every_step_of_every_training_is_in_its_metrics_and_the_runs(finished):
+    whole = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
     arrays, steps = report.load(finished).arrays, gradient_decay.SMOKE["steps"]
     for cell in named.cells(CELLS):
         lines = (finished / f"adding-{cell.slug}-trained" / "metrics.jsonl").read_text().splitlines()
+        name = f"adding-{cell.slug}-trained"
+        assert [line for line in whole if line.get("training") == name] == [json.loads(line) for line in lines]
         losses = np.array([json.loads(line)["loss"] for line in lines], np.float32)
         assert losses.shape == (steps, 2)
         np.testing.assert_array_equal(losses.T, arrays[f"loss.adding.{cell.label}"])

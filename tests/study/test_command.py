@@ -103,6 +103,24 @@ def test_the_same_command_again_shows_the_result_and_computes_nothing(tmp_path, 
     assert capsys.readouterr().out == first
 
 
+def test_lines_of_a_training_stand_in_a_runs_metrics_once_also_after_a_crash(tmp_path, monkeypatch, capsys):
+    lines = [{"training": "a", "step": step, "loss": 0.5} for step in range(3)]
+
+    class Trained(Demo):
+        def job(self, i):
+            return super().job(i)._replace(trained=lines if i == 0 else ())
+
+    def crash(folder, record):
+        raise OSError("no space left")
+
+    with monkeypatch.context() as full:
+        full.setattr(runs.RunFolder, "append_metrics", crash)
+        assert Trained()("--out", str(tmp_path), "--count", "2", "--jobs", "1") == 1
+    assert Trained()("--out", str(tmp_path), "--count", "2", "--jobs", "1") == 0
+    saved = [json.loads(line) for line in (only_folder(tmp_path) / "metrics.jsonl").read_text().splitlines()]
+    assert [line for line in saved if "training" in line] == lines
+
+
 def test_a_fresh_run_computes_all_again(tmp_path, monkeypatch, capsys):
     Demo()("--out", str(tmp_path))
     again = Demo()

@@ -5,7 +5,7 @@ training, resume, tables, figures and verdicts.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,7 +80,9 @@ class Part:
                 raise ValueError(f"measure: expected an array 'seed' (S,) among what it gives, got {kinds}")
             seeds = np.asarray(measured.pop("seed"))
             arrays = {key(kind, task, cell): np.asarray(values) for kind, values in measured.items()}
-            return JobResult(arrays | {key(f"seeds.{kind}", task, cell): seeds for kind in measured})
+            arrays |= {key(f"seeds.{kind}", task, cell): seeds for kind in measured}
+            # A training has its lines in a folder of its own, from which it can go on; when it is done the run has all.
+            return JobResult(arrays, trained=replace(folder, path=folder.path / name).metrics())
 
         return measure
 
