@@ -151,7 +151,7 @@ EXPERIMENT = study.Experiment(
             "Gradients before and after {s.steps} Adam steps, {s.train_hidden_size} units",
             standard.decay_before_and_after("during"),
         ),
-        study.Numbers("What was learned in {s.steps} Adam steps", standard.learned()),
+        standard.LEARNED,
     ),
     curves=(
         study.Curves("gradient_decay", "Gradient norm against time lag", NORMS, "Relative to the norm at lag 0."),
@@ -161,7 +161,7 @@ EXPERIMENT = study.Experiment(
             (standard.rates("during"),),
             "Fitted at lags {s.window[0]}–{s.window[1]}: negative where gradients vanish.",
         ),
-        study.Curves("loss", "Loss against training step", (standard.losses(),), standard.LANDMARKS),
+        standard.LOSS,
     ),
     claims=CLAIMS,
     protocol=(

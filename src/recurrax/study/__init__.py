@@ -16,7 +16,15 @@ from recurrax.study.command import Command, Findings, RefusedError
 from recurrax.study.experiment import Arrays, Experiment, Part, Run, main
 from recurrax.study.jobs import Job, JobResult, shared_compilations
 from recurrax.study.quantities import Curve, Curves, Number, Numbers, half_life, power, said, signed, steps
-from recurrax.study.settings import USUAL, CellSettings, LagSettings, Settings, TrainingSettings, check_least
+from recurrax.study.settings import (
+    USUAL,
+    CellSettings,
+    LagSettings,
+    Settings,
+    TimingSettings,
+    TrainingSettings,
+    check_least,
+)
 
 __all__ = [
     "USUAL",
@@ -38,6 +46,7 @@ __all__ = [
     "RefusedError",
     "Run",
     "Settings",
+    "TimingSettings",
     "TrainingSettings",
     "check_least",
     "half_life",

@@ -60,6 +60,23 @@ class CellSettings(Settings):
 
 
 @dataclass(frozen=True)
+class TimingSettings(Settings):
+    """Flags of a question about how long cells take."""
+
+    cells: tuple[str, ...] = ("lstm",)
+    """What is measured: names, or file.py:NAME, each with :field=value,... where wanted."""
+    rounds: int = 5
+    """Fewest rounds in which every call is made once."""
+    jobs: int = 1
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_least(self, rounds=1)
+        if self.jobs != 1:
+            raise ValueError(f"jobs: expected 1, timings never run side by side, got {self.jobs}")
+
+
+@dataclass(frozen=True)
 class LagSettings(CellSettings):
     """Flags of a question about lags."""
 

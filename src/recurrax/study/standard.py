@@ -13,7 +13,7 @@ import numpy as np
 from recurrax import lag
 from recurrax.report import Level
 from recurrax.study import statistics
-from recurrax.study.quantities import Curve, Number, Value, half_life, power, signed, steps
+from recurrax.study.quantities import Curve, Curves, Number, Numbers, Value, half_life, power, signed, steps
 
 EPSILON = 1e-6
 """A gradient is said to have vanished below this fraction of its norm at lag 0."""
@@ -32,8 +32,9 @@ TRAINING = (
     "fresh batch at every step, the same for every cell."
 )
 """How networks are trained, for a protocol."""
-LANDMARKS = "Dashed: the exact loss of a predictor that knows no more than stated."
-"""A caption for losses."""
+
+EXPONENTS = ("rank of the exponent / size of the carry", "exponent (nats per step)")
+"""Labels of the axes of a spectrum."""
 
 Pick = Callable[[np.ndarray], np.ndarray]
 """The curves (S, T) in a measured array."""
@@ -114,6 +115,11 @@ def panel(title: str, of: str, **options: Any) -> Curve:
     return Curve(title, of, levels=lambda settings, task: [Level(math.log(EPSILON), "10⁻⁶")], y_scale="exp", **options)
 
 
+def ranks(settings: Any, size: int) -> np.ndarray:
+    """Where the exponents of a spectrum stand: carries of different sizes share an axis."""
+    return (np.arange(size) + 0.5) / size
+
+
 def rates(of: str) -> Curve:
     """The slope of ln A(k) in `settings.window` against the training steps `settings.probe_steps`."""
     return Curve(
@@ -176,3 +182,14 @@ def losses(of: str = "loss") -> Curve:
         return [Level(loss, f"{loss:.3g}\n" + known.replace(" ", "\n")) for known, loss in task.landmarks.items()]
 
     return Curve("{name}", of, middles, "training step", "loss ({task.unit})", means, landmarks)
+
+
+LEARNED = Numbers("What was learned in {s.steps} Adam steps", learned())
+"""A table of what was learned."""
+LOSS = Curves(
+    "loss",
+    "Loss against training step",
+    (losses(),),
+    "Dashed: the exact loss of a predictor that knows no more than stated.",
+)
+"""A figure of losses."""
