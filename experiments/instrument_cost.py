@@ -27,11 +27,9 @@ STEP = "training step"
 
 
 @dataclass(frozen=True)
-class Settings(study.Settings):
+class Settings(study.TimingSettings):
     """What do the instruments cost, next to a training step of the same layer?"""
 
-    cells: tuple[str, ...] = ("lstm",)
-    """What is measured: names, or file.py:NAME, each with :field=value,... where wanted."""
     hidden_size: int = 128
     """Units of a layer whose text does not say."""
     batch_size: int = 32
@@ -46,13 +44,10 @@ class Settings(study.Settings):
     """Steps of the Lyapunov spectrum."""
     rounds: int = 15
     """Rounds in which training step and walks run once each; a tenth as many, at least two, for the others."""
-    jobs: int = 1
 
     def __post_init__(self):
         super().__post_init__()
-        study.check_least(self, batch_size=1, length=1, input_size=1, rounds=1, jacobian_length=20, spectrum_length=20)
-        if self.jobs != 1:
-            raise ValueError(f"jobs: expected 1, timings never run side by side, got {self.jobs}")
+        study.check_least(self, batch_size=1, length=1, input_size=1, jacobian_length=20, spectrum_length=20)
 
     @property
     def few(self) -> int:
@@ -73,7 +68,7 @@ def measure(settings: Settings, cell: Any, task: None, run: study.Run) -> study.
         run.check()
         for call in calls.values():
             jax.block_until_ready(call())
-            compiled += timing.compilations(call)
+            compiled += len(timing.compilations(call))
         seconds |= timing.interleaved(calls, rounds)
 
     at, batch = layer(settings.length, (settings.batch_size,)), (settings.batch_size,)
@@ -89,28 +84,23 @@ def measure(settings: Settings, cell: Any, task: None, run: study.Run) -> study.
     with jax.enable_x64(True):
         spectrum = partial(lag.lyapunov_spectrum, *layer(settings.spectrum_length, (), "float64"))
         time(settings.few, Lyapunov=spectrum)
-    steps = {f"{name} in steps": of / np.median(seconds[STEP]) for name, of in seconds.items()}
-    return {**seconds, **steps, "compiled": np.array([compiled]), "seed": range(settings.rounds)}
-
-
-def values(array: np.ndarray, settings: Settings, task: None) -> np.ndarray:
-    return array
+    in_steps = {f"{name} in steps": of / np.median(seconds[STEP]) for name, of in seconds.items()}
+    return {**seconds, **in_steps, "compiled": np.array([compiled]), "seed": range(settings.rounds)}
 
 
 def number(name: str, array: str, unit: str) -> study.Number:
     aim, of_aim = AIMS.get(name, (None, None))
-    return study.Number(name, array, values, unit, f"at most {aim:g} {unit} is aimed at" if of_aim == unit else "")
+    means = f"at most {aim:g} {unit} is aimed at" if of_aim == unit else ""
+    return study.Number(name, array, unit=unit, means=means)
 
 
 CALLS = (STEP, "adjoint", "carousel", "parameter", "Jacobian", "Jacobian, batch", "Lyapunov")
 AIMS = {"adjoint": (1.5, "training steps"), "Jacobian": (20.0, "s"), "Lyapunov": (60.0, "s")}
+COMPILED = study.Number("compiled", "compiled", unit="programs", means="programs that second calls compiled")
 ROUND = partial(
-    study.Curve,
-    x=lambda settings, size: np.arange(1, size + 1),
-    x_label="round",
-    value=lambda array, settings, task: array[None],
-    markers=True,
-)
+    study.Curve, x=lambda settings, size: np.arange(1, size + 1), x_label="round", y_label="seconds",
+    value=lambda array, settings, task: array[None], markers=True,
+)  # fmt: skip
 EXPERIMENT = study.Experiment(
     "instrument_cost",
     Settings,
@@ -122,19 +112,13 @@ EXPERIMENT = study.Experiment(
             "Adjoint, carousel and parameter: {s.batch_size} sequences of {s.length} steps, float32. Jacobian: "
             "{s.jacobian_length} steps, 20 lags. Lyapunov: {s.spectrum_length} steps, all exponents, float64.",
         ),
-        study.Numbers(
-            "In seconds",
-            (
-                *(number(name, name, "s") for name in CALLS),
-                study.Number("compiled", "compiled", values, "programs", "programs that second calls compiled"),
-            ),
-        ),
+        study.Numbers("In seconds", (*(number(name, name, "s") for name in CALLS), COMPILED)),
     ),
     curves=(
         study.Curves(
             "rounds",
             "Training step and walks, round by round",
-            tuple(ROUND(name, name, y_label="seconds") for name in CALLS[:3]),
+            tuple(ROUND(name, name) for name in CALLS[:3]),
             "A slow moment of the machine hits all alike.",
         ),
     ),

@@ -39,7 +39,6 @@ SCALING = {
 }
 """An axis, its place in a shape, and shapes in which it alone varies."""
 PASSES = {"training": True, "forward": False}
-OURS = ("recurrax", "recurrax, batch split", "recurrax reference")
 PRODUCT = "matrix product"
 COLUMNS = {
     "cell": "cell", "shape": "B T D H", "pass": "pass", "contender": "contender", "min_ms": "minimum, ms",
@@ -50,24 +49,15 @@ COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Settings(study.Settings):
+class Settings(study.TimingSettings):
     """How long does a training step of a recurrent layer take here, elsewhere, and against the machine's limits?"""
 
     cells: tuple[str, ...] = ("lstm", "gru", "elman")
     """Layers compared: names, or file.py:NAME; a cell that no peer has is timed beside the reference alone."""
     scaling: bool = False
     """Against T, B and H, recurrax alone, instead of against peers."""
-    rounds: int = 5
-    """Fewest rounds in which every contender runs once."""
     seconds: int = 10
     """Rounds go on for this long per cell and shape."""
-    jobs: int = 1
-
-    def __post_init__(self):
-        super().__post_init__()
-        study.check_least(self, rounds=1)
-        if self.jobs != 1:
-            raise ValueError(f"jobs: expected 1, timings never run side by side, got {self.jobs}")
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
@@ -140,7 +130,7 @@ def only(found: Sequence[Mapping[str, Any]], **fields: Any) -> list[Any]:
 def ratio(found: Sequence[Mapping[str, Any]], row: Mapping[str, Any], against: str | None) -> float:
     """Median time of a contender, or of the best JAX peer if None, over that of `row`; nan where it took no part."""
     alike = only(found, **{field: row[field] for field in ("cell", "shape", "pass")})
-    left_out = () if against else (*OURS, "PyTorch")
+    left_out = () if against else (*peers.OURS, "PyTorch")
     others = [of for of in alike if of["contender"] == against or (not against and of["contender"] not in left_out)]
     return min((other["median_ms"] for other in others), default=math.nan) / row["median_ms"]
 
@@ -153,7 +143,7 @@ def geometric_mean(values: list[float]) -> float:
 
 def means(found: Sequence[Mapping[str, Any]], cells: Sequence[Name]) -> Iterator[dict[str, Any]]:
     """How many times as long others take as we do, over all shapes."""
-    for cell, kind, ours in itertools.product(cells, PASSES, OURS[:2]):
+    for cell, kind, ours in itertools.product(cells, PASSES, peers.OURS[:2]):
         of = only(found, cell=cell.label, contender=ours, **{"pass": kind})
         best, torch = ([ratio(found, row, against) for row in of] for against in (None, "PyTorch"))
         if of:
@@ -241,7 +231,10 @@ def finish(settings: Settings, arrays: Mapping[str, np.ndarray]) -> study.Findin
     return study.Findings(drawn, {"rows": found} | ({"means": compared} if compared else {}), said)
 
 
-COMMAND = study.Command("kernel_speed", Settings, plan, finish, {"cells": ("elman",), "rounds": 2, "seconds": 0})
+COMMAND = study.Command(
+    "kernel_speed", Settings, plan, finish, {"cells": ("elman",), "rounds": 2, "seconds": 0},
+    lambda settings: {"measure": measure, **{cell.label: cell.kind for cell in study.named.cells(settings.cells)}},
+)  # fmt: skip
 
 if __name__ == "__main__":
     # Before JAX starts: as many CPU devices as cores, so that a batch can be split over them.

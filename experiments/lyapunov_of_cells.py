@@ -20,12 +20,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from recurrax import Cell, lag, study
-from recurrax.cells import ElmanCarry
+from recurrax import lag, study
 from recurrax.report import Level
 from recurrax.study import networks, standard
 
 PHASES = ("drawn", "trained")
+TITLE = "Lyapunov spectra of the whole carry"
 
 
 @dataclass(frozen=True)
@@ -44,39 +44,24 @@ class Settings(study.TrainingSettings):
         study.check_least(self, length=20, steps=1)
 
 
-@dataclass(frozen=True)
-class HiddenOnly(Cell):
-    """A cell seen as if all of its carry but h were an input: x holds its features and the carry before the step."""
-
-    cell: Any
-
-    def init(self, key: jax.Array, input_size: int, dtype: Any = jnp.float32) -> Any:
-        return self.cell.init(key, input_size, dtype)
-
-    def initial_carry(self, params: Any, batch_shape: Any, dtype: Any) -> ElmanCarry:
-        return ElmanCarry(h=self.cell.initial_carry(params, batch_shape, dtype).h)
-
-    def project(self, params: Any, x: Any) -> Any:
-        return self.cell.project(params, x[0]), x[1]
-
-    def recur(self, params: Any, carry: ElmanCarry, u: Any) -> Any:
-        return self.cell.recur(params, u[1]._replace(h=carry.h), u[0])
-
-    def pointwise(self, params: Any, carry: ElmanCarry, u: Any, v: Any) -> ElmanCarry:
-        return ElmanCarry(h=self.cell.pointwise(params, u[1]._replace(h=carry.h), u[0], v).h)
-
-    def output(self, params: Any, carry: ElmanCarry, u: Any) -> jax.Array:
-        return carry.h
-
-
 @partial(jax.jit, static_argnums=0)
-def with_carry(cell: Any, params: Any, xs: jax.Array) -> Any:
-    """The inputs (T, D), and the carry before each step, every field (T, ...)."""
+def exponent_of_h(cell: Any, params: Any, xs: jax.Array) -> jax.Array:
+    """λ₁ (1,) of the products of ∂h_t/∂h_tm1 along inputs (T, D), the rest of the carry held fixed."""
 
-    def body(carry: Any, x: jax.Array) -> tuple[Any, Any]:
-        return cell.step(params, carry, x)[0], carry
+    def body(state: tuple[Any, jax.Array], x: jax.Array) -> tuple[Any, jax.Array]:
+        carry, direction = state
 
-    return xs, jax.lax.scan(body, cell.initial_carry(params, (), xs.dtype), xs)[1]
+        def h_after(h: jax.Array) -> jax.Array:
+            return cell.step(params, carry._replace(h=h), x)[0].h
+
+        _, direction = jax.jvp(h_after, (carry.h,), (direction,))  # (H,)
+        norm = jnp.linalg.norm(direction)
+        return (cell.step(params, carry, x)[0], direction / norm), jnp.log(norm)
+
+    carry = cell.initial_carry(params, (), xs.dtype)
+    start = jax.random.normal(jax.random.key(0), carry.h.shape, xs.dtype)
+    logs = jax.lax.scan(body, (carry, start), xs)[1]
+    return logs[len(logs) // 10 :].mean(keepdims=True)
 
 
 def has_memory(cell: Any, params: Any) -> bool:
@@ -85,61 +70,43 @@ def has_memory(cell: Any, params: Any) -> bool:
     return "h" in fields and len(fields) > 1
 
 
+def widened(leaf: np.ndarray) -> jax.Array:
+    return jnp.asarray(leaf, jnp.float64 if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.dtype)
+
+
 def measure(settings: Settings, cell: Any, task: Any, run: study.Run) -> study.Arrays:
     """Losses (S, steps), spectra (S, N) before and after training, the leading exponent (S, 1) of the h block."""
-    seeds, phases = range(settings.seeds), {"drawn": 0, "trained": settings.steps}
-    probes = {"cell": lambda params, key: params.cell}
-    fitted = run.fit(networks.training(cell, task, settings, seeds, probes, tuple(phases.values())))
+    seeds, probes = range(settings.seeds), {"cell": lambda params, key: params.cell}
+    fitted = run.fit(networks.training(cell, task, settings, seeds, probes, (0, settings.steps)))
     drive = task.with_lag(settings.length - 1).batch(jax.random.key(0), 1).xs[:, 0]
     arrays: dict[str, list[np.ndarray]] = {}
     # float64 for the tail of a spectrum; the setting holds for this thread alone.
     with jax.enable_x64(True):
         xs = jnp.asarray(np.asarray(drive, np.float64))
-        for phase, seed in itertools.product(phases, seeds):
+        trained = jax.tree.map(widened, fitted.probes["cell"])  # leaves (2, S, ...)
+        for (place, phase), seed in itertools.product(enumerate(PHASES), seeds):
             run.check()
-            place = list(phases).index(phase), seed
-            params = jax.tree.map(partial(picked, place=place), fitted.probes["cell"])
+            params = jax.tree.map(lambda leaf, at=(place, seed): leaf[at], trained)
             arrays.setdefault(phase, []).append(np.asarray(lag.lyapunov_spectrum(cell, params, xs).exponents))
             if has_memory(cell, params):
-                block = lag.lyapunov_spectrum(HiddenOnly(cell), params, with_carry(cell, params, xs), exponents=1)
-                arrays.setdefault(f"{phase} h", []).append(np.asarray(block.exponents))
+                arrays.setdefault(f"{phase} h", []).append(np.asarray(exponent_of_h(cell, params, xs)))
     return {**{name: np.stack(of) for name, of in arrays.items()}, "loss": fitted.metrics.loss.T, "seed": seeds}
 
 
-def picked(leaf: np.ndarray, place: tuple[int, int]) -> jax.Array:
-    return jnp.asarray(leaf[place], jnp.float64 if np.issubdtype(leaf.dtype, np.floating) else leaf.dtype)
+def exponent(phase: str, only: str) -> study.Number:
+    return study.Number(
+        f"λ₁ {phase}{only}", phase + only[:2], lambda spectra, settings, task: spectra[:, 0], "nats/step", "",
+        "interquartile mean", study.signed, optional=only != "",
+    )  # fmt: skip
 
 
-def leading(spectra: np.ndarray, settings: Settings, task: Any) -> np.ndarray:
-    return spectra[:, 0]
-
-
-EXPONENTS = tuple(
-    study.Number(
-        f"λ₁ {phase}{only}",
-        phase + only[:2],
-        leading,
-        "nats/step",
-        "",
-        "interquartile mean",
-        study.signed,
-        optional=only != "",
-    )
-    for only in ("", " h only")
-    for phase in PHASES
-)
-SPECTRA = tuple(
-    study.Curve(
-        f"{{name}}, {phase}",
-        phase,
-        x=lambda settings, size: (np.arange(size) + 0.5) / size,
-        x_label="rank of the exponent / size of the carry",
-        y_label="exponent (nats per step)",
+def spectrum(phase: str) -> study.Curve:
+    return study.Curve(
+        f"{{name}}, {phase}", phase, standard.ranks, *standard.EXPONENTS, y_limits=(-3.0, 0.3),
         levels=lambda settings, task: [Level(0.0, "norm kept")],
-        y_limits=(-3.0, 0.3),
-    )
-    for phase in PHASES
-)
+    )  # fmt: skip
+
+
 EXPERIMENT = study.Experiment(
     "lyapunov_of_cells",
     Settings,
@@ -147,19 +114,12 @@ EXPERIMENT = study.Experiment(
     numbers=(
         study.Numbers(
             "Leading exponent, {s.hidden_size} units, before and after {s.steps} Adam steps",
-            EXPONENTS,
+            tuple(exponent(phase, only) for only in ("", " h only") for phase in PHASES),
             "h only: the block ∂h_t/∂h_tm1, the rest of the carry held fixed.",
         ),
-        study.Numbers("What was learned in {s.steps} Adam steps", standard.learned()),
+        standard.LEARNED,
     ),
-    curves=(
-        study.Curves(
-            "lyapunov_spectra",
-            "Lyapunov spectra of the whole carry",
-            SPECTRA,
-            "What is below -3 lies outside the panel.",
-        ),
-    ),
+    curves=(study.Curves("lyapunov_spectra", TITLE, tuple(map(spectrum, PHASES)), "Below -3: outside the panel."),),
     protocol=(
         "Exponents over {s.length} steps of input, about a tenth of them left out while directions turn; QR at every "
         "step, float64, conditional on the input.",

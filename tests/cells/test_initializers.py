@@ -63,6 +63,24 @@ def test_biases():
     assert 0.9 / 20 < np.max(np.abs(bias)) <= 1 / 20
 
 
+def test_torch_draws_what_pytorch_draws():
+    """Every parameter U(±1/√H), biases twice: a sum of two exceeds the bound of one in a quarter of all draws."""
+    torch = {"kernel_init": "torch", "recurrent_init": "torch", "bias_init": "torch"}
+    for cell in (Elman(400, **torch), GRU(400, **torch), LSTM(400, forget_bias=0.0, **torch)):
+        params = cell.init(KEY, 2)
+        once = [params.kernel, params.recurrent_kernel]
+        twice = [*params.bias]
+        if isinstance(cell, GRU):  # whose candidate keeps its two biases apart
+            once += [twice.pop(), params.recurrent_bias]
+            assert np.abs(np.corrcoef(once[-2], once[-1])[0, 1]) < 0.3
+        for drawn in map(np.asarray, once):
+            assert 0.9 / 20 < np.max(np.abs(drawn)) <= 1 / 20
+        for drawn in map(np.asarray, twice):
+            assert np.max(np.abs(drawn)) <= 2 / 20
+            assert 0.15 < np.mean(np.abs(drawn) > 1 / 20) < 0.35
+    assert GRU(3, reset_after=False, **torch).init(KEY, 2).recurrent_bias is None
+
+
 @pytest.mark.parametrize("forget_bias", [0.0, 1.0, -2.5, 3])
 def test_the_forget_bias_is_added_to_f_alone(forget_bias):
     bias = LSTM(3, forget_bias=forget_bias).init(KEY, 2).bias

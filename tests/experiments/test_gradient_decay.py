@@ -89,14 +89,17 @@ def test_every_number_follows_from_the_saved_arrays(finished):
     saved = report.load(finished)
     settings = gradient_decay.Settings(**gradient_decay.SMOKE, smoke=True)
     again = gradient_decay.EXPERIMENT.finish(settings, saved.arrays)
-    assert again.report == saved.report
+    assert (again.report.tables, again.report.figures) == (saved.report.tables, saved.report.figures)
     assert json.loads(json.dumps(again.numbers, default=str)).keys() == saved.summary["numbers"].keys() == {"adding"}
 
 
-def test_every_step_of_every_training_is_in_its_metrics(finished):
+def test_every_step_of_every_training_is_in_its_metrics_and_the_runs(finished):
+    whole = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
     arrays, steps = report.load(finished).arrays, gradient_decay.SMOKE["steps"]
     for cell in named.cells(CELLS):
         lines = (finished / f"adding-{cell.slug}-trained" / "metrics.jsonl").read_text().splitlines()
+        name = f"adding-{cell.slug}-trained"
+        assert [line for line in whole if line.get("training") == name] == [json.loads(line) for line in lines]
         losses = np.array([json.loads(line)["loss"] for line in lines], np.float32)
         assert losses.shape == (steps, 2)
         np.testing.assert_array_equal(losses.T, arrays[f"loss.adding.{cell.label}"])
@@ -116,6 +119,32 @@ def test_the_curves_at_step_0_are_those_of_untrained_networks(finished):
         at = networks.probe(cell, task, train.probe_key(1), rows=2)
         curve = networks.median_curves(np.asarray(networks.log_norms(cell, params, at))[None])[0]
         np.testing.assert_allclose(during[1, 0], curve, atol=1e-4)
+
+
+def test_the_claims_are_judged_from_the_curves_of_the_usual_cells():
+    """Planted slopes: the verdicts follow from them, library by library."""
+    settings = gradient_decay.Settings(tasks=("adding",), steps=0, seeds=10)
+    slopes = {"elman:init=torch": 0.5, "lstm:init=torch,forget_bias=0": 0.45, "elman": 0.2, "lstm:forget_bias=1": 0.08}
+    arrays = {}
+    for cell in gradient_decay.EXPERIMENT.cells(settings):
+        slope = slopes.get(cell.label, 0.0 if "identity" in cell.label else 0.3)
+        arrays[f"initial.adding.{cell.label}"] = -slope * np.linspace(1, 1.01, 10)[:, None] * np.arange(201)
+        arrays[f"seeds.initial.adding.{cell.label}"] = np.arange(10)
+    found = gradient_decay.EXPERIMENT.finish(settings, arrays)
+    by_level = [{one["level"]: one["verdict"] for one in claim["comparisons"]} for claim in found.claims]
+    assert by_level == [
+        {"PyTorch's start": "supported", "Flax's start": "supported", "identity and ReLU": "refuted"},
+        {"PyTorch's start": "refuted", "Flax's start": "refuted", "forget bias 1": "supported", "chrono": "refuted"},
+    ]
+    assert [claim["verdict"] for claim in found.claims] == ["depends on initialisation"] * 2
+
+
+def test_arms_of_the_claims_are_measured_beside_the_usual_cells_alone():
+    own = gradient_decay.Settings(cells=("elman", "gru"))
+    assert [cell.label for cell in gradient_decay.EXPERIMENT.cells(own)] == ["elman", "gru"]
+    titles = gradient_decay.EXPERIMENT.plan(gradient_decay.Settings())
+    assert "adding, elman:init=torch, drawn" in titles
+    assert "adding, elman:init=torch, trained" not in titles
 
 
 def test_without_training_there_is_one_table_and_one_figure():

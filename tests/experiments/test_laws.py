@@ -2,19 +2,34 @@
 
 import dataclasses
 import importlib
+import itertools
 import json
 import re
 from pathlib import Path
 
+import jax
 import pytest
 
 from recurrax import cells, report, tasks
-from recurrax.study import Command
+from recurrax.study import Command, timing
 
 ROOT = Path(__file__).parents[2]
 OWN = str(ROOT / "tests" / "own.py")
 NAMES = sorted(path.stem for path in (ROOT / "experiments").glob("*.py") if path.stem != "peers")
 OURS = re.compile(rf"\b({'|'.join(kind.__name__ for kind in (*cells.ALL, *tasks.ALL))})\b", re.IGNORECASE)
+NEEDED = {
+    "decay_at_init": ["_profile"],  # scales share it
+    "gradient_decay": ["_profile", "run", "probe_row"],
+    "instrument_cost": ["<lambda>", "_share", "_spectrum", *4 * ["_profile"]],  # adjoint, parameter, two of Jacobians
+    "kernel_speed": 2 * ["<lambda>", "loss", "loss", "whole"],  # per pass: a product, fused, reference, split batch
+    "lyapunov_of_cells": ["_spectrum", "run", "probe_row"],
+    "mean_field_check": ["_profile"],  # gains share it
+    "memory_versus_gradient": ["_curve", "_profile"],
+}
+"""What a smoke run has to compile, a program per walk, chunk of training and shape: nearly all of its time."""
+OPERATIONS = 50
+"""At most so many single operations outside of such programs, small each: keys, a network and a batch take about 20 of
+them, twice where they are in float64 too, and the state of a training 10."""
 
 
 def command(name) -> Command:
@@ -46,11 +61,18 @@ def test_a_smoke_run_with_ones_own_cell_and_task(name, tmp_path, capsys):
     assert asked.name == name
     fields = {field.name for field in dataclasses.fields(asked.settings)}
     own = ["--cells", f"{OWN}:Leaky:alpha=0.25", *(["--tasks", f"{OWN}:Echo"] if "tasks" in fields else [])]
-    assert asked.main(["--smoke", "--out", str(tmp_path), *own]) == 0
+    jax.clear_caches()
+    programs = timing.compilations(lambda: asked.main(["--smoke", "--out", str(tmp_path), *own]))
+    whole = sorted(program for program in programs if program in itertools.chain(*NEEDED.values()))
+    assert whole == sorted(NEEDED[name])
+    assert len(programs) - len(whole) <= OPERATIONS
     shown = capsys.readouterr().out
     (folder,) = (tmp_path / name).iterdir()
     saved = report.load(folder)
     assert saved.report.tables[0].title in shown
+    assert "SMOKE" in saved.report.answer
+    assert "SMOKE" in shown
+    assert (saved.report.findings, saved.report.key_figures, saved.summary["claims"]) == ((), (), [])
     said = list(texts(saved.report.to_json()))
     assert not [text for text in said if OURS.search(text)]
     assert any("Leaky:alpha=0.25" in text for text in said)

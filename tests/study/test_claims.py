@@ -103,3 +103,18 @@ def test_nothing_compared_is_no_verdict_and_delta_is_a_number():
     for wrong in ({"delta": -1.0}, {"delta": np.nan}, {"pairs": ()}):
         with pytest.raises(ValueError, match="delta: expected"):
             verdict([], **wrong)
+    for wrong in ({"effect": "value"}, {"pairs": (Pair("a"),)}):
+        with pytest.raises(ValueError, match="pairs: expected two cells each, or one each for a value"):
+            verdict([], **wrong)
+
+
+def test_a_value_of_one_cell_against_delta():
+    compared = [
+        Evidence(Pair("a", level=level), "", sample("a", value + SPREAD)) for level, value in (("x", 2.0), ("y", 0.0))
+    ]
+    found = verdict(compared, effect="value", pairs=(Pair("a"),), depends_on="the drawing")
+    assert found.verdict == "depends on the drawing"
+    assert found.sentences() == [
+        "supported: K, steps of a (x) +2 [+1.69, +2.31], δ 1, n 10, p 0.0039",
+        "refuted: K, steps of a (y) +0 [-0.311, +0.311], δ 1, n 10, p 0.0039",
+    ]

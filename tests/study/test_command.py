@@ -9,6 +9,7 @@ import pytest
 
 from recurrax import runs, study
 from recurrax.report import Figure, Line, Panel, Report
+from recurrax.runs import environment
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,10 @@ class Demo:
 
     def __call__(self, *arguments):
         smoke = {"count": 2, "names": ("a",)}
-        return study.Command("demo", Settings, self.plan, self.finish, smoke).main(arguments)
+        return study.Command("demo", Settings, self.plan, self.finish, smoke, self.program).main(arguments)
+
+    def program(self, settings):
+        return {"job": Demo.job}
 
 
 def only_folder(out):
@@ -77,6 +81,7 @@ def test_a_run_leaves_its_whole_folder(tmp_path, capsys):
         "config.json",
         "run.json",
         "metrics.jsonl",
+        "program.json",
         "arrays.npz",
         "summary.json",
         "doubles.png",
@@ -96,6 +101,33 @@ def test_the_same_command_again_shows_the_result_and_computes_nothing(tmp_path, 
     assert again("--out", str(tmp_path)) == 0
     assert again.computed == []
     assert capsys.readouterr().out == first
+
+
+def test_lines_of_a_training_stand_in_a_runs_metrics_once_also_after_a_crash(tmp_path, monkeypatch, capsys):
+    lines = [{"training": "a", "step": step, "loss": 0.5} for step in range(3)]
+
+    class Trained(Demo):
+        def job(self, i):
+            return super().job(i)._replace(trained=lines if i == 0 else ())
+
+    def crash(folder, record):
+        raise OSError("no space left")
+
+    with monkeypatch.context() as full:
+        full.setattr(runs.RunFolder, "append_metrics", crash)
+        assert Trained()("--out", str(tmp_path), "--count", "2", "--jobs", "1") == 1
+    assert Trained()("--out", str(tmp_path), "--count", "2", "--jobs", "1") == 0
+    saved = [json.loads(line) for line in (only_folder(tmp_path) / "metrics.jsonl").read_text().splitlines()]
+    assert [line for line in saved if "training" in line] == lines
+
+
+def test_a_fresh_run_computes_all_again(tmp_path, monkeypatch, capsys):
+    Demo()("--out", str(tmp_path))
+    again = Demo()
+    assert again("--out", str(tmp_path), "--fresh") == 0
+    assert sorted(again.computed) == [0, 1, 2]
+    monkeypatch.setattr(sys, "orig_argv", ["python", "demo.py", "--fresh", "--count", "3"])
+    assert environment.resume_command().endswith("demo.py --count 3")
 
 
 def test_a_cut_run_goes_on_where_it_was(tmp_path, capsys):
@@ -214,7 +246,7 @@ def test_help_names_every_flag(capsys):
         Demo()("--help")
     assert stopped.value.code == 0
     shown = capsys.readouterr().out
-    for flag in ("--out", "--smoke", "--dry-run", "--replot", "--jobs", "--track", "--count"):
+    for flag in ("--out", "--smoke", "--fresh", "--dry-run", "--replot", "--jobs", "--track", "--count"):
         assert flag in shown
 
 

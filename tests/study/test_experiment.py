@@ -1,5 +1,6 @@
 """The path from settings to a report, with measurements that cost nothing and cells and tasks of the tests' own."""
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from recurrax import report, study
+from recurrax.study import named, networks
 
 OWN = str(Path(__file__).parents[1] / "own.py")
 
@@ -118,6 +120,24 @@ def test_every_number_is_saved_by_task_cell_table_and_name(saved):
     assert (number["estimate"], number["text"]) == (28.5, "28 [26, 31]")
 
 
+def test_a_part_may_measure_further_cells_for_tables_and_claims_that_are_not_drawn(tmp_path):
+    half, last = f"{OWN}:Leaky:alpha=0.125", study.Number("last", "delay", lambda delay, s, t: delay[:, -1])
+    claim = study.Claim(
+        "The delay is above 15.", last, (study.Pair(half), study.Pair(f"{OWN}:Leaky", number=ALPHA)), 15.0, "value"
+    )
+    parts = (study.Part(alphas, "first"), study.Part(delays, "second", also=lambda settings: (half,)))
+    further = dataclasses.replace(EXPERIMENT, measure=parts, claims=(claim,))
+    assert study.main(further, ["--out", str(tmp_path)]) == 0
+    (folder,) = (tmp_path / "alphas").iterdir()
+    saved = report.load(folder)
+    rows = [[row[1] for row in table.rows] for table in saved.report.tables]
+    assert rows == [["Leaky:alpha=0.25", "Leaky"], ["Leaky:alpha=0.25", "Leaky", "Leaky:alpha=0.125"]]
+    assert [line.label for line in saved.report.figures[0].panels[0].lines] == ["Leaky:alpha=0.25", "Leaky"]
+    one, other = saved.report.findings
+    assert one == "supported: last of Leaky:alpha=0.125 (Echo) +20 [+20, +20], δ 15, n 8, p 0.016"
+    assert other.startswith("supported: last of Leaky (Echo) ")  # of the other number, beyond 40
+
+
 def test_a_part_that_is_not_asked_for_leaves_its_table_out(tmp_path):
     settings = Settings(more=False)
     jobs = EXPERIMENT.plan(settings)
@@ -126,21 +146,101 @@ def test_a_part_that_is_not_asked_for_leaves_its_table_out(tmp_path):
     arrays = {"alpha.Echo.Leaky": np.ones(8), "seeds.alpha.Echo.Leaky": np.arange(8), "size.Echo.Leaky": np.ones(8)}
     said = EXPERIMENT.finish(settings, arrays).report
     assert (len(said.tables), len(said.figures)) == (1, 0)
-    assert said.tables[0].rows[0][2:] == ("-", "-")
+    assert said.tables[0].rows == (("Echo", "Leaky", "1", "1"),)
     with pytest.raises(ValueError, match=r"numbers: expected arrays delay from measure, got alpha, seeds, size"):
         EXPERIMENT.finish(Settings(), arrays)
 
 
-def test_an_edited_file_is_another_run(tmp_path):
+def shown(out):
+    """The first number of the only run."""
+    (folder,) = (out / "edited").iterdir()
+    (numbers,) = report.load(folder).summary["numbers"].values()
+    return numbers["Mine"]["All"]["y"]["estimate"]
+
+
+MINE = """
+from dataclasses import dataclass
+import jax.numpy as jnp
+import numpy as np
+from own import Echo, Leaky
+from recurrax import study
+
+@dataclass(frozen=True)
+class Mine(Leaky):
+    def pointwise(self, params, carry, u, v):
+        \"\"\"Of no interest.\"\"\"
+        return carry._replace(h=jnp.tanh(v))
+
+class Task(Echo):
+    @property
+    def unit(self):
+        return "volts"
+
+def value(cell, task):
+    return float(cell.pointwise(None, cell.initial_carry(None, (), float), 0, 1.0).h) + len(task.unit)
+
+def measure(settings, cell, task, run):
+    return {"y": np.full(2, 10 * value(cell, task)), "seed": [0, 1]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("edit", "differs", "y"),
+    [
+        (("tanh(v)", "tanh(2 * v)"), "cell Mine", 10 * (np.tanh(2) + 5)),
+        (('"volts"', '"ohm"'), "task Task", 10 * (np.tanh(1) + 3)),
+        (("len(task.unit)", "7"), "measure", 10 * (np.tanh(1) + 7)),
+        (("np.full(2, 10 *", "np.full(2, 20 *"), "measure", 20 * (np.tanh(1) + 5)),
+        (("jnp.tanh(v)", "jnp.tanh(  # steeply\n            v)"), None, 10 * (np.tanh(1) + 5)),
+        (("Of no interest.", "Of some."), None, 10 * (np.tanh(1) + 5)),
+    ],
+)
+def test_an_edited_program_never_gets_the_numbers_of_the_one_before(edit, differs, y, tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(Path(OWN).parent)
     path = tmp_path / "mine.py"
-    path.write_text(Path(OWN).read_text())
-    arguments = ["--out", str(tmp_path), "--cells", f"{path}:Leaky"]
-    assert study.main(EXPERIMENT, arguments) == 0
-    path.write_text(Path(OWN).read_text().replace("alpha: float = 0.5", "alpha: float = 0.75"))
-    assert study.main(EXPERIMENT, arguments) == 0
-    first, second = sorted((tmp_path / "alphas").iterdir(), key=lambda folder: folder.stat().st_mtime)
-    values = [report.load(folder).arrays["size.Echo.Leaky"].size for folder in (first, second)]
-    assert values == [8, 8]
+
+    def run(*flags):
+        measure = named.cell(f"{path}:Mine").kind.pointwise.__globals__["measure"]
+        numbers = (study.Numbers("All", (study.Number("y", "y", lambda y, s, t: y),)),)
+        texts = ["--out", str(tmp_path), "--cells", f"{path}:Mine", "--tasks", f"{path}:Task"]
+        return study.main(study.Experiment("edited", Settings, measure, numbers), [*texts, *flags])
+
+    path.write_text(MINE)
+    assert run() == 0
+    assert shown(tmp_path) == pytest.approx(10 * (np.tanh(1) + 5))
+    path.write_text(MINE.replace(*edit))
+    capsys.readouterr()
+    assert run() == (1 if differs else 0)
+    written = capsys.readouterr().err
+    if differs:
+        assert f"it was saved by another program, which differs in {differs}; --fresh begins anew" in written
+        assert written.count("\n") == 1
+        assert shown(tmp_path) == pytest.approx(10 * (np.tanh(1) + 5))
+        assert run("--fresh") == 0
+    assert shown(tmp_path) == pytest.approx(y, rel=1e-6)
+
+
+def test_ways_of_initialising_a_wrapped_cell_are_arms_of_their_own(tmp_path, quick_compile):
+    wrapping = Path(OWN).with_name("wrapping.py")
+    arms = [f"{wrapping}:Held:cell={inner},rate=0" for inner in ("(elman:init=uniform)", "elman")]
+
+    def measure(settings, cell, task, run):
+        norms = networks.drawn_log_norms(cell, task, range(2), rows=2)
+        return {"y": networks.median_curves(norms), "seed": range(2)}
+
+    last = study.Number("y", "y", lambda y, s, t: y[:, -1])
+    further = study.Claim("An orthogonal kernel carries further.", last, (study.Pair(arms[1], arms[0]),), delta=1.0)
+    wrapped = study.Experiment("wrapped", Settings, measure, (study.Numbers("All", (last,)),), claims=(further,))
+    assert study.main(wrapped, ["--out", str(tmp_path), "--hidden-size", "16", "--cells", *arms]) == 0
+    (folder,) = (tmp_path / "wrapped").iterdir()
+    saved = report.load(folder)
+    assert [row[1] for row in saved.report.tables[0].rows] == [arm.rpartition("wrapping.py:")[2] for arm in arms]
+    (comparison,) = saved.summary["claims"][0]["comparisons"]
+    assert comparison["theta"]["estimate"] > 1
+    plain = networks.drawn_log_norms(
+        named.cell("elman").build(hidden_size=16), named.task(f"{OWN}:Echo").build(), range(2), rows=2
+    )
+    np.testing.assert_allclose(saved.arrays["y.Echo.Held:cell=elman,rate=0"], networks.median_curves(plain), atol=1e-4)
 
 
 def test_cells_that_did_not_share_their_seeds_are_refused():

@@ -11,25 +11,30 @@ import jax.numpy as jnp
 
 from recurrax.typing import Array, DTypeLike, Key
 
-KernelInit: TypeAlias = Literal["orthogonal", "glorot", "lecun", "uniform", "identity"]
-BiasInit: TypeAlias = Literal["zeros", "uniform"]
+KernelInit: TypeAlias = Literal["orthogonal", "glorot", "lecun", "uniform", "torch", "identity"]
+BiasInit: TypeAlias = Literal["zeros", "uniform", "torch"]
 
 
 def kernel(name: KernelInit, key: Key, fan_in: int, gates: int, hidden_size: int, dtype: DTypeLike) -> Array:
     """A kernel (fan_in, G, H), each gate's matrix drawn with its own key.
 
     orthogonal: rows or columns orthonormal (Saxe et al. 2014); glorot: U(±√(6/(fan_in+H))) (Glorot & Bengio 2010);
-    lecun: truncated N(0, 1/fan_in), Flax's default for input kernels; uniform: U(±1/√H), PyTorch's default for every
-    recurrent parameter; identity: the leading fan_in by H block of the identity (Le, Jaitly & Hinton 2015).
+    lecun: truncated N(0, 1/fan_in), Flax's default for input kernels; uniform: U(±1/√H); torch: the same, PyTorch's
+    default for every parameter; identity: the leading fan_in by H block of the identity (Le, Jaitly & Hinton 2015).
     """
     # QR has no half-precision form, so low precisions are drawn in float32 and rounded.
     wide = jnp.promote_types(dtype, jnp.float32)
     bound = hidden_size**-0.5
+
+    def uniform(key: Key, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
     draw = {
         "orthogonal": jax.nn.initializers.orthogonal(),
         "glorot": jax.nn.initializers.glorot_uniform(),
         "lecun": jax.nn.initializers.lecun_normal(),
-        "uniform": lambda key, shape, dtype: jax.random.uniform(key, shape, dtype, -bound, bound),
+        "uniform": uniform,
+        "torch": uniform,
         "identity": lambda key, shape, dtype: jnp.eye(*shape, dtype=dtype),
     }[name]
     per_gate = [draw(gate_key, (fan_in, hidden_size), wide) for gate_key in jax.random.split(key, gates)]
@@ -37,9 +42,12 @@ def kernel(name: KernelInit, key: Key, fan_in: int, gates: int, hidden_size: int
 
 
 def bias(name: BiasInit, key: Key, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-    """A bias (..., H): zeros, or U(±1/√H) as PyTorch draws it."""
+    """A bias (..., H): zeros; uniform: U(±1/√H); torch: the sum of two such, as PyTorch keeps two biases."""
     if name == "zeros":
         return jnp.zeros(shape, dtype)
+    if name == "torch":
+        one, other = (bias("uniform", one, shape, dtype) for one in jax.random.split(key))
+        return one + other
     bound = shape[-1] ** -0.5
     return jax.random.uniform(key, shape, jnp.promote_types(dtype, jnp.float32), -bound, bound).astype(dtype)
 

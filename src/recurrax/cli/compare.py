@@ -20,6 +20,7 @@ def compare(
     out: Path = Path("results"),
     jobs: int = 2,
     smoke: bool = False,
+    fresh: bool = False,
     dry_run: bool = False,
 ) -> int:
     """Measures cells at initialisation and after training on tasks: a table, figures and a report.
@@ -42,6 +43,7 @@ def compare(
         out: folder of all results.
         jobs: measurements that run side by side.
         smoke: smallest sizes; the numbers mean nothing.
+        fresh: delete what an earlier run of these settings has left, and begin anew.
         dry_run: say what would be done; compute and write nothing.
     """
     asked = dict(locals())

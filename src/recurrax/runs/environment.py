@@ -99,7 +99,9 @@ def command_line(arguments: Sequence[str]) -> str:
 
 def resume_command() -> str:
     """The command that goes on with this program's run, its launcher's if it has one; to be typed where that was."""
-    return os.environ.get(COMMAND) or shlex.join([sys.executable, *sys.orig_argv[1:]])
+    command = os.environ.get(COMMAND)
+    typed = shlex.split(command) if command else [sys.executable, *sys.orig_argv[1:]]
+    return shlex.join(part for part in typed if part != "--fresh")
 
 
 def _without_folders(argument: str) -> str:

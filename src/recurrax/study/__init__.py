@@ -10,7 +10,7 @@ gives the script flags, a dry run, jobs side by side, resume, saved files and a 
 `study.named`, those of a user's own file among them.
 """
 
-from recurrax.study import named, networks, standard, statistics, timing
+from recurrax.study import named, networks, program, standard, statistics, timing
 from recurrax.study.claims import Claim, Pair
 from recurrax.study.command import Command, Findings, RefusedError
 from recurrax.study.experiment import Arrays, Experiment, Part, Run, main
@@ -18,7 +18,15 @@ from recurrax.study.jobs import Job, JobResult, shared_compilations
 from recurrax.study.quantities import Curve, Curves, Number, Numbers, half_life, power, said, signed, steps
 from recurrax.study.reach import Reaches
 from recurrax.study.results import looks
-from recurrax.study.settings import USUAL, CellSettings, LagSettings, Settings, TrainingSettings, check_least
+from recurrax.study.settings import (
+    USUAL,
+    CellSettings,
+    LagSettings,
+    Settings,
+    TimingSettings,
+    TrainingSettings,
+    check_least,
+)
 
 __all__ = [
     "USUAL",
@@ -41,6 +49,7 @@ __all__ = [
     "RefusedError",
     "Run",
     "Settings",
+    "TimingSettings",
     "TrainingSettings",
     "check_least",
     "half_life",
@@ -49,6 +58,7 @@ __all__ = [
     "named",
     "networks",
     "power",
+    "program",
     "said",
     "shared_compilations",
     "signed",

@@ -1,4 +1,4 @@
-"""A claim about two cells, and the verdict that paired seeds give on it.
+"""A claim about cells, and the verdict that paired seeds give on it.
 
 θ is the effect on paired seeds, δ the smallest effect that counts, fixed beforehand; the interval is exact, at 95 %.
 A comparison is **supported** if the whole interval lies beyond +δ, **refuted** if it lies whole below +δ, else
@@ -22,12 +22,17 @@ SUPPORTED, REFUTED, UNDECIDED = "supported", "refuted", "undecided"
 
 @dataclass(frozen=True)
 class Pair:
-    """Cells to compare, as `study.named` writes them, and the level of X that they stand for; on all tasks, or one."""
+    """Cells to compare, as `study.named` writes them; a claim about a number's value has one cell and none against it.
+
+    Fields: `of`; `against`; `level` of X that they stand for; `task`, where not all tasks are meant; `number`, where it
+    is another than the claim's.
+    """
 
     of: str
-    against: str
+    against: str | None = None
     level: str = ""
     task: str | None = None
+    number: Number | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Claim:
         number: what is compared.
         pairs: which cells; a pair of which one was not measured takes no part.
         delta: δ, the smallest effect that counts, in the effect's unit.
-        effect: "difference" of the number, or its "log2 ratio".
+        effect: "difference" of the number, or its "log2 ratio"; or its "value", of one cell.
         depends_on: X, what the pairs differ in.
         analogue: whether generated data stand for what the belief is about.
     """
@@ -48,13 +53,15 @@ class Claim:
     number: Number
     pairs: tuple[Pair, ...]
     delta: float
-    effect: Literal["difference", "log2 ratio"] = "difference"
+    effect: Literal["difference", "log2 ratio", "value"] = "difference"
     depends_on: str = "the pair"
     analogue: bool = False
 
     def __post_init__(self):
         if not math.isfinite(self.delta) or self.delta < 0 or not self.pairs:
             raise ValueError(f"delta: expected a finite number of at least 0 and a pair to compare, got {self.delta}")
+        if any((pair.against is None) != (self.effect == "value") for pair in self.pairs):
+            raise ValueError(f"pairs: expected two cells each, or one each for a value, got {self.pairs}")
 
 
 class Sample(NamedTuple):
@@ -66,16 +73,19 @@ class Sample(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """What a comparison rests on: a pair, the task, and what was measured of its two cells."""
+    """What a comparison rests on: a pair, the task, and what was measured of its cells."""
 
     pair: Pair
     task: str
     of: Sample
-    against: Sample
+    against: Sample | None = None
 
 
 class Comparison(NamedTuple):
-    """A pair's effect θ with its interval, Holm's p value against δ, how many seeds, and what follows."""
+    """A pair's effect θ with its interval, Holm's p value against δ, how many seeds, and what follows.
+
+    `against` is empty where the effect is a value.
+    """
 
     of: str
     against: str
@@ -100,8 +110,9 @@ class Verdict(NamedTuple):
     def sentences(self) -> list[str]:
         """A line per comparison: its verdict, the cells, θ, interval, δ, n, and "analogue" where data are generated."""
         return [
-            f"{one.verdict}{self._how(one)}: {self.effect} of {one.of} over {one.against}{_on(one)} "
-            f"{_theta(one.theta)}, δ {self.delta:g}, n {one.seeds}, p {one.p_value:.2g}"
+            f"{one.verdict}{self._how(one)}: {self.effect} of {one.of}"
+            + (f" over {one.against}" if one.against else "")
+            + f"{_on(one)} {_theta(one.theta)}, δ {self.delta:g}, n {one.seeds}, p {one.p_value:.2g}"
             + (", analogue" if self.analogue else "")
             for one in self.comparisons
         ]
@@ -118,7 +129,7 @@ class Verdict(NamedTuple):
 
     def _how(self, one: Comparison) -> str:
         """Of a refuted comparison, whether the cells are alike or the effect runs the other way."""
-        if one.verdict != REFUTED:
+        if one.verdict != REFUTED or not one.against:
             return ""
         if one.theta.high < -self.delta:
             return ", opposite"
@@ -147,12 +158,15 @@ def judge(claim: Claim, heading: str, compared: Sequence[Evidence]) -> Verdict |
     for (pair, task, of, against), effect, p_value in zip(compared, effects, p_values, strict=True):
         theta = statistics.paired_median(effect)
         verdict = _verdict(theta, claim.delta, p_value)
-        found.append(Comparison(of.label, against.label, task, pair.level, theta, p_value, len(of.seeds), verdict))
-    verdict, effect = _together(claim, found), f"{claim.effect} in {heading}"
+        other = against.label if against else ""
+        found.append(Comparison(of.label, other, task, pair.level, theta, p_value, len(of.seeds), verdict))
+    verdict, effect = _together(claim, found), heading if claim.effect == "value" else f"{claim.effect} in {heading}"
     return Verdict(claim.statement, verdict, effect, claim.delta, claim.analogue, tuple(found))
 
 
-def _effect(claim: Claim, of: Sample, against: Sample) -> Bounds:
+def _effect(claim: Claim, of: Sample, against: Sample | None) -> Bounds:
+    if against is None:
+        return of.bounds
     if not np.array_equal(of.seeds, against.seeds):
         raise ValueError(
             f"claim: expected the same seeds for {of.label} and {against.label}, "

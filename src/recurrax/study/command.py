@@ -15,8 +15,12 @@ from rich.text import Text
 
 from recurrax import report, runs
 from recurrax.extras import require
+from recurrax.study import program
 from recurrax.study.jobs import Job, do_all
 from recurrax.study.settings import Settings
+
+SMOKE = "SMOKE: smallest sizes, to show that everything runs. The numbers mean nothing, so nothing is concluded."
+"""The answer of a --smoke run."""
 
 
 class Findings(NamedTuple):
@@ -38,7 +42,7 @@ class Command:
         plan: settings to jobs by title; raises a ValueError where the settings cannot be meant.
         finish: settings and all arrays measured to what is saved.
         smoke: what --smoke does: a number caps a field, a tuple replaces a field that is at its default.
-        depends_on: what else results depend on, such as the content of files that settings name.
+        program: settings to the objects whose code the results come from, by name: see `study.program`.
     """
 
     name: str
@@ -46,7 +50,7 @@ class Command:
     plan: Callable[[Any], Mapping[str, Job]]
     finish: Callable[[Any, Mapping[str, np.ndarray]], Findings]
     smoke: Mapping[str, Any] = field(default_factory=dict)
-    depends_on: Callable[[Any], Mapping[str, Any]] = lambda settings: {}
+    program: Callable[[Any], Mapping[str, Any]] = lambda settings: {}
 
     def main(self, arguments: Sequence[str] | None = None) -> int:
         """Runs the command line; `sys.argv` if None.
@@ -77,6 +81,9 @@ class Command:
                 self._run(settings, jobs)
         except runs.ElsewhereError:
             return 1  # process 0 has said why
+        except runs.OtherProgramError as error:
+            print(f"{self.name}: {error}".replace("fresh=True", "--fresh"), file=sys.stderr)
+            return 1
         except (RefusedError, ModuleNotFoundError, FloatingPointError, OSError) as error:
             print(f"{self.name}: {error}", file=sys.stderr)
             return 1
@@ -103,18 +110,24 @@ class Command:
             require(package, "experiments")
         if settings.track:
             require("tensorboardX", "track")
-        config = settings.results_depend_on() | dict(self.depends_on(settings))
+        config, computed = settings.results_depend_on(), program.fingerprint(self.program(settings))
         with contextlib.ExitStack() as stack:
             try:
                 slug = "smoke" if settings.smoke else "run"
                 track = runs.tensorboard if settings.track else None
-                run = stack.enter_context(runs.open_run(settings.out, self.name, slug, config, track=track))
+                opened = runs.open_run(
+                    settings.out, self.name, slug, config, track=track, program=computed, fresh=settings.fresh
+                )
+                run = stack.enter_context(opened)
+            except runs.OtherProgramError:
+                raise
             except ValueError as error:
                 raise RefusedError(str(error)) from error
             if not run.finished:
                 if settings.smoke:
                     stack.enter_context(_quick_compilations())
                 found = self.finish(settings, do_all(run, jobs, settings.jobs))
+                found = _without_conclusions(found) if settings.smoke else found
                 run.save_arrays(found.arrays)
                 summary = {"numbers": found.numbers, "claims": found.claims, "report": found.report.to_json()}
                 run.save_summary(summary)
@@ -125,6 +138,12 @@ class Command:
 
 class RefusedError(Exception):
     """Something asked for cannot be done; the message is the sentence to print."""
+
+
+def _without_conclusions(found: Findings) -> Findings:
+    """What a --smoke run may say: tables and figures of sizes that mean nothing, no findings and no verdicts."""
+    said = dataclasses.replace(found.report, answer=SMOKE, findings=(), key_figures=())
+    return found._replace(report=said, claims=())
 
 
 @contextlib.contextmanager

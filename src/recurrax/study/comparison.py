@@ -106,8 +106,8 @@ INSTRUMENTS: dict[str, Instrument] = {
     "lyapunov": Instrument(
         _lyapunov,
         _last("λ₁", signed, 0),
-        ("rank of the exponent / size of the carry", "exponent (nats per step)"),
-        lambda settings, size: (np.arange(size) + 0.5) / size,
+        standard.EXPONENTS,
+        standard.ranks,
         logs=False,
     ),
 }
@@ -151,11 +151,11 @@ def comparison(name: Instruments) -> Experiment:
         numbers=(
             Numbers("At initialisation, {s.hidden_size} units", instrument.numbers("drawn")),
             Numbers("After {s.steps} Adam steps", instrument.numbers("trained")),
-            Numbers("What was learned in {s.steps} Adam steps", standard.learned()),
+            standard.LEARNED,
         ),
         curves=(
             Curves(name, f"Cells compared: {name}", (panel("drawn"), panel("trained"))),
-            Curves("loss", "Loss against training step", (standard.losses(),), standard.LANDMARKS),
+            standard.LOSS,
         ),
         protocol=(
             "Each network is measured on {s.rows} sequences of inputs, the same for every cell.",

@@ -5,7 +5,7 @@ training, resume, tables, figures and verdicts.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,13 +51,19 @@ class Part:
     """A measurement of an experiment that has several, each a job of its own.
 
     Fields: `measure`; `title`, what it is called while it runs; `hidden_size`, the setting that says how large a cell
-    is whose text does not; `when`, whether the settings ask for this part.
+    is whose text does not; `when`, whether the settings ask for this part; `also`, texts of further cells that it
+    measures for the tables and claims, and that are not drawn.
     """
 
     measure: Measure
     title: str = ""
     hidden_size: str = "hidden_size"
     when: Callable[[Any], bool] = lambda settings: True
+    also: Callable[[Any], tuple[str, ...]] = lambda settings: ()
+
+    def cells(self, settings: Any) -> tuple[named.Name, ...]:
+        """Whom it measures."""
+        return named.cells((*settings.cells, *self.also(settings))) if self.when(settings) else ()
 
     def build(self, cell: named.Name, settings: Any) -> Cell:
         """The cell in the size that this part measures."""
@@ -75,7 +81,9 @@ class Part:
                 raise ValueError(f"measure: expected an array 'seed' (S,) among what it gives, got {kinds}")
             seeds = np.asarray(measured.pop("seed"))
             arrays = {key(kind, task, cell): np.asarray(values) for kind, values in measured.items()}
-            return JobResult(arrays | {key(f"seeds.{kind}", task, cell): seeds for kind in measured})
+            arrays |= {key(f"seeds.{kind}", task, cell): seeds for kind in measured}
+            # A training has its lines in a folder of its own, from which it can go on; when it is done the run has all.
+            return JobResult(arrays, trained=replace(folder, path=folder.path / name).metrics())
 
         return measure
 
@@ -114,7 +122,7 @@ class Experiment:
     @property
     def command(self) -> Command:
         """Its command line."""
-        return Command(self.name, self.settings, self.plan, self.finish, self.smoke, self.files)
+        return Command(self.name, self.settings, self.plan, self.finish, self.smoke, self.program)
 
     def tasks(self, settings: Any) -> dict[named.Name | None, Task | None]:
         """The tasks that the settings name, built; None alone where they have no `tasks`."""
@@ -123,11 +131,18 @@ class Experiment:
         sizes = {"length": settings.train_length} if hasattr(settings, "train_length") else {}
         return {task: task.build(**sizes) for task in named.tasks(settings.tasks)}
 
-    def files(self, settings: Any) -> dict[str, Any]:
-        """The content of users' files, so that an edited cell never gets the results of the one before."""
-        names = [*named.cells(settings.cells), *filter(None, self.tasks(settings))]
-        digests = {name.label: name.digest for name in names if name.digest}
-        return {"files": digests} if digests else {}
+    def cells(self, settings: Any) -> tuple[named.Name, ...]:
+        """All cells that are measured, those that the settings name first."""
+        return tuple(dict.fromkeys(cell for part in self.parts for cell in part.cells(settings)))
+
+    def program(self, settings: Any) -> dict[str, Any]:
+        """Cells, tasks and measurements by name, of which an edit makes another program of the same settings."""
+        parts = [part for part in self.parts if part.when(settings)]
+        return {
+            **{f"cell {cell.label}": self.parts[0].build(cell, settings) for cell in self.cells(settings)},
+            **{f"task {task.label}": built for task, built in self.tasks(settings).items() if task},
+            **{" ".join(filter(None, ["measure", part.title])): part.measure for part in parts},
+        }
 
     def plan(self, settings: Any) -> dict[str, Job]:
         """Every measurement by its title, cells of one class apart from each other: the first compiles for the rest.
@@ -138,7 +153,7 @@ class Experiment:
         jobs = {}
         for task, data in self.tasks(settings).items():
             for part in self.parts:
-                for cell in interleaved(named.cells(settings.cells)) if part.when(settings) else ():
+                for cell in interleaved(part.cells(settings)):
                     title = ", ".join(filter(None, [task and task.label, cell.label, part.title]))
                     jobs[title] = part.job(settings, cell, task, data)
         return jobs

@@ -1,9 +1,11 @@
 """Measurements of a run side by side, each saved as soon as it is done, none done twice."""
 
 import contextlib
+import itertools
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -13,14 +15,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from recurrax import runs
+from recurrax.files import append_lines
 from recurrax.runs import RunFolder
+from recurrax.runs.processes import on_first
 
 
 class JobResult(NamedTuple):
-    """What a job gives: some of the run's arrays, and lines for metrics.jsonl."""
+    """What a job gives: some of the run's arrays, and lines for metrics.jsonl.
+
+    `trained` are lines of trainings, of which a tracker has been told as they came.
+    """
 
     arrays: Mapping[str, np.ndarray]
     metrics: Sequence[Mapping[str, Any]] = ()
+    trained: Sequence[Mapping[str, Any]] = ()
 
 
 Job = Callable[[RunFolder], JobResult]
@@ -45,7 +53,10 @@ def do_all(run: RunFolder, jobs: Mapping[str, Job], side_by_side: int) -> dict[s
     """
     console = Console(stderr=True)
     shown = console.is_terminal and runs.is_first_process()
-    done = {line["measured"] for line in run.metrics() if "measured" in line}
+    lines = run.metrics()
+    done = {line["measured"] for line in lines if "measured" in line}
+    # What a crash has left of a job that was about to be noted as done.
+    cut = list(itertools.takewhile(lambda line: "measured" not in line, reversed(lines)))
     arrays = run.arrays() if done else {}
     missing = {title: job for title, job in jobs.items() if title not in done}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -58,6 +69,8 @@ def do_all(run: RunFolder, jobs: Mapping[str, Job], side_by_side: int) -> dict[s
         for title, result in results:
             arrays |= result.arrays
             run.save_arrays(arrays)
+            trained = [line for line in result.trained if line not in cut]
+            on_first(partial(append_lines, run.path / "metrics.jsonl", trained))
             for line in (*result.metrics, {"measured": title}):
                 run.append_metrics(line)
             progress.update(bar, advance=1, description=title)

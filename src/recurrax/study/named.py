@@ -6,6 +6,8 @@
 | `lstm:forget_bias=chrono,t_max=100` | with these fields, each value read as its field's type |
 | `gru:init=uniform` | `init` is no field of it, so every field that ends in `_init` |
 | `my_cells.py:Leaky:alpha=0.1` | the class of that name in that file, which is imported only when it is named |
+| `my_cells.py:Twice:cell=(lstm:forget_bias=0),gain=2` | a field that is a cell: parentheses hold a text of its own |
+| `my_cells.py:Deep:cells=[gru,(gru:reset_after=False)]` | a field that is a sequence |
 """
 
 import contextlib
@@ -16,7 +18,7 @@ import importlib.util
 import re
 import sys
 import types
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -26,8 +28,13 @@ from recurrax import tasks as known_tasks
 from recurrax.tasks import Task
 from recurrax.typing import Cell
 
-_TEXT = re.compile(r"(?:(?P<file>.+?\.py):)?(?P<name>[^:]*)(?::(?P<fields>.*))?", re.DOTALL)
-_WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text", type(None): "None"}
+_TEXT = re.compile(
+    r"(?:(?P<file>(?!\w*:\s*\w+\s*=).+?\.py):)?(?P<name>[^:]*)(?::(?P<fields>.*))?", re.DOTALL
+)  # a file in the value of a field is not that of the name before it
+_LONGEST = 40
+_WORDS = {int: "a whole number", float: "a number", str: "a text"}
+_CHOICES = {bool: (True, False), type(None): (None,)}
+_KNOWN: dict[type, tuple[type, ...]] = {Cell: known_cells.ALL, Task: known_tasks.ALL}
 
 
 @dataclass(frozen=True)
@@ -35,18 +42,16 @@ class Name:
     """A cell or task that a text names, its sizes still open.
 
     Fields: `label`, the text without the folder and file of the class, which stands for it in tables, figures and file
-    names; `kind`, its class; `fields`, those the text gives; `contract`, `Cell` or `Task`; `digest`, the SHA-256 of the
-    user's file, None where the class is ours.
+    names; `kind`, its class; `fields`, those the text gives, cells among them as names; `contract`, `Cell` or `Task`.
     """
 
     label: str
     kind: type
     fields: tuple[tuple[str, Any], ...]
     contract: type
-    digest: str | None = None
 
     def build(self, **sizes: Any) -> Any:
-        """The cell or task, with those of the `sizes` that are fields of it and not given by the text.
+        """The cell or task, with those of the `sizes` that are fields of it, or of cells in it, and not in the text.
 
         Raises:
             ValueError: a field lacks a value or has one that the class refuses, or the class lacks what the contract
@@ -56,7 +61,8 @@ class Name:
         0.0
         """
         known = {field.name for field in dataclasses.fields(self.kind)}
-        given = {name: size for name, size in sizes.items() if name in known} | dict(self.fields)
+        given = {name: size for name, size in sizes.items() if name in known}
+        given |= {name: _built(value, sizes) for name, value in self.fields}
         for field in dataclasses.fields(self.kind):
             needed = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
             if needed and field.init and field.name not in given:
@@ -73,7 +79,18 @@ class Name:
     @property
     def slug(self) -> str:
         """The label as a part of a file's name."""
-        return re.sub(r"[^A-Za-z0-9._-]+", "-", self.label)
+        slug = re.sub(r"[^A-Za-z0-9._-]+", "-", self.label).strip("-")
+        # Names of files have an end; a hash tells apart what is cut off.
+        return (
+            slug if len(slug) <= _LONGEST else f"{slug[: _LONGEST - 9]}-{hashlib.sha256(slug.encode()).hexdigest()[:8]}"
+        )
+
+
+def _built(value: Any, sizes: dict[str, Any]) -> Any:
+    """A value of a field, nested names built in the same sizes."""
+    if isinstance(value, tuple):
+        return tuple(_built(entry, sizes) for entry in value)
+    return value.build(**sizes) if isinstance(value, Name) else value
 
 
 def cell(text: str) -> Name:
@@ -88,7 +105,7 @@ def cell(text: str) -> Name:
     Traceback (most recent call last):
     ValueError: cells: expected one of ... or file.py:NAME, got 'lstn'; the nearest is 'LSTM'
     """
-    return _named("cells", text, known_cells.ALL, Cell)
+    return _named("cells", text, Cell)
 
 
 def task(text: str) -> Name:
@@ -97,7 +114,7 @@ def task(text: str) -> Name:
     >>> task("adding").build(length=20)
     Adding(length=20)
     """
-    return _named("tasks", text, known_tasks.ALL, Task)
+    return _named("tasks", text, Task)
 
 
 def cells(texts: Sequence[str]) -> tuple[Name, ...]:
@@ -122,63 +139,104 @@ def _distinct(what: str, names: list[Name]) -> tuple[Name, ...]:
     return tuple(names)
 
 
-def _named(what: str, text: str, ours: Iterable[type], contract: type) -> Name:
+def _named(what: str, text: str, contract: type) -> Name:
     match = _TEXT.fullmatch(text)
     assert match is not None  # it matches any text
-    file, name, listed = match["file"], match["name"], match["fields"]
-    label = name + (f":{listed}" if listed else "")
+    file, name = match["file"], match["name"]
     if file is None:
-        kinds = {kind.__name__: kind for kind in ours}
+        kinds = {kind.__name__: kind for kind in _KNOWN[contract]}
         found = next((kind for kind in kinds.values() if kind.__name__.lower() == name.lower()), None)
         if found is None:
             raise ValueError(f"{what}: {_expected([*kinds], name, 'or file.py:NAME')}")
-        return Name(label, found, _fields(label, found, listed), contract)
-    module, digest = _module(what, Path(file))
+        return _filled(found, name, match["fields"] or "", contract)
+    module = _module(what, Path(file))
     kinds = {name: kind for name, kind in vars(module).items() if isinstance(kind, type) and is_dataclass(kind)}
     if name not in kinds:
         own = [name for name, kind in kinds.items() if kind.__module__ == module.__name__]
         raise ValueError(f"{what}: {_expected(own or ['a frozen dataclass'], name, f'in {file}')}")
-    return Name(label, kinds[name], _fields(label, kinds[name], listed), contract, digest)
+    return _filled(kinds[name], name, match["fields"] or "", contract)
 
 
-def _fields(label: str, kind: type, listed: str | None) -> tuple[tuple[str, Any], ...]:
+def _filled(kind: type, name: str, listed: str, contract: type) -> Name:
+    """The name of a class with the fields listed, its label without the files of nested classes."""
+    label = name + (f":{listed}" if listed else "")
     names = [field.name for field in dataclasses.fields(kind) if field.init]
-    hints, given = get_type_hints(kind), {}
-    for entry in listed.split(",") if listed else ():
-        name, equals, value = (part.strip() for part in entry.partition("="))
-        of_name = [name] if name in names else [field for field in names if name and field.endswith(f"_{name}")]
+    hints, given, shown = get_type_hints(kind), {}, []
+    for entry in _split(label, listed):
+        field, equals, text = (part.strip() for part in entry.partition("="))
+        of_name = [field] if field in names else [known for known in names if field and known.endswith(f"_{field}")]
         if not of_name or not equals:
-            expected = _expected(names, name, "before '='")
+            expected = _expected(names, field, "before '='")
             raise ValueError(f"{label}: {expected}")
-        for field in of_name:
-            if field in given:
-                raise ValueError(f"{label}: expected each field once, got {field} again")
-            given[field] = _value(f"{label}: {field}", hints[field], value)
-    return tuple(given.items())
+        for known in of_name:
+            if known in given:
+                raise ValueError(f"{label}: expected each field once, got {known} again")
+            given[known] = _value(f"{label}: {known}", hints[known], text)
+        shown.append(f"{field}={_shown(given[of_name[0]], text)}")
+    return Name(":".join(filter(None, [name, ",".join(shown)])), kind, tuple(given.items()), contract)
+
+
+def _split(where: str, text: str) -> list[str]:
+    """What stands between commas, those in brackets left alone."""
+    entries, depth = [""], 0
+    for letter in text:
+        depth += (letter in "([") - (letter in ")]")
+        if letter == "," and depth == 0:
+            entries.append("")
+        else:
+            entries[-1] += letter
+        if depth < 0:
+            break
+    if depth:
+        raise ValueError(f"{where}: expected every bracket to be closed, got {text[:120]!r}")
+    return [entry.strip() for entry in entries] if text else []
+
+
+def _shown(value: Any, text: str) -> str:
+    """A value in a label: its text, but for nested names theirs."""
+    if isinstance(value, Name):
+        return f"({value.label})" if set(value.label) & set(":,") else value.label
+    if isinstance(value, tuple) and any(isinstance(entry, Name) for entry in value):
+        return f"[{','.join(_shown(entry, '') for entry in value)}]"
+    return text
 
 
 def _value(where: str, hint: Any, text: str) -> Any:
-    """The text as a value of a type: numbers, texts, True and False, None, members of a Literal, and unions of them."""
+    """The text as a value of a type, or of one of several.
+
+    Of a union cells come last, since any text may name one.
+    """
     options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    inner = text[1:-1].strip() if text[:1] == "(" and text[-1:] == ")" else text
     expected = []
-    for option in options:
-        if get_origin(option) is Literal:
-            for choice in get_args(option):
-                if str(choice) == text:
-                    return choice
-            expected += map(str, get_args(option))
-        elif option in (bool, type(None)):
-            for choice in (True, False) if option is bool else (None,):
-                if str(choice).lower() == text.lower():
-                    return choice
-            expected.append(_WORDS[option])
-        elif option in (int, float, str):
+    for option in sorted(options, key=lambda option: _contract(option) is not None):
+        if (contract := _contract(option)) is not None:
+            return _named(where, inner, contract)
+        if get_origin(option) in (tuple, list, Sequence) and text[:1] == "[" and text[-1:] == "]":
+            return tuple(_value(where, get_args(option)[0], entry) for entry in _split(where, text[1:-1]))
+        if get_origin(option) in (tuple, list, Sequence):
+            expected.append("values in [ ]")
+        elif get_origin(option) is Literal or option in _CHOICES:
+            choices = {str(choice): choice for choice in _CHOICES.get(option, get_args(option))}
+            found = [choice for name, choice in choices.items() if name.lower() == inner.lower()]
+            if found:
+                return found[0]
+            expected += [" or ".join(choices)] if option in _CHOICES else [*choices]
+        elif option in _WORDS:
             with contextlib.suppress(ValueError):
-                return option(text)
+                return option(inner)
             expected.append(_WORDS[option])
     if not expected:
         raise ValueError(f"{where}: expected no text, its values are of type {hint}")
     raise ValueError(f"{where}: {_expected(expected, text)}")
+
+
+def _contract(hint: Any) -> type | None:
+    """Cell or Task where a type says that a value is one, a cell where it says nothing."""
+    kind = get_origin(hint) or hint
+    if kind is Any:
+        return Cell
+    return next((known for known in _KNOWN if known in getattr(kind, "__mro__", ())), None)
 
 
 def _expected(known: Sequence[str], got: str, place: str = "") -> str:
@@ -190,8 +248,8 @@ def _expected(known: Sequence[str], got: str, place: str = "") -> str:
     return f"{said}; the nearest is {names[close[0]]!r}" if close else said
 
 
-def _module(what: str, path: Path) -> tuple[types.ModuleType, str]:
-    """A user's file as a module, and the SHA-256 of the file; one that has changed since is read again."""
+def _module(what: str, path: Path) -> types.ModuleType:
+    """A user's file as a module; one that has changed since is read again."""
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
@@ -202,7 +260,7 @@ def _module(what: str, path: Path) -> tuple[types.ModuleType, str]:
     where = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
     name = f"{path.stem}_{where}_{digest[:8]}"
     if name in sys.modules:
-        return sys.modules[name], digest
+        return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None  # its name ends in .py
     assert spec.loader is not None
@@ -214,7 +272,7 @@ def _module(what: str, path: Path) -> tuple[types.ModuleType, str]:
     except Exception as error:
         del sys.modules[name]
         raise ValueError(f"{what}: {path} cannot be imported: {type(error).__name__}: {error}") from error
-    return module, digest
+    return module
 
 
 @contextlib.contextmanager

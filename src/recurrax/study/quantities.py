@@ -40,7 +40,7 @@ class Number:
 
     name: str
     of: str
-    value: Value
+    value: Value = lambda array, settings, task: array
     unit: str = ""
     means: str = ""
     middle: Literal["median", "interquartile mean", "fraction", "time"] = "median"

@@ -1,5 +1,6 @@
 """From an experiment's arrays to its tables, figures, verdicts and the report that says them; nothing here measures."""
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,7 @@ class Results:
 
     def __init__(self, experiment: "Experiment", settings: Any, arrays: Mapping[str, np.ndarray]):
         self.experiment, self.settings, self.arrays = experiment, settings, arrays
-        self.cells = named.cells(settings.cells)
+        self.cells, self.drawn = experiment.cells(settings), named.cells(settings.cells)
         self.tasks = experiment.tasks(settings)
         self.numbers = experiment.numbers(settings) if callable(experiment.numbers) else experiment.numbers
         columns = [column for numbers in self.numbers for column in numbers.columns]
@@ -99,7 +100,8 @@ class Results:
             for cell in self.cells:
                 found = (self.summaries[column].get((task, cell)) for column in columns)
                 shown = ["-" if one is None else one.text for one in found]
-                rows.append((*([task.label] if task else []), cell.label, *shown))
+                if set(shown) != {"-"}:
+                    rows.append((*([task.label] if task else []), cell.label, *shown))
         names = ["cell"] if None in self.tasks else ["task", "cell"]
         return report.Table(
             title=self._fill(numbers.title),
@@ -142,10 +144,10 @@ class Results:
     def _groups(self, curves: Curves) -> dict[str, tuple[named.Name, ...]]:
         """Names of figures and the cells in each: all, or those of one class."""
         if not curves.per_class:
-            return {curves.name: self.cells}
-        kinds = dict.fromkeys(cell.kind for cell in self.cells)
+            return {curves.name: self.drawn}
+        kinds = dict.fromkeys(cell.kind for cell in self.drawn)
         return {
-            f"{curves.name}_{kind.__name__.lower()}": tuple(cell for cell in self.cells if cell.kind is kind)
+            f"{curves.name}_{kind.__name__.lower()}": tuple(cell for cell in self.drawn if cell.kind is kind)
             for kind in kinds
         }
 
@@ -200,22 +202,22 @@ class Results:
 
     def _judge(self, claim: claims.Claim) -> claims.Verdict | None:
         """The verdict on a claim from the cells and tasks that were measured."""
-        summaries, compared = self._summaries(claim.number), []
-        for pair in claim.pairs:
-            of, against = (self._measured(text) for text in (pair.of, pair.against))
-            for task in self.tasks:
-                asked = pair.task in (None, task and task.label)
-                if of and against and asked and {(task, of), (task, against)} <= summaries.keys():
-                    one, other = (
-                        claims.Sample(
-                            cell.label,
-                            self.arrays[key(f"seeds.{claim.number.of}", task, cell)],
-                            summaries[task, cell].bounds,
-                        )
-                        for cell in (of, against)
-                    )
-                    compared.append(claims.Evidence(pair, task.label if task else "", one, other))
+        compared = []
+        for pair, task in itertools.product(claim.pairs, self.tasks):
+            number = pair.number or claim.number
+            samples = [self._sample(number, task, text) for text in (pair.of, pair.against) if text]
+            found = [sample for sample in samples if sample]
+            if len(found) == len(samples) and pair.task in (None, task and task.label):
+                compared.append(claims.Evidence(pair, task.label if task else "", *found))
         return claims.judge(claim, claim.number.heading(self.settings), compared)
+
+    def _sample(self, number: Number, task: named.Name | None, text: str) -> claims.Sample | None:
+        """What was measured of a cell on a task, None if nothing was."""
+        cell, summaries = self._measured(text), self._summaries(number)
+        if cell is None or (task, cell) not in summaries:
+            return None
+        seeds = self.arrays[key(f"seeds.{number.of}", task, cell)]
+        return claims.Sample(cell.label, seeds, summaries[task, cell].bounds)
 
     def _measured(self, text: str) -> named.Name | None:
         """The cell measured that is the one a text names, however that was written."""

@@ -12,7 +12,7 @@ from typing import Any, Literal
 USUAL = (
     "elman:init=uniform", "elman", "gru", "lstm:forget_bias=0", "lstm:forget_bias=1", "lstm:forget_bias=chrono",
 )  # fmt: skip
-"""Elman, GRU and LSTM as libraries start them, and the LSTM as the literature says it should be started."""
+"""Elman as PyTorch (but for its second bias) and as Flax starts it, GRU and LSTM as Flax, the LSTM as papers advise."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Settings:
     """Smallest sizes: shows in seconds that everything runs; the numbers mean nothing."""
     dry_run: bool = False
     """Say what would be done; compute and write nothing."""
+    fresh: bool = False
+    """Delete what an earlier run of these settings has left, and begin anew."""
     replot: Path | None = None
     """Draw figures and report of this finished run again, from its saved files alone."""
     jobs: int = 2
@@ -59,6 +61,23 @@ class CellSettings(Settings):
     def __post_init__(self):
         super().__post_init__()
         check_least(self, seeds=1, hidden_size=1)
+
+
+@dataclass(frozen=True)
+class TimingSettings(Settings):
+    """Flags of a question about how long cells take."""
+
+    cells: tuple[str, ...] = ("lstm",)
+    """What is measured: names, or file.py:NAME, each with :field=value,... where wanted."""
+    rounds: int = 5
+    """Fewest rounds in which every call is made once."""
+    jobs: int = 1
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_least(self, rounds=1)
+        if self.jobs != 1:
+            raise ValueError(f"jobs: expected 1, timings never run side by side, got {self.jobs}")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 from recurrax import lag
 from recurrax.report import Level
 from recurrax.study import statistics
-from recurrax.study.quantities import Curve, Number, Value, half_life, power, signed, steps
+from recurrax.study.quantities import Curve, Curves, Number, Numbers, Value, half_life, power, signed, steps
 
 EPSILON = 1e-6
 """A gradient is said to have vanished below this fraction of its norm at lag 0."""
@@ -33,8 +33,9 @@ TRAINING = (
     "fresh batch at every step, the same for every cell."
 )
 """How networks are trained, for a protocol."""
-LANDMARKS = "Dashed: the exact loss of a predictor that knows no more than stated."
-"""A caption for losses."""
+
+EXPONENTS = ("rank of the exponent / size of the carry", "exponent (nats per step)")
+"""Labels of the axes of a spectrum."""
 
 Pick = Callable[[np.ndarray], np.ndarray]
 """The curves (S, T) in a measured array."""
@@ -67,6 +68,15 @@ def rate(of: str, name: str = "rate", pick: Pick = np.asarray) -> Number:
 
     means = "slope of ln A(k) at lags {s.window[0]}–{s.window[1]}"
     return Number(name, of, value, "nats/step", means, "interquartile mean", signed)
+
+
+def fading(of: str, pick: Pick = np.asarray) -> Number:
+    """The rate with its sign turned: positive where gradients vanish."""
+
+    def value(array: np.ndarray, settings: Any, task: Any) -> np.ndarray:
+        return -slopes(pick(array), settings.window)
+
+    return Number("rate of fading", of, value, "nats/step")
 
 
 def halving(of: str, pick: Pick = np.asarray) -> Number:
@@ -104,6 +114,11 @@ def norms(title: str, of: str, value: Value = lambda array, settings, task: arra
 def panel(title: str, of: str, **options: Any) -> Curve:
     """A panel of norms given by their natural logs, the level below which a gradient has vanished drawn across."""
     return Curve(title, of, levels=lambda settings, task: [Level(math.log(EPSILON), "10⁻⁶")], y_scale="exp", **options)
+
+
+def ranks(settings: Any, size: int) -> np.ndarray:
+    """Where the exponents of a spectrum stand: carries of different sizes share an axis."""
+    return (np.arange(size) + 0.5) / size
 
 
 def rates(of: str) -> Curve:
@@ -168,3 +183,14 @@ def losses(of: str = "loss") -> Curve:
         return [Level(loss, f"{loss:.3g}\n" + known.replace(" ", "\n")) for known, loss in task.landmarks.items()]
 
     return Curve("{name}", of, middles, "training step", "loss ({task.unit})", means, landmarks)
+
+
+LEARNED = Numbers("What was learned in {s.steps} Adam steps", learned())
+"""A table of what was learned."""
+LOSS = Curves(
+    "loss",
+    "Loss against training step",
+    (losses(),),
+    "Dashed: the exact loss of a predictor that knows no more than stated.",
+)
+"""A figure of losses."""

@@ -38,17 +38,18 @@ def interleaved(calls: Mapping[str, Call], rounds: int, seconds: float = 0.0) ->
     return {name: np.array(of) for name, of in times.items()}
 
 
-def compilations(call: Call) -> int:
-    """How many programs are compiled during a call."""
-    counted = [0]
+def compilations(call: Call) -> list[str]:
+    """The programs that are compiled during a call, by the name of the function that each is made of."""
+    names: list[str] = []
 
-    def count(event: str, duration_secs: float, **kwargs: str | int) -> None:
-        del duration_secs, kwargs
-        counted[0] += event == "/jax/core/compile/backend_compile_duration"
+    def note(event: str, duration_secs: float, **about: str | int) -> None:
+        del duration_secs
+        if event == "/jax/core/compile/backend_compile_duration":
+            names.append(str(about["fun_name"]).removeprefix("jit(").removesuffix(")"))
 
-    jax.monitoring.register_event_duration_secs_listener(count)
+    jax.monitoring.register_event_duration_secs_listener(note)
     try:
         jax.block_until_ready(call())
     finally:
-        jax.monitoring.clear_event_listeners()
-    return counted[0]
+        jax.monitoring.unregister_event_duration_listener(note)
+    return names
