@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from recurrax import GRU, LSTM, Elman, cells
+from recurrax import GRU, LSTM, Elman
 from recurrax.cells import initializers
 
 KEY = jax.random.key(7)
@@ -91,10 +91,8 @@ def test_chrono_spans_its_time_scales_once(t_max):
     np.testing.assert_allclose(span.var(), (t_max - 2) ** 2 / 12, rtol=0.1)
 
 
-@pytest.mark.parametrize("cell", [cell(3) for cell in cells.ALL], ids=repr)
-def test_dtype_shapes_and_keys(cell):
-    for dtype in (jnp.float32, jnp.bfloat16):
-        assert {leaf.dtype for leaf in jax.tree.leaves(cell.init(KEY, 2, dtype))} == {jnp.dtype(dtype)}
+@pytest.mark.parametrize("cell", [cell(3) for cell in (Elman, GRU, LSTM)], ids=repr)
+def test_shapes_and_keys(cell):
     params, same, other = cell.init(KEY, 2), cell.init(KEY, 2), cell.init(jax.random.key(8), 2)
     gates = params.bias.shape[0]
     assert (params.kernel.shape, params.recurrent_kernel.shape) == ((2, gates, 3), (3, gates, 3))

@@ -435,7 +435,7 @@ MUTANTS = (
         "cells/gated.py",
         "[jnp.zeros((*batch_shape, self.hidden_size), dtype) for _ in range(count)]",
         "[jnp.zeros((*batch_shape, self.hidden_size), dtype)] * count",
-        "tests/cells/test_gated.py::test_a_donated_streaming_loop_equals_the_scan",
+        "tests/cells/test_all_cells.py::test_a_loop_that_donates_its_carry",
     ),
     Mutant(
         "norms: the imaginary part left out",
