@@ -18,11 +18,23 @@ def elman(p, h, x, activation="tanh"):
     return (PHI[activation](x @ p["W"] + h @ p["U"] + p["b"]),)
 
 
-def lstm(p, h, c, x):
-    """Gates i, f, g, o; c_t = σ(f) c + σ(i) tanh(g); h_t = σ(o) tanh(c_t)."""
-    i, f, g, o = (x @ p["W" + gate] + h @ p["U" + gate] + p["b" + gate] for gate in "ifgo")
-    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-    return sigmoid(o) * np.tanh(c), c
+def lstm(p, h, c, x, without="", coupled=False, phi="tanh", psi="tanh"):
+    """Gates i, f, g, o; c_t = σ(f) c + σ(i) φ(g); h_t = (σ(o) ψ(c_t)) P, with all that Greff et al. (2017) vary.
+
+    Gates in `without` are 1; with `coupled`, i is 1 - f; peepholes "pi", "pf", "po" and the projection "P" where given.
+    """
+
+    def gate(name, c):
+        if name in without:
+            return 1.0
+        a = x @ p["W" + name] + h @ p["U" + name] + p["b" + name]
+        return sigmoid(a + p["p" + name] * c if "p" + name in p else a)
+
+    f = gate("f", c)
+    i = 1 - f if coupled else gate("i", c)
+    c = f * c + i * PHI[phi](x @ p["Wg"] + h @ p["Ug"] + p["bg"])
+    h = gate("o", c) * PHI[psi](c)
+    return (h @ p["P"] if "P" in p else h), c
 
 
 def gru(p, h, x, reset_after=True):

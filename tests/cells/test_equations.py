@@ -1,5 +1,6 @@
 """Each cell's step against its equations in NumPy float64."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -44,6 +45,39 @@ def test_lstm(x64):
     params, h, c = cells.LSTMParams(*arrays(4)), draw(3, B, H), draw(4, B, H)
     carry = cells.LSTMCarry(h=jnp.asarray(h), c=jnp.asarray(c))
     check(LSTM(H), params, carry, lambda x: lstm(by_gate(params, "ifgo"), h, c, x))
+
+
+LSTMS = [
+    (LSTM(H, input_gate=False), {"without": "i"}),
+    (LSTM(H, forget_gate=False, candidate="identity"), {"without": "f", "phi": "identity"}),
+    (LSTM(H, output_gate=False, activation="identity"), {"without": "o", "psi": "identity"}),
+    (LSTM(H, coupled=True), {"coupled": True}),
+    (LSTM(H, peepholes=True), {}),
+    (LSTM(H, peepholes=True, input_gate=False), {"without": "i"}),
+    (LSTM(H, projection_size=2), {}),
+    (LSTM(H, coupled=True, peepholes=True, projection_size=3), {"coupled": True}),
+]
+
+
+@pytest.mark.parametrize(("cell", "variant"), LSTMS, ids=[str(variant) for _, variant in LSTMS])
+def test_variants_of_the_lstm(cell, variant, x64):
+    P, gates = cell.projection_size or H, [gate for gate in "ifgo" if gate not in variant.get("without", "")]
+    if cell.coupled:
+        gates.remove("i")
+    params = cells.LSTMParams(draw(0, D, len(gates), H), draw(1, P, len(gates), H), draw(2, len(gates), H))
+    oracle = by_gate(params, gates)
+    if cell.peepholes:
+        gates.remove("g")
+        params = params._replace(peephole=draw(6, len(gates), H))
+        oracle |= {"p" + gate: row for gate, row in zip(gates, params.peephole, strict=True)}
+    if cell.projection_size:
+        params = params._replace(projection=draw(7, H, P))
+        oracle |= {"P": params.projection}
+    h, c = draw(3, B, P), draw(4, B, H)
+    like = jax.eval_shape(lambda: cell.init(jax.random.key(0), D))
+    assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, like)
+    carry = cells.LSTMCarry(h=jnp.asarray(h), c=jnp.asarray(c))
+    check(cell, params, carry, lambda x: lstm(oracle, h, c, x, **variant))
 
 
 @pytest.mark.parametrize("reset_after", [True, False])

@@ -75,6 +75,31 @@ def test_the_forget_bias_is_added_to_what_is_drawn():
     np.testing.assert_allclose(raised - plain, np.outer([0, 1, 0, 0], [2.0] * 3), atol=1e-6)
 
 
+def test_the_update_bias_is_added_to_z_alone():
+    np.testing.assert_array_equal(GRU(3, update_bias=2.0).init(KEY, 2).bias, np.outer([0, 1, 0], [2.0] * 3))
+
+
+def test_a_gain_multiplies_the_recurrent_kernel_alone():
+    one, doubled = Elman(4).init(KEY, 2), Elman(4, recurrent_gain=2.0).init(KEY, 2)
+    np.testing.assert_array_equal(doubled.recurrent_kernel, 2 * one.recurrent_kernel)
+    np.testing.assert_array_equal(doubled.kernel, one.kernel)
+
+
+def test_chrono_of_the_one_gate_of_a_coupled_lstm():
+    """1 - f takes b_i = -b_f by itself."""
+    coupled = LSTM(5, forget_bias="chrono", coupled=True).init(KEY, 2).bias
+    np.testing.assert_array_equal(coupled[0], LSTM(5, forget_bias="chrono").init(KEY, 2).bias[1])
+
+
+def test_a_projection_has_its_own_sizes():
+    params = LSTM(6, projection_size=2, peepholes=True, bias_init="uniform").init(KEY, 3)
+    shapes = [leaf.shape for leaf in params]
+    assert shapes == [(3, 4, 6), (2, 4, 6), (4, 6), (3, 6), (6, 2)]
+    for U in gates_of(params.recurrent_kernel):
+        np.testing.assert_allclose(U @ U.T, np.eye(2), atol=1e-6)
+    assert np.all(params.peephole != 0)
+
+
 @pytest.mark.parametrize("t_max", [50, 1000])
 def test_chrono_spans_its_time_scales_once(t_max):
     """T = 1/(1-σ(b_f)) - 1 is uniform on (1, t_max-1); two biases drawn so would square it (mean near t_max²/4)."""

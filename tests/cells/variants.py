@@ -1,11 +1,13 @@
 """Every cell of the library, and every field that changes what a step computes."""
 
-from recurrax import GRU, Elman, cells
+from recurrax import GRU, LSTM, Elman, cells
 
 SIZE = 4
 OPTIONS = (
     Elman(SIZE, activation="relu"),
     GRU(SIZE, reset_after=False),
+    LSTM(SIZE, coupled=True, peepholes=True, projection_size=2),
+    LSTM(SIZE, forget_gate=False, output_gate=False, candidate="identity"),
 )
 ALL = (*(cell(SIZE) for cell in cells.ALL), *OPTIONS)
 

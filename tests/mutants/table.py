@@ -34,15 +34,15 @@ MUTANTS = (
     Mutant(
         "LSTM: gates i and f swapped",
         "cells/lstm.py",
-        "    i: Array\n    f: Array\n",
-        "    f: Array\n    i: Array\n",
+        "zip(self.gates, arrays",
+        """zip(self.gates.replace("if", "fi"), arrays""",
         f"{EQUATIONS}::test_lstm",
     ),
     Mutant(
         "LSTM: h without tanh of c",
         "cells/lstm.py",
-        "jax.nn.sigmoid(v.o) * jnp.tanh(carry.c)",
-        "jax.nn.sigmoid(v.o) * carry.c",
+        "FUNCTIONS[self.activation](carry.c))",
+        "carry.c)",
         f"{EQUATIONS}::test_lstm",
     ),
     Mutant(
@@ -55,8 +55,8 @@ MUTANTS = (
     Mutant(
         "LSTM: forget bias given to i",
         "cells/lstm.py",
-        "[zeros, zeros + self.forget_bias, zeros, zeros]",
-        "[zeros + self.forget_bias, zeros, zeros, zeros]",
+        """{"f": zeros + self.forget_bias} if""",
+        """{"i": zeros + self.forget_bias} if""",
         f"{INITIALIZERS}::test_the_forget_bias_is_added_to_f_alone",
     ),
     Mutant(
@@ -69,9 +69,23 @@ MUTANTS = (
     Mutant(
         "LSTM: chrono without the input gate's bias",
         "cells/lstm.py",
-        "[-b_f, b_f, zeros, zeros]",
-        "[zeros, b_f, zeros, zeros]",
+        """{"i": -b_f, "f": b_f}""",
+        """{"f": b_f}""",
         f"{INITIALIZERS}::test_chrono_spans_its_time_scales_once",
+    ),
+    Mutant(
+        "LSTM: rows of the peepholes in another order",
+        "cells/lstm.py",
+        """self.gates.replace("g", "").index(letter)""",
+        """self.gates.replace("g", "")[::-1].index(letter)""",
+        f"{EQUATIONS}::test_variants_of_the_lstm",
+    ),
+    Mutant(
+        "LSTM: a coupled input gate equal to the forget gate",
+        "cells/lstm.py",
+        "i = 1 - f if self.coupled",
+        "i = f if self.coupled",
+        f"{EQUATIONS}::test_variants_of_the_lstm",
     ),
     Mutant(
         "GRU: z and 1-z swapped",
@@ -90,7 +104,7 @@ MUTANTS = (
     Mutant(
         "GRU: no reset",
         "cells/gru.py",
-        "jax.nn.sigmoid(v.r) * v.n if",
+        "gate(v.r) * v.n if",
         "v.n if",
         f"{EQUATIONS}::test_gru",
     ),
@@ -104,8 +118,8 @@ MUTANTS = (
     Mutant(
         "Elman: relu is the identity",
         "cells/elman.py",
-        "h=jax.nn.relu(v)",
-        "h=v",
+        "FUNCTIONS[self.activation](v)",
+        "FUNCTIONS['tanh'](v)",
         f"{EQUATIONS}::test_elman",
     ),
     Mutant(

@@ -42,14 +42,19 @@ class Gated(Cell[ParamsT, HiddenCarryT]):
     def __post_init__(self):
         initializers.check_fields(self.hidden_size, self.kernel_init, self.recurrent_init, self.bias_init)
 
-    def draw(self, keys: Key, gates: int, input_size: int, dtype: DTypeLike) -> tuple[Array, Array, Array]:
-        """Kernel (D, G, H), recurrent_kernel (H, G, H) and bias (G, H) from one of three keys each."""
-        initializers.check_input_size(input_size)
+    def draw(
+        self, keys: Key, gates: int, input_size: int, dtype: DTypeLike, recurrent_size: int | None = None
+    ) -> tuple[Array, Array, Array]:
+        """Kernel (D, G, H), recurrent_kernel (H, G, H) and bias (G, H) from one of three keys each.
+
+        `recurrent_size` is the first axis of the recurrent kernel where h has another size than H.
+        """
+        initializers.check_size("input_size", input_size)
         size = self.hidden_size
         # Gate by gate: an orthogonal (H, G*H) block would be orthogonal in no gate.
         return (
             initializers.kernel(self.kernel_init, keys[0], input_size, gates, size, dtype),
-            initializers.kernel(self.recurrent_init, keys[1], size, gates, size, dtype),
+            initializers.kernel(self.recurrent_init, keys[1], recurrent_size or size, gates, size, dtype),
             initializers.bias(self.bias_init, keys[2], (gates, size), dtype),
         )
 

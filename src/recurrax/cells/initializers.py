@@ -4,6 +4,7 @@ An orthogonal (H, G*H) block is not orthogonal per gate, and a Glorot fan over a
 changes the gradient decay this library measures. Here every gate's (fan_in, H) matrix is drawn by itself.
 """
 
+import math
 from typing import Literal, TypeAlias, get_args
 
 import jax
@@ -46,8 +47,7 @@ def bias(name: BiasInit, key: Key, shape: tuple[int, ...], dtype: DTypeLike) -> 
 
 def check_fields(hidden_size: int, kernel_init: str, recurrent_init: str, bias_init: str) -> None:
     """Raises a ValueError naming the first field that is not a legal value."""
-    if not isinstance(hidden_size, int) or isinstance(hidden_size, bool) or hidden_size < 1:
-        raise ValueError(f"hidden_size: expected a positive int, got {hidden_size!r}")
+    check_size("hidden_size", hidden_size)
     check_choice("kernel_init", kernel_init, get_args(KernelInit))
     check_choice("recurrent_init", recurrent_init, get_args(KernelInit))
     check_choice("bias_init", bias_init, get_args(BiasInit))
@@ -59,7 +59,19 @@ def check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{field}: unknown value {value!r}; expected one of {', '.join(choices)}")
 
 
-def check_input_size(input_size: int) -> None:
-    """Raises a ValueError unless `input_size` is a positive int."""
-    if not isinstance(input_size, int) or isinstance(input_size, bool) or input_size < 1:
-        raise ValueError(f"input_size: expected a positive int, got {input_size!r}")
+def check_size(field: str, value: int) -> None:
+    """Raises a ValueError unless `value` is a positive int."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{field}: expected a positive int, got {value!r}")
+
+
+def check_bool(field: str, value: bool) -> None:
+    """Raises a ValueError unless `value` is True or False."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{field}: expected True or False, got {value!r}")
+
+
+def check_finite(field: str, value: float, or_else: str = "") -> None:
+    """Raises a ValueError unless `value` is a finite number; `or_else` names what else the field may be."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{field}: expected a finite float{or_else}, got {value!r}")
