@@ -45,6 +45,58 @@ def gru(p, h, x, reset_after=True):
     return ((1 - z) * n + z * h,)
 
 
+def janet(p, h, x, beta=1.0):
+    """h_t = σ(s) h + (1 - σ(s - β)) tanh(c), van der Westhuizen & Lasenby (2018)."""
+    s, c = (x @ p["W" + gate] + h @ p["U" + gate] + p["b" + gate] for gate in "fg")
+    return (sigmoid(s) * h + (1 - sigmoid(s - beta)) * np.tanh(c),)
+
+
+def mgu(p, h, x):
+    """h_t = (1 - f) h + f tanh(x W + (f h) U + b), Zhou et al. (2016)."""
+    f = sigmoid(x @ p["Wf"] + h @ p["Uf"] + p["bf"])
+    return ((1 - f) * h + f * np.tanh(x @ p["Wn"] + (f * h) @ p["Un"] + p["bn"]),)
+
+
+def leaky(p, h, x, alpha, activation="tanh"):
+    """h_t = (1 - α) h + α φ(x W + h U + b); α a number or one for each unit."""
+    return ((1 - alpha) * h + alpha * elman(p, h, x, activation)[0],)
+
+
+def indrnn(W, u, b, h, x, activation="relu"):
+    """h_t = φ(x W + u h + b), Li et al. (2018)."""
+    return (PHI[activation](x @ W + u * h + b),)
+
+
+def orthogonal(W, A, b, h, x, activation="modrelu"):
+    """h_t = φ(x W + h exp(S)); the exponential of a real skew S from the eigenvectors of the Hermitian iS."""
+    S = np.triu(A, 1) - np.triu(A, 1).T
+    frequencies, V = np.linalg.eigh(1j * S)
+    a = x @ W + h @ ((V * np.exp(-1j * frequencies)) @ V.conj().T).real
+    if activation == "modrelu":
+        return (np.where(np.abs(a) + b > 0, a * (np.abs(a) + b) / np.abs(a), 0),)
+    return (PHI[activation](a + b),)
+
+
+def antisymmetric(p, h, x, epsilon, gamma, gated=False):
+    """h_t = h + ε z tanh(A h + ...), rows multiplied from the left, Chang et al. (2019)."""
+    Ah = np.array([(p["Uh"].T - p["Uh"]) @ row - gamma * row for row in h])
+    z = sigmoid(x @ p["Wz"] + Ah + p["bz"]) if gated else 1.0
+    return (h + epsilon * z * np.tanh(x @ p["Wh"] + Ah + p["bh"]),)
+
+
+def cornn(W, U_y, U_z, b, y, z, x, dt, gamma, epsilon):
+    """y'' = tanh(...) - γ y - ε y', explicitly, Rusch & Mishra (2021), eq. 3."""
+    z = z + dt * np.tanh(x @ W + y @ U_y + z @ U_z + b) - dt * gamma * y - dt * epsilon * z
+    return y + dt * z, z
+
+
+def lem(p, y, z, x, dt=1.0):
+    """Rusch et al. (2022), eq. 3; y moves by what the new z says."""
+    fast, slow = (dt * sigmoid(x @ p["W" + gate] + y @ p["U" + gate] + p["b" + gate]) for gate in "sr")
+    z = (1 - fast) * z + fast * np.tanh(x @ p["Wz"] + y @ p["Uz"] + p["bz"])
+    return (1 - slow) * y + slow * np.tanh(x @ p["Wh"] + z @ p["Uh"] + p["bh"]), z
+
+
 def by_gate(params, gates):
     """A cell's arrays (D, G, H), (H, G, H), (G, H) as one matrix per gate."""
     found = {}

@@ -4,10 +4,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import numpy_cells as oracles
 from numpy_cells import by_gate, elman, gru, lstm
 from tolerances import assert_close
 
-from recurrax import GRU, LSTM, Elman, cells
+from recurrax import (
+    GRU,
+    JANET,
+    LEM,
+    LSTM,
+    MGU,
+    AntisymmetricRNN,
+    CoRNN,
+    Elman,
+    IndRNN,
+    Leaky,
+    OrthogonalRNN,
+    cells,
+)
 
 B, D, H = 3, 2, 4
 
@@ -98,3 +112,81 @@ def test_the_two_grus_differ(x64):
     params = by_gate(cells.GRUParams(*arrays(3), draw(6, H)), "rzn") | {"b'": draw(6, H)}
     h, x = draw(3, B, H), draw(5, B, D)
     assert np.max(np.abs(gru(params, h, x, True)[0] - gru(params, h, x, False)[0])) > 0.1
+
+
+def hidden(carry_class, h):
+    return carry_class(jnp.asarray(h))
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.0])
+def test_janet(beta, x64):
+    params, h = cells.JANETParams(*arrays(2)), draw(3, B, H)
+    carry, oracle = hidden(cells.JANETCarry, h), by_gate(params, "fg")
+    check(JANET(H, beta=beta), params, carry, lambda x: oracles.janet(oracle, h, x, beta))
+
+
+def test_mgu(x64):
+    params, h = cells.MGUParams(*arrays(2)), draw(3, B, H)
+    oracle = by_gate(params, "fn")
+    check(MGU(H), params, hidden(cells.MGUCarry, h), lambda x: oracles.mgu(oracle, h, x))
+
+
+@pytest.mark.parametrize("cell", [Leaky(H, alpha=0.3, activation="relu"), Leaky(H, learned=True)], ids=str)
+def test_leaky(cell, x64):
+    leak, h = draw(6, H) if cell.learned else None, draw(3, B, H)
+    params = cells.LeakyParams(*arrays(1), leak)
+    alpha, oracle = oracles.sigmoid(leak) if cell.learned else cell.alpha, by_gate(params, [""])
+    carry = hidden(cells.LeakyCarry, h)
+    check(cell, params, carry, lambda x: oracles.leaky(oracle, h, x, alpha, cell.activation))
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_indrnn(activation, x64):
+    W, u, b, h = draw(0, D, 1, H), draw(1, H), draw(2, 1, H), draw(3, B, H)
+    check(
+        IndRNN(H, activation=activation),
+        cells.IndRNNParams(W, u, b),
+        hidden(cells.IndRNNCarry, h),
+        lambda x: oracles.indrnn(W[:, 0], u, b[0], h, x, activation),
+    )
+
+
+@pytest.mark.parametrize("activation", ["modrelu", "tanh", "identity"])
+def test_orthogonal(activation, x64):
+    W, A, b, h = draw(0, D, 1, H), draw(1, H, H), draw(2, 1, H), draw(3, B, H)
+    check(
+        OrthogonalRNN(H, activation=activation),
+        cells.OrthogonalRNNParams(W, A, b),
+        hidden(cells.OrthogonalRNNCarry, h),
+        lambda x: oracles.orthogonal(W[:, 0], A, b[0], h, x, activation),
+    )
+
+
+@pytest.mark.parametrize("gated", [False, True])
+def test_antisymmetric(gated, x64):
+    gates = "hz" if gated else "h"
+    W, U, b, h = draw(0, D, len(gates), H), draw(1, H, 1, H), draw(2, len(gates), H), draw(3, B, H)
+    oracle = {"Uh": U[:, 0]} | {"W" + gate: W[:, g] for g, gate in enumerate(gates)}
+    oracle |= {"b" + gate: b[g] for g, gate in enumerate(gates)}
+    check(
+        AntisymmetricRNN(H, step_size=0.3, diffusion=0.2, gated=gated),
+        cells.AntisymmetricRNNParams(W, U, b),
+        hidden(cells.AntisymmetricRNNCarry, h),
+        lambda x: oracles.antisymmetric(oracle, h, x, 0.3, 0.2, gated),
+    )
+
+
+def test_cornn(x64):
+    W, U, b, h, z = draw(0, D, 1, H), draw(1, 2 * H, 1, H), draw(2, 1, H), draw(3, B, H), draw(4, B, H)
+    check(
+        CoRNN(H, step_size=0.3, frequency=1.5, damping=0.5),
+        cells.CoRNNParams(W, U, b),
+        cells.CoRNNCarry(jnp.asarray(h), jnp.asarray(z)),
+        lambda x: oracles.cornn(W[:, 0], U[:H, 0], U[H:, 0], b[0], h, z, x, 0.3, 1.5, 0.5),
+    )
+
+
+def test_lem(x64):
+    params, h, z = cells.LEMParams(*arrays(4)), draw(3, B, H), draw(4, B, H)
+    oracle, carry = by_gate(params, "srzh"), cells.LEMCarry(jnp.asarray(h), jnp.asarray(z))
+    check(LEM(H, step_size=0.7), params, carry, lambda x: oracles.lem(oracle, h, z, x, 0.7))

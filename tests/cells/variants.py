@@ -1,12 +1,14 @@
 """Every cell of the library, and every field that changes what a step computes."""
 
-from recurrax import GRU, LSTM, Elman, cells
+from recurrax import GRU, LSTM, AntisymmetricRNN, Elman, Leaky, cells
 
 SIZE = 4
 OPTIONS = (
     Elman(SIZE, activation="relu"),
     GRU(SIZE, reset_after=False),
     LSTM(SIZE, coupled=True, peepholes=True, projection_size=2),
+    Leaky(SIZE, learned=True),
+    AntisymmetricRNN(SIZE, gated=True),
     LSTM(SIZE, forget_gate=False, output_gate=False, candidate="identity"),
 )
 ALL = (*(cell(SIZE) for cell in cells.ALL), *OPTIONS)

@@ -1,6 +1,5 @@
 """Long short-term memory with a forget gate, and its variants."""
 
-import math
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -93,12 +92,7 @@ class LSTM(Gated[LSTMParams, LSTMCarry]):
 
     def __post_init__(self):
         super().__post_init__()
-        if isinstance(self.forget_bias, str):
-            initializers.check_choice("forget_bias", self.forget_bias, ("chrono",))
-        else:
-            initializers.check_finite("forget_bias", self.forget_bias, or_else=" or 'chrono'")
-        if not isinstance(self.t_max, int) or self.t_max < 3:
-            raise ValueError(f"t_max: expected an int of at least 3 steps, got {self.t_max!r}")
+        initializers.check_forget_bias(self.forget_bias, self.t_max)
         for field in ("input_gate", "forget_gate", "output_gate", "coupled", "peepholes"):
             initializers.check_bool(field, getattr(self, field))
         if self.coupled and not (self.input_gate and self.forget_gate):
@@ -121,7 +115,9 @@ class LSTM(Gated[LSTMParams, LSTMCarry]):
         params = LSTMParams(kernel, recurrent_kernel, bias + self._gate_bias(keys[3]).astype(dtype))
         if self.peepholes:
             shape = len(gates.replace("g", "")), size
-            params = params._replace(peephole=initializers.bias(self.bias_init, jax.random.fold_in(key, 4), shape, dtype))
+            params = params._replace(
+                peephole=initializers.bias(self.bias_init, jax.random.fold_in(key, 4), shape, dtype)
+            )
         if outputs is not None:
             drawn = initializers.kernel(self.kernel_init, jax.random.fold_in(key, 5), size, 1, outputs, dtype)
             params = params._replace(projection=drawn[:, 0])
@@ -129,14 +125,9 @@ class LSTM(Gated[LSTMParams, LSTMCarry]):
 
     def _gate_bias(self, key: Key) -> Array:
         """What initialisation adds to the bias (G, H): only the forget gate's, or chrono's pair."""
-        zeros = jnp.zeros(self.hidden_size)
-        added = {"f": zeros + self.forget_bias} if self.forget_bias != "chrono" else self._chrono(key)
-        return jnp.stack([added.get(letter, zeros) for letter in self.gates])
-
-    def _chrono(self, key: Key) -> dict[str, Array]:
-        # T steps are remembered where σ(b_f) = T/(1 + T), so b_f = log T.
-        b_f = jnp.log(jax.random.uniform(key, (self.hidden_size,), minval=1.0, maxval=self.t_max - 1.0))
-        return {"i": -b_f, "f": b_f}
+        b_f = initializers.forget_bias(self.forget_bias, key, self.hidden_size, self.t_max)
+        added = {"i": -b_f, "f": b_f} if self.forget_bias == "chrono" else {"f": b_f}
+        return jnp.stack([added.get(letter, jnp.zeros_like(b_f)) for letter in self.gates])
 
     def initial_carry(self, params: LSTMParams, batch_shape: Shape, dtype: DTypeLike) -> LSTMCarry:
         h, c = self.zeros(2, batch_shape, dtype)
