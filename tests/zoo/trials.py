@@ -1,5 +1,6 @@
 """Trials of the zoo: every option of `recurrax.scan`, and what the fused scan gives beside the reference."""
 
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import jax
@@ -65,16 +66,17 @@ def draw_trial(cell: Any, batch_shape: tuple[int, ...] = BATCH) -> Trial:
     return draw(cell, params, xs, batch_shape, np.float64)
 
 
-def found(cell: Any, option: Option) -> str | None:
+def found(cell: Any, option: Option, **how: Any) -> str | None:
     """`difference_to_reference` for a cell under one option."""
-    return difference_to_reference(cell, draw_trial(cell, option.batch_shape)._replace(**option.rows), **option.how)
+    trial = draw_trial(cell, option.batch_shape)._replace(**option.rows)
+    return difference_to_reference(cell, trial, **option.how, **how)
 
 
-def difference_to_reference(cell: Any, trial: Trial, **how: Any) -> str | None:
+def difference_to_reference(cell: Any, trial: Trial, compiled: bool = False, **how: Any) -> str | None:
     """Where "fused" differs from the reference by more than rounding, or padding mattered; None where neither."""
     got = value_and_grad(cell, trial, implementation="fused", **how)
-    # Operation by operation: nothing to compile for the cell at hand, and no compiler between it and the truth.
-    with jax.disable_jit():
+    # Operation by operation, unless asked for otherwise: no compiler between the cell at hand and the truth.
+    with nullcontext() if compiled else jax.disable_jit():
         expected = value_and_grad(cell, trial, implementation="reference", **how)
     if where := difference(got, expected, RTOL[precision(got)]):
         return where
