@@ -97,6 +97,48 @@ def lem(p, y, z, x, dt=1.0):
     return (1 - slow) * y + slow * np.tanh(x @ p["Wh"] + z @ p["Uh"] + p["bh"]), z
 
 
+def log_sums(log_weights):
+    """log Σ exp over the first axis, for any size of exponents."""
+    largest = log_weights.max(axis=0)
+    return largest + np.log(np.exp(log_weights - largest).sum(axis=0))
+
+
+def slstm(p, x, heads=1):
+    """h (T, B, H) from zeros: Beck et al. (2024), eqs. 8-10, with c/n as a softmax over all that was written so far."""
+    steps, batch, size = len(x), x.shape[1], p["Wi"].shape[1]
+    h, written, log_weights, hs = np.zeros((batch, size)), [], [], []
+    own = np.kron(np.eye(heads), np.ones((size // heads, size // heads)))  # a unit sees its own head
+    for t in range(steps):
+        i, f, g, o = (x[t] @ p["W" + k] + h @ (own * p["U" + k]) + p["b" + k] for k in "ifgo")
+        log_weights = [w + np.log(sigmoid(f)) for w in log_weights] + [i]
+        written.append(np.tanh(g))
+        shares = np.exp(np.array(log_weights) - log_sums(np.array(log_weights)))
+        h = sigmoid(o) * (shares * np.array(written)).sum(axis=0)
+        hs.append(h)
+    return np.array(hs)
+
+
+def mlstm(q, k, v, o, i, f):
+    """y (T, d) of one head and row from zeros: Beck et al. (2024), eqs. 19-27, as one masked product over time."""
+    steps, d = q.shape
+    decay = np.cumsum(np.log(sigmoid(f)))
+    log_D = np.where(np.tri(steps, dtype=bool), decay[:, None] - decay[None, :] + i[None, :], -np.inf)
+    largest = np.maximum(log_D.max(axis=1, keepdims=True), -700.0)
+    S = q @ k.T / np.sqrt(d) * np.exp(log_D - largest)
+    return sigmoid(o) * (S @ v) / np.maximum(np.abs(S.sum(axis=1, keepdims=True)), np.exp(-largest))
+
+
+def delta_net(q, k, v, o, beta, alpha):
+    """y (T, d) of one head and row from zeros: S_t = α S_tm1 (I - β k kᵀ) + β v kᵀ, Yang et al. (2025), eq. 10."""
+    S, ys = np.zeros((v.shape[1], k.shape[1])), []
+    for t in range(len(q)):
+        length = np.sqrt(k[t] @ k[t] + 1e-6)
+        key, query = k[t] / length, q[t] / np.sqrt(q[t] @ q[t] + 1e-6)
+        S = alpha[t] * S @ (np.eye(len(key)) - beta[t] * np.outer(key, key)) + beta[t] * np.outer(v[t], key)
+        ys.append(sigmoid(o[t]) * (S @ query))
+    return np.array(ys)
+
+
 def by_gate(params, gates):
     """A cell's arrays (D, G, H), (H, G, H), (G, H) as one matrix per gate."""
     found = {}

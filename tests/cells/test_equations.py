@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 import numpy_cells as oracles
+import pytest
 from numpy_cells import by_gate, elman, gru, lstm
 from tolerances import assert_close
 
@@ -14,13 +14,17 @@ from recurrax import (
     LEM,
     LSTM,
     MGU,
+    MLSTM,
+    SLSTM,
     AntisymmetricRNN,
     CoRNN,
+    DeltaNet,
     Elman,
     IndRNN,
     Leaky,
     OrthogonalRNN,
     cells,
+    scan,
 )
 
 B, D, H = 3, 2, 4
@@ -190,3 +194,50 @@ def test_lem(x64):
     params, h, z = cells.LEMParams(*arrays(4)), draw(3, B, H), draw(4, B, H)
     oracle, carry = by_gate(params, "srzh"), cells.LEMCarry(jnp.asarray(h), jnp.asarray(z))
     check(LEM(H, step_size=0.7), params, carry, lambda x: oracles.lem(oracle, h, z, x, 0.7))
+
+
+T = 6
+GATE_SIZES = [1.0, 300.0]
+"""Exponential gates of ordinary size, and so large that exp overflows float64 without a stabiliser."""
+
+
+@pytest.mark.parametrize("size", GATE_SIZES)
+@pytest.mark.parametrize("heads", [1, 2])
+def test_slstm(heads, size, x64):
+    W, b, own, xs = draw(0, D, 4, H), draw(2, 4, H), draw(1, heads, H // heads, 4, H // heads), draw(5, T, B, D)
+    W[:, 0] *= size
+    U = np.zeros((H, 4, H))
+    for n in range(heads):
+        units = slice(n * H // heads, (n + 1) * H // heads)
+        U[units, :, units] = own[n]
+    oracle = by_gate(cells.SLSTMParams(W, U, b), "ifgo")
+    outputs = scan(SLSTM(H, heads=heads), cells.SLSTMParams(W, own, b), jnp.asarray(xs)).outputs
+    assert_close(outputs, oracles.slstm(oracle, xs, heads), "float64")
+
+
+def inputs_of_heads(size):
+    """Parameters, inputs, and what the two heads of two units read of row 0, gates among them."""
+    W, b, W_g, b_g, xs = draw(0, D, 4, H), draw(2, 4, H), draw(1, D, 2, 2), draw(3, 2, 2), draw(5, T, B, D)
+    W_g[:, 0] *= size
+    vectors = np.einsum("td,dgh->gth", xs[:, 0], W) + b[:, None]
+    gates = np.einsum("td,dgn->gtn", xs[:, 0], W_g) + b_g[:, None]
+    heads = [(*vectors[..., 2 * n : 2 * n + 2], *gates[..., n]) for n in range(2)]
+    return cells.HeadParams(*map(jnp.asarray, (W, b, W_g, b_g))), jnp.asarray(xs), heads
+
+
+@pytest.mark.parametrize("size", GATE_SIZES)
+def test_mlstm(size, x64):
+    params, xs, heads = inputs_of_heads(size)
+    outputs = scan(MLSTM(H, heads=2), params, xs).outputs[:, 0]
+    assert_close(outputs, np.concatenate([oracles.mlstm(*head) for head in heads], axis=-1), "float64")
+
+
+@pytest.mark.parametrize("gated", [True, False])
+def test_delta_net(gated, x64):
+    params, xs, heads = inputs_of_heads(1.0)
+    outputs = scan(DeltaNet(H, heads=2, gated=gated), params, xs).outputs[:, 0]
+    sigmoid = oracles.sigmoid
+    expected = [
+        oracles.delta_net(q, k, v, o, sigmoid(i), sigmoid(f) if gated else np.ones(T)) for q, k, v, o, i, f in heads
+    ]
+    assert_close(outputs, np.concatenate(expected, axis=-1), "float64")

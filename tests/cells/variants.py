@@ -1,6 +1,6 @@
 """Every cell of the library, and every field that changes what a step computes."""
 
-from recurrax import GRU, LSTM, AntisymmetricRNN, Elman, Leaky, cells
+from recurrax import GRU, LSTM, MLSTM, SLSTM, AntisymmetricRNN, DeltaNet, Elman, Leaky, cells
 
 SIZE = 4
 OPTIONS = (
@@ -9,6 +9,9 @@ OPTIONS = (
     LSTM(SIZE, coupled=True, peepholes=True, projection_size=2),
     Leaky(SIZE, learned=True),
     AntisymmetricRNN(SIZE, gated=True),
+    SLSTM(SIZE, heads=2),
+    MLSTM(SIZE, heads=2),
+    DeltaNet(SIZE, heads=2, gated=False),
     LSTM(SIZE, forget_gate=False, output_gate=False, candidate="identity"),
 )
 ALL = (*(cell(SIZE) for cell in cells.ALL), *OPTIONS)

@@ -17,6 +17,7 @@ class Mutant(NamedTuple):
 
 
 EQUATIONS = "tests/cells/test_equations.py"
+DECAY = "tests/cells/test_decay.py"
 INITIALIZERS = "tests/cells/test_initializers.py"
 PADDING = "tests/kernels/test_padding.py"
 WALKS = "tests/kernels/test_walks.py"
@@ -121,6 +122,97 @@ MUTANTS = (
         "FUNCTIONS[self.activation](v)",
         "FUNCTIONS['tanh'](v)",
         f"{EQUATIONS}::test_elman",
+    ),
+    Mutant(
+        "JANET: lets in what it forgets and no more",
+        "cells/janet.py",
+        "jax.nn.sigmoid(self.beta - f)",
+        "jax.nn.sigmoid(-f)",
+        f"{EQUATIONS}::test_janet",
+    ),
+    Mutant(
+        "MGU: the candidate sees the old state whole",
+        "cells/mgu.py",
+        "recur_gates(jax.nn.sigmoid(f) * carry.h,",
+        "recur_gates(carry.h,",
+        f"{EQUATIONS}::test_mgu",
+    ),
+    Mutant(
+        "Leaky: the learned leak is no logit",
+        "cells/leaky.py",
+        "jax.nn.sigmoid(leak.astype(moved.dtype))",
+        "leak.astype(moved.dtype)",
+        f"{EQUATIONS}::test_leaky",
+    ),
+    Mutant(
+        "IndRNN: the weight on the input",
+        "cells/indrnn.py",
+        "v + scale(carry.h, params.recurrent)",
+        "carry.h + scale(v, params.recurrent)",
+        f"{EQUATIONS}::test_indrnn",
+    ),
+    Mutant(
+        "OrthogonalRNN: a symmetric exponent",
+        "cells/orthogonal.py",
+        "expm(upper - upper.T)",
+        "expm(upper + upper.T)",
+        f"{DECAY}::test_an_orthogonal_recurrence_keeps_norms_for_ten_thousand_steps",
+    ),
+    Mutant(
+        "AntisymmetricRNN: diffusion that adds",
+        "cells/antisymmetric.py",
+        "U - U.T - self.diffusion",
+        "U - U.T + self.diffusion",
+        f"{DECAY}::test_an_antisymmetric_step_grows_by_its_frequency",
+    ),
+    Mutant(
+        "CoRNN: a step along the old velocity",
+        "cells/cornn.py",
+        "carry.h + self.step_size * z, z=z",
+        "carry.h + self.step_size * carry.z, z=z",
+        f"{EQUATIONS}::test_cornn",
+    ),
+    Mutant(
+        "LEM: z old for new",
+        "cells/lem.py",
+        "recur_gates(z, params",
+        "recur_gates(carry.z, params",
+        f"{EQUATIONS}::test_lem",
+    ),
+    Mutant(
+        "SLSTM: a forgotten stabiliser",
+        "cells/slstm.py",
+        "weight = jnp.logaddexp(jax.nn.log_sigmoid(f) + carry.weight, i)",
+        "weight = jnp.log(jnp.exp(jax.nn.log_sigmoid(f) + carry.weight) + jnp.exp(i))",
+        f"{EQUATIONS}::test_slstm",
+    ),
+    Mutant(
+        "SLSTM: heads that see each other",
+        "cells/slstm.py",
+        '"...nd,ndge->...gne"',
+        '"...md,ndge->...gne"',
+        f"{EQUATIONS}::test_slstm",
+    ),
+    Mutant(
+        "MLSTM: a forgotten stabiliser",
+        "cells/mlstm.py",
+        "m = jnp.maximum(kept, u.write)",
+        "m = jnp.zeros_like(kept)",
+        f"{EQUATIONS}::test_mlstm",
+    ),
+    Mutant(
+        "MLSTM: the floor under the normaliser forgets the stabiliser",
+        "cells/mlstm.py",
+        "jnp.exp(-carry.m)",
+        "jnp.ones_like(carry.m)",
+        f"{EQUATIONS}::test_mlstm",
+    ),
+    Mutant(
+        "DeltaNet: what is replaced has not faded",
+        "cells/delta_net.py",
+        "alpha[..., None] * kept, alpha * held",
+        "alpha[..., None] * kept, held",
+        f"{EQUATIONS}::test_delta_net",
     ),
     Mutant(
         "the bias of a sequence meets a zero",

@@ -5,6 +5,7 @@ A new cell is one file here, imported below and entered in `ALL`; what it shows 
 
 from recurrax.cells.antisymmetric import *
 from recurrax.cells.cornn import *
+from recurrax.cells.delta_net import *
 from recurrax.cells.elman import *
 from recurrax.cells.gru import *
 from recurrax.cells.indrnn import *
@@ -13,7 +14,9 @@ from recurrax.cells.leaky import *
 from recurrax.cells.lem import *
 from recurrax.cells.lstm import *
 from recurrax.cells.mgu import *
+from recurrax.cells.mlstm import *
 from recurrax.cells.orthogonal import *
+from recurrax.cells.slstm import *
 
 ALL = (
     Elman,
@@ -27,6 +30,9 @@ ALL = (
     AntisymmetricRNN,
     CoRNN,
     LEM,
+    SLSTM,
+    MLSTM,
+    DeltaNet,
 )
 """Every cell class of the library; each can be built from a hidden size alone."""
 

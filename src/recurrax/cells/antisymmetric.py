@@ -37,8 +37,8 @@ class AntisymmetricRNN(Gated[AntisymmetricRNNParams, AntisymmetricRNNCarry]):
     Fields: `hidden_size` H; `step_size` ε; `diffusion` γ; `gated`; initialisers per `recurrax.cells.initializers`.
 
     Differs from: the authors multiply h as a column, which turns the sign of U - Uᵀ and nothing else.
-    Gradient: ∂h_t/∂h_tm1 = I + ε diag(tanh') Aᵀ without a gate. The eigenvalues ±iω of U - Uᵀ are imaginary, so those of
-    the step are 1 - εγ ± iεω near h = 0: norms grow like (1 + ε²ω²)^(k/2), which γ > 0 is there to take back.
+    Gradient: ∂h_t/∂h_tm1 = I + ε diag(tanh') Aᵀ without a gate. The eigenvalues ±iω of U - Uᵀ are imaginary, so those
+    of the step are 1 - εγ ± iεω near h = 0: norms grow like (1 + ε²ω²)^(k/2), which γ > 0 is there to take back.
 
     References: Chang, Chen, Haber & Chi (2019), eqs. 10 and 11.
 
