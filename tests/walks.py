@@ -6,7 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from recurrax import GRU, LSTM, Elman
 from recurrax.check import trial as trials
+
+KINDS = (Elman, GRU, LSTM)
+"""The cells that tests of kernels and instruments run on: one field of the carry or two, a product whose gates add up
+or one that is multiplied first. `tests/long/cells.py` runs the same laws on every cell.
+"""
 
 
 def draw(cell, steps, batch_shape, input_size, dtype=np.float32, seed=0):

@@ -22,9 +22,19 @@ BAD_FIELDS = [
     (lambda: LSTM(2, t_max=2), "t_max: expected an int of at least 3 steps, got 2"),
     (lambda: LSTM(2, t_max=50.0), r"t_max: expected an int of at least 3 steps, got 50\.0"),
     (lambda: GRU(2, reset_after=1), "reset_after: expected True or False, got 1"),
+    (lambda: LSTM(2, peepholes=1), "peepholes: expected True or False, got 1"),
+    (lambda: LSTM(2, forget_gate=None), "forget_gate: expected True or False, got None"),
+    (
+        lambda: LSTM(2, coupled=True, input_gate=False),
+        "coupled: expected False where input_gate or forget_gate is False, got True",
+    ),
+    (lambda: LSTM(2, projection_size=0), "projection_size: expected a positive int, got 0"),
+    (lambda: LSTM(2, candidate="gelu"), "candidate: unknown value 'gelu'; expected one of tanh, relu"),
+    (lambda: GRU(2, update_bias=None), "update_bias: expected a finite float, got None"),
+    (lambda: Elman(2, recurrent_gain=float("inf")), "recurrent_gain: expected a finite float, got inf"),
     (lambda: LSTM(2).init(jax.random.key(0), 0), "input_size: expected a positive int, got 0"),
     (lambda: GRU(2).init(jax.random.key(0), 3.0), r"input_size: expected a positive int, got 3\.0"),
-    (lambda: cells.named("lstn"), "cell: unknown name 'lstn'; expected one of Elman, GRU, LSTM"),
+    (lambda: cells.named("lstn"), "cell: unknown name 'lstn'; expected one of Elman, GRU, "),
 ]
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -32,20 +31,6 @@ def test_draws_the_rest_as_before():
     np.testing.assert_allclose(chrono.ravel(), expected, rtol=0, atol=2e-6)
     inner = GRU(2, bias_init="uniform").init(jax.random.key(11), 1).recurrent_bias
     np.testing.assert_allclose(inner, [-0.67233157, -0.32236791], rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("cell", [cell(3) for cell in cells.ALL], ids=repr)
-def test_a_donated_streaming_loop_equals_the_scan(cell):
-    params, xs = cell.init(jax.random.key(0), 2), jax.random.normal(jax.random.key(1), (4, 5, 2))
-    step = jax.jit(cell.step, donate_argnums=1)
-    carry = cell.initial_carry(params, (5,), jnp.float32)
-    pointers = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(carry)]
-    assert len(set(pointers)) == len(pointers)
-    for x in xs:
-        carry, y = step(params, carry, x)
-    result = recurrax.scan(cell, params, xs)
-    np.testing.assert_allclose(y, result.outputs[-1], atol=1e-6)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), carry, result.carry)
 
 
 def test_the_frame_is_no_cell():

@@ -1,4 +1,7 @@
-"""The laws of the contract over every cell, and proof that each law can fail."""
+"""`check_cell` on a cell of every kind and on users' cells, and proof that each law can fail.
+
+`test_all_cells.py` holds every cell to the reference; `tests/long/cells.py` runs `check_cell` on each of them.
+"""
 
 import dataclasses
 from dataclasses import dataclass
@@ -9,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import zoo
+from walks import KINDS
 
 import recurrax
 from recurrax import GRU, LSTM, Cell, Elman, cells, check_cell
@@ -16,7 +20,7 @@ from recurrax.check import contract, laws
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "plain_style")
 
-SMALL = [*(cell(4) for cell in cells.ALL), GRU(4, reset_after=False)]
+LONGEST = [*(cell(4) for cell in KINDS), GRU(4, reset_after=False)]
 OF_USERS = [
     zoo.units.SpikingLIF(),
     pytest.param(
@@ -30,8 +34,8 @@ OF_USERS = [
 ]
 
 
-@pytest.mark.parametrize("cell", SMALL, ids=repr)
-def test_every_cell_obeys_the_laws(cell, capsys):
+@pytest.mark.parametrize("cell", LONGEST, ids=repr)
+def test_cells_of_every_kind_obey_the_laws(cell, capsys):
     table = check_cell(cell, input_size=2)
     assert table.broken == ()
     assert len(table.verdicts) == len(contract.LAWS) + len(laws.LAWS)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import zoo
 from tolerances import SECOND_RTOL, assert_close
-from walks import draw, loss
+from walks import KINDS, draw, loss
 
 import recurrax
-from recurrax import GRU, LSTM, Elman, cells
+from recurrax import GRU, LSTM, Elman
 from recurrax.check.trial import value, value_and_grad
 
 REFUSAL = "forward mode.*implementation='reference'"
@@ -62,7 +62,7 @@ def test_gradients_stop_at_a_reset_and_reach_a_learned_start(quick_compile, plai
     np.testing.assert_array_equal(seen.carry.h, 0)
 
 
-@pytest.mark.parametrize("cell", [cell(3) for cell in cells.ALL], ids=repr)
+@pytest.mark.parametrize("cell", [cell(3) for cell in KINDS], ids=repr)
 def test_bfloat16_parameters_run_with_a_float32_carry(cell, quick_compile):
     """Results are float32, gradients have the dtypes of what they belong to, values are near those of float32."""
     drawn = draw(cell, 20, (2,), 3)

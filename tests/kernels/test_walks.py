@@ -8,15 +8,15 @@ import zoo
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tolerances import assert_close, assert_same_bits
-from walks import cut, draw
+from walks import KINDS, cut, draw
 
 import recurrax
-from recurrax import GRU, LSTM, Elman, cells
+from recurrax import GRU, LSTM, Elman
 from recurrax.check.trial import loop, value, value_and_grad
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "plain_style")
 
-ONE_OF_EACH = [cell(3) for cell in cells.ALL]
+ONE_OF_EACH = [cell(3) for cell in KINDS]
 ANY_CELL = [*ONE_OF_EACH, GRU(3, reset_after=False), Elman(3, activation="relu"), *zoo.OF_FOUR_KINDS]
 
 

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 import zoo
+from walks import KINDS
 from zoo.trials import OPTIONS, found, found_twice, streamed
 
-from recurrax import cells
 from recurrax.check.laws import temporaries
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "plain_style")
@@ -43,7 +43,7 @@ def test_one_option(cell, option, x64):
     assert found(cell, OPTIONS[option]) is None
 
 
-OF_16 = [*(cell(16) for cell in cells.ALL), zoo.gates.MGU(16), zoo.units.Leaky(16)]
+OF_16 = [*(cell(16) for cell in KINDS), zoo.gates.MGU(16), zoo.units.Leaky(16)]
 HOLDS_MORE = pytest.param(
     zoo.memories.LRU(16),
     marks=pytest.mark.xfail(strict=True, reason="fused holds 1.5 times the reference's for a complex carry"),

@@ -16,6 +16,15 @@ def as_users_run():
     jax.config.update("jax_disable_most_optimizations", True)
 
 
+def sentence_of(law, *arguments):
+    """What a law says of its arguments, or the exception it raises, in one sentence; nothing where it holds."""
+    try:
+        said = law(*arguments)
+    except Exception as error:  # a failure of any kind is what is looked for
+        return f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
+    return said if isinstance(said, str) else None
+
+
 class Record:
     """A file that says how many comparisons were made, by the name of what they were made on.
 

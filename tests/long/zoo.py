@@ -17,7 +17,7 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))
 
 import zoo  # noqa: E402  (beside the tests' other helpers)
-from long.record import Record, as_users_run  # noqa: E402
+from long.record import Record, as_users_run, sentence_of  # noqa: E402
 from zoo.trials import OPTIONS, found, found_twice  # noqa: E402
 
 COMMAND = "python tests/long/zoo.py --out docs/zoo.json"
@@ -28,11 +28,7 @@ def differences(cell):
     said = {}
     for name, option in OPTIONS.items():
         for order, compare in (("first order", found), ("second order", found_twice)):
-            try:
-                sentence = compare(cell, option)
-            except Exception as error:  # a failure of any kind is what is looked for
-                sentence = f"{type(error).__name__}: {str(error).splitlines()[0]}"
-            if sentence:
+            if sentence := sentence_of(compare, cell, option):
                 said[f"{name}, {order}"] = sentence
     return said
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from oracles.records import array, bias, kernel, load
 from tolerances import assert_close
-from zoo import gates
 
 import recurrax
 from recurrax import GRU, LSTM, Elman, cells
@@ -45,13 +44,12 @@ def direction_of(case, inputs, at):
             return Direction(cell, cells.GRUParams(W, R, b, None), cells.GRUCarry(h0))
     if "P" in inputs:
         peepholes = bias(inputs["P"][at], "iof", "ifo")
-        cell = gates.PeepholeLSTM(size)
-        return Direction(cell, gates.PeepholeParams(W, R, b, peepholes), gates.HC(h0, c0))
+        return Direction(LSTM(size, peepholes=True), cells.LSTMParams(W, R, b, peepholes), cells.LSTMCarry(h0, c0))
     return Direction(LSTM(size), cells.LSTMParams(W, R, b), cells.LSTMCarry(h0, c0))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
-def test_onnx(case, plain_style):
+def test_onnx(case):
     attributes = case["attributes"]
     assert set(attributes) <= {"hidden_size", "layout", "direction"}
     inputs = {name: array(entry, entry["dtype"]) for name, entry in case["inputs"].items()}

@@ -27,6 +27,7 @@ class Spec(NamedTuple):
     nonlinearity: str | None
     layers: int
     directions: int
+    projection_size: int | None
     implementation: str
 
 
@@ -35,7 +36,7 @@ def cell_of(spec, hidden_size):
         case "RNN":
             return Elman(hidden_size, activation=spec.nonlinearity)
         case "LSTM":
-            return LSTM(hidden_size)
+            return LSTM(hidden_size, projection_size=spec.projection_size)
         case _:
             return GRU(hidden_size)
 
@@ -43,23 +44,24 @@ def cell_of(spec, hidden_size):
 def params_of(spec, inputs, suffix):
     """PyTorch's arrays (G*H, D), (G*H, H), (G*H,), (G*H,) in the cells' layout; gates have the same order."""
     kernel, recurrent_kernel = inputs[f"weight_ih_{suffix}"], inputs[f"weight_hh_{suffix}"]
-    size = recurrent_kernel.shape[1]
-    gates = recurrent_kernel.shape[0] // size
+    gates = {"RNN": 1, "LSTM": 4, "GRU": 3}[spec.kind]
+    size = recurrent_kernel.shape[0] // gates
     b_x, b_h = (inputs[f"bias_{side}_{suffix}"].reshape(gates, size) for side in ("ih", "hh"))
     kernel = kernel.reshape(gates, size, -1).transpose(2, 0, 1)
-    recurrent_kernel = recurrent_kernel.reshape(gates, size, size).transpose(2, 0, 1)
+    recurrent_kernel = recurrent_kernel.reshape(gates, size, -1).transpose(2, 0, 1)
     match spec.kind:
         case "RNN":
             return cells.ElmanParams(kernel, recurrent_kernel, b_x + b_h)
         case "LSTM":
-            return cells.LSTMParams(kernel, recurrent_kernel, b_x + b_h)
+            projection = inputs[f"weight_hr_{suffix}"].T if spec.projection_size else None
+            return cells.LSTMParams(kernel, recurrent_kernel, b_x + b_h, projection=projection)
         case _:
             return cells.GRUParams(kernel, recurrent_kernel, b_x + b_h.at[2].set(0), recurrent_bias=b_h[2])
 
 
-def run(spec, inputs):
+def run(spec, inputs, lengths):
     """y (T, B, directions*H), h_n and c_n (layers*directions, B, H)."""
-    hidden_size = inputs["h0"].shape[-1]
+    hidden_size = inputs["c0" if spec.kind == "LSTM" else "h0"].shape[-1]
     cell = cell_of(spec, hidden_size)
     layer, h_n, c_n = inputs["x"], [], []
     for depth in range(spec.layers):
@@ -76,7 +78,7 @@ def run(spec, inputs):
                 case _:
                     carry = cells.GRUCarry(h0)
             result = recurrax.scan(
-                cell, params, layer, carry, reverse=bool(direction), implementation=spec.implementation
+                cell, params, layer, carry, lengths=lengths, reverse=bool(direction), implementation=spec.implementation
             )
             sides.append(result.outputs)
             h_n.append(result.carry.h)
@@ -87,11 +89,11 @@ def run(spec, inputs):
 
 
 @partial(jax.jit, static_argnums=0)
-def derivatives(spec, inputs, cotangents, direction):
+def derivatives(spec, inputs, lengths, cotangents, direction):
     """Outputs, ∂L/∂inputs and the Hessian of L over (x, h0, c0) times `direction`, with L = <cotangents, outputs>."""
 
     def loss(inputs):
-        outputs = run(spec, inputs)
+        outputs = run(spec, inputs, lengths)
         return sum(jnp.vdot(cotangents[name], outputs[name]) for name in cotangents), outputs
 
     def slope(states):
@@ -116,17 +118,16 @@ def part(recorded, case, kind):
 @pytest.mark.parametrize("implementation", ["reference", "fused"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_torch(case, implementation, recorded, x64, quick_compile):
-    if case["proj_size"]:
-        pytest.skip("projection is not a feature")
-    assert case["lens"] is None, "only cases with a projection have lengths"
+    directions, lengths = 1 + case["bidirectional"], case["lens"] and np.array(case["lens"])
     spec = Spec(
-        case["kind"], case["nonlinearity"], case["layers"], 1 + case["bidirectional"], implementation=implementation
+        case["kind"], case["nonlinearity"], case["layers"], directions, case["proj_size"] or None, implementation
     )
     inputs = part(recorded, case, "in")
     if not case["bias"]:
         rows = inputs["weight_hh_l0"].shape[0]
         inputs |= {"bias_ih_l0": np.zeros(rows), "bias_hh_l0": np.zeros(rows)}
-    outputs, gradient, hvp = derivatives(spec, inputs, part(recorded, case, "cot"), part(recorded, case, "hvp_dir"))
+    cotangents, direction = part(recorded, case, "cot"), part(recorded, case, "hvp_dir")
+    outputs, gradient, hvp = derivatives(spec, inputs, lengths, cotangents, direction)
     expected = part(recorded, case, "grad")
     assert_close(outputs, part(recorded, case, "out"), "float64")
     assert_close({name: gradient[name] for name in expected}, expected, "float64")

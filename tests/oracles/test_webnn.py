@@ -10,18 +10,8 @@ import recurrax
 from recurrax import GRU, LSTM, cells
 
 CASES = load("webnn_baseline.json")["cases"]
-DEFAULT_ACTIVATIONS = {"lstm": ["sigmoid", "tanh", "tanh"], "gru": ["sigmoid", "tanh"]}
-
-
-def missing_feature(case):
-    """What the library lacks for a case, or None."""
-    options = case["options"]
-    activations = options.get("activations", DEFAULT_ACTIVATIONS[case["op"].removesuffix("Cell")])
-    if activations != DEFAULT_ACTIVATIONS[case["op"].removesuffix("Cell")]:
-        return f"gates with the activations {', '.join(activations)} are not a feature"
-    if np.any(options.get("peepholeWeight", {"data": [0]})["data"]):
-        return "peepholes are not a feature"
-    return None
+FIELDS = ("gate", "candidate", "activation")
+"""What WebNN's list of activations says, in its order."""
 
 
 def cell_and_params(case, at):
@@ -37,11 +27,14 @@ def cell_and_params(case, at):
 
     W, R = (kernel(pick(args[name]), order, target) for name in ("weight", "recurrentWeight"))
     b, b_h = (bias(pick(options.get(name, zeros)), order, target) for name in ("bias", "recurrentBias"))
+    functions = dict(zip(FIELDS, options.get("activations", ()), strict=False))
     if is_lstm:
-        return LSTM(size), cells.LSTMParams(W, R, b + b_h)
+        p = {"shape": [3 * size], "data": [0.0] * (3 * size)}
+        peephole = bias(pick(options["peepholeWeight"]) if "peepholeWeight" in options else array(p), "iof", "ifo")
+        return LSTM(size, peepholes=True, **functions), cells.LSTMParams(W, R, b + b_h, peephole)
     if not options.get("resetAfter", True):
-        return GRU(size, reset_after=False), cells.GRUParams(W, R, b + b_h, None)
-    return GRU(size), cells.GRUParams(W, R, b + b_h * np.array([[1], [1], [0]]), b_h[2])
+        return GRU(size, reset_after=False, **functions), cells.GRUParams(W, R, b + b_h, None)
+    return GRU(size, **functions), cells.GRUParams(W, R, b + b_h * np.array([[1], [1], [0]]), b_h[2])
 
 
 def carry_of(case, at):
@@ -72,9 +65,6 @@ def run(case):
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_webnn(case, x64):
-    reason = missing_feature(case)
-    if reason:
-        pytest.skip(reason)
     actual = run(case)
     for expected, declared in zip(case["expected"], case["shapes"], strict=True):
         got = np.asarray(actual[expected["output"]])

@@ -2,12 +2,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from walks import KINDS
 
 import recurrax
-from recurrax import cells, train
+from recurrax import train
 
 
-@pytest.mark.parametrize("cell", [cell(5) for cell in cells.ALL], ids=lambda cell: type(cell).__name__)
+@pytest.mark.parametrize("cell", [cell(5) for cell in KINDS], ids=lambda cell: type(cell).__name__)
 def test_is_a_linear_map_of_the_scan(cell):
     model = train.Readout(cell, input_size=3, output_size=2, every_step=True)
     params = model.init(jax.random.key(0))

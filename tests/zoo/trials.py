@@ -1,5 +1,6 @@
 """Trials of the zoo: every option of `recurrax.scan`, and what the fused scan gives beside the reference."""
 
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import jax
@@ -19,6 +20,7 @@ from recurrax.check.trial import (
     value,
     value_and_grad,
 )
+from zoo.base import FEATURES, Small
 
 T, BATCH, MANY = 4, (5,), (9,)
 """MANY rows are above the number from which kernels are read otherwise."""
@@ -52,25 +54,29 @@ OPTIONS = {
 
 
 def draw_trial(cell: Any, batch_shape: tuple[int, ...] = BATCH) -> Trial:
-    """A trial of a cell on its own kind of inputs; its parameters are drawn by NumPy where all of them are floating."""
-    xs = cell.inputs(np.random.default_rng(0), T, batch_shape, np.float64)
+    """A trial of a cell on its own kind of inputs, floating ones if it has none; its parameters are drawn by NumPy
+    where all of them are floating.
+    """
+    inputs, features = getattr(cell, "inputs", Small(3).inputs), getattr(cell, "features", FEATURES)
+    xs = inputs(np.random.default_rng(0), T, batch_shape, np.float64)
     key = jax.random.key(0)
-    params = jax.eval_shape(lambda key: cell.init(key, cell.features, np.float64), key)
+    params = jax.eval_shape(lambda key: cell.init(key, features, np.float64), key)
     if not all(has_gradient(leaf) for leaf in jax.tree.leaves(params)):
-        params = cell.init(key, cell.features, np.float64)
+        params = cell.init(key, features, np.float64)
     return draw(cell, params, xs, batch_shape, np.float64)
 
 
-def found(cell: Any, option: Option) -> str | None:
-    """`difference_to_reference` for a cell of the zoo under one option."""
-    return difference_to_reference(cell, draw_trial(cell, option.batch_shape)._replace(**option.rows), **option.how)
+def found(cell: Any, option: Option, **how: Any) -> str | None:
+    """`difference_to_reference` for a cell under one option."""
+    trial = draw_trial(cell, option.batch_shape)._replace(**option.rows)
+    return difference_to_reference(cell, trial, **option.how, **how)
 
 
-def difference_to_reference(cell: Any, trial: Trial, **how: Any) -> str | None:
+def difference_to_reference(cell: Any, trial: Trial, compiled: bool = False, **how: Any) -> str | None:
     """Where "fused" differs from the reference by more than rounding, or padding mattered; None where neither."""
     got = value_and_grad(cell, trial, implementation="fused", **how)
-    # Operation by operation: nothing to compile for the cell at hand, and no compiler between it and the truth.
-    with jax.disable_jit():
+    # Operation by operation, unless asked for otherwise: no compiler between the cell at hand and the truth.
+    with nullcontext() if compiled else jax.disable_jit():
         expected = value_and_grad(cell, trial, implementation="reference", **how)
     if where := difference(got, expected, RTOL[precision(got)]):
         return where

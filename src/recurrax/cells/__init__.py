@@ -3,14 +3,36 @@
 A new cell is one file here, imported below and entered in `ALL`; what it shows stands in the file's own `__all__`.
 """
 
+from recurrax.cells.antisymmetric import *
+from recurrax.cells.cornn import *
+from recurrax.cells.delta_net import *
 from recurrax.cells.elman import *
 from recurrax.cells.gru import *
+from recurrax.cells.indrnn import *
+from recurrax.cells.janet import *
+from recurrax.cells.leaky import *
+from recurrax.cells.lem import *
 from recurrax.cells.lstm import *
+from recurrax.cells.mgu import *
+from recurrax.cells.mlstm import *
+from recurrax.cells.orthogonal import *
+from recurrax.cells.slstm import *
 
 ALL = (
     Elman,
     GRU,
     LSTM,
+    JANET,
+    MGU,
+    Leaky,
+    IndRNN,
+    OrthogonalRNN,
+    AntisymmetricRNN,
+    CoRNN,
+    LEM,
+    SLSTM,
+    MLSTM,
+    DeltaNet,
 )
 """Every cell class of the library; each can be built from a hidden size alone."""
 

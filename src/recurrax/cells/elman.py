@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from recurrax.cells import initializers
+from recurrax.cells.activations import FUNCTIONS
 from recurrax.cells.gated import Gated
 from recurrax.cells.products import project_gates, recur_gates
 from recurrax.typing import Array, DTypeLike, Key, Shape
@@ -34,8 +35,9 @@ class ElmanCarry(NamedTuple):
 class Elman(Gated[ElmanParams, ElmanCarry]):
     """h_t = φ(x_t W + h_tm1 U + b), y_t = h_t, with φ tanh, relu or the identity.
 
-    Fields: `hidden_size` H; `activation` φ; initialisers per `recurrax.cells.initializers`. "uniform" in all three is
-    PyTorch's default up to its second bias; "lecun" and "orthogonal" with zero bias are Flax's.
+    Fields: `hidden_size` H; `activation` φ; `recurrent_gain` multiplies the drawn U; initialisers per
+    `recurrax.cells.initializers`. "uniform" in all three is PyTorch's default up to its second bias; "lecun" and
+    "orthogonal" with zero bias are Flax's.
 
     Differs from: PyTorch and cuDNN keep two biases whose sum is b here; Keras and Flax keep one.
     Gradient: ∂h_t/∂h_tm1 = diag(φ'(a_t)) Uᵀ in column form, so norms decay or grow like the singular values of U
@@ -50,13 +52,16 @@ class Elman(Gated[ElmanParams, ElmanCarry]):
     """
 
     activation: Activation = "tanh"
+    recurrent_gain: float = 1.0
 
     def __post_init__(self):
         super().__post_init__()
         initializers.check_choice("activation", self.activation, get_args(Activation))
+        initializers.check_finite("recurrent_gain", self.recurrent_gain)
 
     def init(self, key: Key, input_size: int, dtype: DTypeLike = jnp.float32) -> ElmanParams:
-        return ElmanParams(*self.draw(jax.random.split(key, 3), 1, input_size, dtype))
+        kernel, recurrent_kernel, bias = self.draw(jax.random.split(key, 3), 1, input_size, dtype)
+        return ElmanParams(kernel, self.recurrent_gain * recurrent_kernel, bias)
 
     def initial_carry(self, params: ElmanParams, batch_shape: Shape, dtype: DTypeLike) -> ElmanCarry:
         return ElmanCarry(*self.zeros(1, batch_shape, dtype))
@@ -70,10 +75,4 @@ class Elman(Gated[ElmanParams, ElmanCarry]):
         return u + v
 
     def pointwise(self, params: ElmanParams, carry: ElmanCarry, u: Array, v: Array) -> ElmanCarry:
-        match self.activation:
-            case "tanh":
-                return ElmanCarry(h=jnp.tanh(v))
-            case "relu":
-                return ElmanCarry(h=jax.nn.relu(v))
-            case _:
-                return ElmanCarry(h=v)
+        return ElmanCarry(h=FUNCTIONS[self.activation](v))

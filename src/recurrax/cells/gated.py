@@ -1,4 +1,4 @@
-"""The frame of a gated cell: fields, initialisation gate by gate, a carry of zeros, h as the output."""
+"""The frames of cells: fields, initialisation gate by gate, a carry of zeros, h as the output."""
 
 from abc import abstractmethod
 from dataclasses import KW_ONLY, dataclass
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from recurrax.cells import initializers
 from recurrax.cells.initializers import BiasInit, KernelInit
-from recurrax.typing import Array, Cell, DTypeLike, Key, ParamsT, Shape
+from recurrax.typing import Array, CarryT, Cell, DTypeLike, Key, ParamsT, Shape
 
 
 class HiddenCarry(Protocol):
@@ -24,11 +24,8 @@ HiddenCarryT = TypeVar("HiddenCarryT", bound=HiddenCarry)
 
 
 @dataclass(frozen=True)
-class Gated(Cell[ParamsT, HiddenCarryT]):
-    """What cells with a kernel (D, G, H), a recurrent_kernel (H, G, H) and a bias (G, H) share: y_t = h_t.
-
-    A cell adds its parameters, its carry and its equations: `init` and `initial_carry` from the two methods below,
-    `project`, `recur` and `pointwise`.
+class Units(Cell[ParamsT, CarryT]):
+    """What cells with a kernel (D, G, H) and a bias (G, H) share.
 
     Fields: `hidden_size` H; initialisers per `recurrax.cells.initializers`, by keyword.
     """
@@ -36,21 +33,17 @@ class Gated(Cell[ParamsT, HiddenCarryT]):
     hidden_size: int
     _: KW_ONLY
     kernel_init: KernelInit = "lecun"
-    recurrent_init: KernelInit = "orthogonal"
     bias_init: BiasInit = "zeros"
 
     def __post_init__(self):
-        initializers.check_fields(self.hidden_size, self.kernel_init, self.recurrent_init, self.bias_init)
+        initializers.check_fields(self.hidden_size, self.kernel_init, bias_init=self.bias_init)
 
-    def draw(self, keys: Key, gates: int, input_size: int, dtype: DTypeLike) -> tuple[Array, Array, Array]:
-        """Kernel (D, G, H), recurrent_kernel (H, G, H) and bias (G, H) from one of three keys each."""
+    def draw_input(self, keys: Key, gates: int, input_size: int, dtype: DTypeLike) -> tuple[Array, Array]:
+        """Kernel (D, G, H) and bias (G, H) from one of two keys each."""
         initializers.check_input_size(input_size)
-        size = self.hidden_size
-        # Gate by gate: an orthogonal (H, G*H) block would be orthogonal in no gate.
         return (
-            initializers.kernel(self.kernel_init, keys[0], input_size, gates, size, dtype),
-            initializers.kernel(self.recurrent_init, keys[1], size, gates, size, dtype),
-            initializers.bias(self.bias_init, keys[2], (gates, size), dtype),
+            initializers.kernel(self.kernel_init, keys[0], input_size, gates, self.hidden_size, dtype),
+            initializers.bias(self.bias_init, keys[1], (gates, self.hidden_size), dtype),
         )
 
     def zeros(self, count: int, batch_shape: Shape, dtype: DTypeLike) -> list[Array]:
@@ -58,7 +51,38 @@ class Gated(Cell[ParamsT, HiddenCarryT]):
         return [jnp.zeros((*batch_shape, self.hidden_size), dtype) for _ in range(count)]
 
     @abstractmethod
-    def pointwise(self, params: ParamsT, carry: HiddenCarryT, u: Any, v: Any) -> HiddenCarryT: ...
+    def pointwise(self, params: ParamsT, carry: CarryT, u: Any, v: Any) -> CarryT: ...
+
+
+@dataclass(frozen=True)
+class Gated(Units[ParamsT, HiddenCarryT]):
+    """What cells with a recurrent_kernel (H, G, H) beside that share: y_t = h_t.
+
+    A cell adds its parameters, its carry and its equations: `init` and `initial_carry` from `draw` and `zeros`,
+    `project`, `recur` and `pointwise`.
+
+    Fields: those of `Units`; `recurrent_init` per `recurrax.cells.initializers`, by keyword.
+    """
+
+    _: KW_ONLY
+    recurrent_init: KernelInit = "orthogonal"
+
+    def __post_init__(self):
+        super().__post_init__()
+        initializers.check_fields(self.hidden_size, self.kernel_init, self.recurrent_init)
+
+    def draw(
+        self, keys: Key, gates: int, input_size: int, dtype: DTypeLike, recurrent_size: int | None = None
+    ) -> tuple[Array, Array, Array]:
+        """Kernel (D, G, H), recurrent_kernel (H, G, H) and bias (G, H) from one of three keys each.
+
+        `recurrent_size` is the first axis of the recurrent kernel where it is not H.
+        """
+        kernel, bias = self.draw_input(keys[::2], gates, input_size, dtype)
+        fan_in = recurrent_size or self.hidden_size
+        # Gate by gate: an orthogonal (H, G*H) block would be orthogonal in no gate.
+        recurrent = initializers.kernel(self.recurrent_init, keys[1], fan_in, gates, self.hidden_size, dtype)
+        return kernel, recurrent, bias
 
     def output(self, params: ParamsT, carry: HiddenCarryT, u: Any) -> Array:
         return carry.h

@@ -4,6 +4,7 @@ An orthogonal (H, G*H) block is not orthogonal per gate, and a Glorot fan over a
 changes the gradient decay this library measures. Here every gate's (fan_in, H) matrix is drawn by itself.
 """
 
+import math
 from typing import Literal, TypeAlias, get_args
 
 import jax
@@ -52,10 +53,19 @@ def bias(name: BiasInit, key: Key, shape: tuple[int, ...], dtype: DTypeLike) -> 
     return jax.random.uniform(key, shape, jnp.promote_types(dtype, jnp.float32), -bound, bound).astype(dtype)
 
 
-def check_fields(hidden_size: int, kernel_init: str, recurrent_init: str, bias_init: str) -> None:
+def forget_bias(value: float | Literal["chrono"], key: Key, size: int, t_max: int) -> Array:
+    """What is added to the bias (H,) of a forget gate: a number, or log T with T ~ U(1, t_max - 1) for "chrono"."""
+    if value != "chrono":
+        return jnp.full(size, value, jnp.float32)
+    # T steps are remembered where σ(b_f) = T/(1 + T), so b_f = log T.
+    return jnp.log(jax.random.uniform(key, (size,), minval=1.0, maxval=t_max - 1.0))
+
+
+def check_fields(
+    hidden_size: int, kernel_init: str, recurrent_init: str = "orthogonal", bias_init: str = "zeros"
+) -> None:
     """Raises a ValueError naming the first field that is not a legal value."""
-    if not isinstance(hidden_size, int) or isinstance(hidden_size, bool) or hidden_size < 1:
-        raise ValueError(f"hidden_size: expected a positive int, got {hidden_size!r}")
+    check_size("hidden_size", hidden_size)
     check_choice("kernel_init", kernel_init, get_args(KernelInit))
     check_choice("recurrent_init", recurrent_init, get_args(KernelInit))
     check_choice("bias_init", bias_init, get_args(BiasInit))
@@ -67,7 +77,41 @@ def check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{field}: unknown value {value!r}; expected one of {', '.join(choices)}")
 
 
+def check_size(field: str, value: int) -> None:
+    """Raises a ValueError unless `value` is a positive int."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{field}: expected a positive int, got {value!r}")
+
+
 def check_input_size(input_size: int) -> None:
     """Raises a ValueError unless `input_size` is a positive int."""
-    if not isinstance(input_size, int) or isinstance(input_size, bool) or input_size < 1:
-        raise ValueError(f"input_size: expected a positive int, got {input_size!r}")
+    check_size("input_size", input_size)
+
+
+def check_heads(heads: int, hidden_size: int) -> None:
+    """Raises a ValueError unless `heads` divides `hidden_size`."""
+    check_size("heads", heads)
+    if hidden_size % heads:
+        raise ValueError(f"heads: expected a divisor of hidden_size {hidden_size}, got {heads}")
+
+
+def check_forget_bias(forget_bias: float | str, t_max: int) -> None:
+    """Raises a ValueError unless `forget_bias` is a number or "chrono", and `t_max` a number of steps."""
+    if isinstance(forget_bias, str):
+        check_choice("forget_bias", forget_bias, ("chrono",))
+    else:
+        check_finite("forget_bias", forget_bias, or_else=" or 'chrono'")
+    if not isinstance(t_max, int) or t_max < 3:
+        raise ValueError(f"t_max: expected an int of at least 3 steps, got {t_max!r}")
+
+
+def check_bool(field: str, value: bool) -> None:
+    """Raises a ValueError unless `value` is True or False."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{field}: expected True or False, got {value!r}")
+
+
+def check_finite(field: str, value: float, or_else: str = "") -> None:
+    """Raises a ValueError unless `value` is a finite number; `or_else` names what else the field may be."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{field}: expected a finite float{or_else}, got {value!r}")

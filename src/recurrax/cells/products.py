@@ -64,6 +64,11 @@ def add_bias(x: Array, bias: Array) -> Array:
     return x + bias.astype(x.dtype).reshape((1,) * (x.ndim - 1) + bias.shape)
 
 
+def scale(x: Array, weights: Array) -> Array:
+    """X (..., H) times weights (H,) in the dtype of x, the broadcast spelt out."""
+    return x * weights.astype(x.dtype).reshape((1,) * (x.ndim - 1) + weights.shape)
+
+
 def _cut(joined: Array, gates: int) -> tuple[Array, ...]:
     """With `lax.split` rather than slices: its transpose is one concatenation, not a sum of padded arrays."""
     return tuple(jax.lax.split(joined, [joined.shape[-1] // gates] * gates, axis=joined.ndim - 1))
