@@ -5,12 +5,20 @@ A new cell is one file here, imported below and entered in `ALL`; what it shows 
 
 from recurrax.cells.elman import *
 from recurrax.cells.gru import *
+from recurrax.cells.lru import *
 from recurrax.cells.lstm import *
+from recurrax.cells.min_gru import *
+from recurrax.cells.min_lstm import *
+from recurrax.cells.rglru import *
 
 ALL = (
     Elman,
     GRU,
     LSTM,
+    MinGRU,
+    MinLSTM,
+    LRU,
+    RGLRU,
 )
 """Every cell class of the library; each can be built from a hidden size alone."""
 

@@ -4,6 +4,7 @@ An orthogonal (H, G*H) block is not orthogonal per gate, and a Glorot fan over a
 changes the gradient decay this library measures. Here every gate's (fan_in, H) matrix is drawn by itself.
 """
 
+import math
 from typing import Literal, TypeAlias, get_args
 
 import jax
@@ -44,7 +45,9 @@ def bias(name: BiasInit, key: Key, shape: tuple[int, ...], dtype: DTypeLike) -> 
     return jax.random.uniform(key, shape, jnp.promote_types(dtype, jnp.float32), -bound, bound).astype(dtype)
 
 
-def check_fields(hidden_size: int, kernel_init: str, recurrent_init: str, bias_init: str) -> None:
+def check_fields(
+    hidden_size: int, kernel_init: str, recurrent_init: str = "orthogonal", bias_init: str = "zeros"
+) -> None:
     """Raises a ValueError naming the first field that is not a legal value."""
     if not isinstance(hidden_size, int) or isinstance(hidden_size, bool) or hidden_size < 1:
         raise ValueError(f"hidden_size: expected a positive int, got {hidden_size!r}")
@@ -63,3 +66,17 @@ def check_input_size(input_size: int) -> None:
     """Raises a ValueError unless `input_size` is a positive int."""
     if not isinstance(input_size, int) or isinstance(input_size, bool) or input_size < 1:
         raise ValueError(f"input_size: expected a positive int, got {input_size!r}")
+
+
+def check_finite(field: str, value: float) -> None:
+    """Raises a ValueError unless `value` is a finite number."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{field}: expected a finite float, got {value!r}")
+
+
+def check_interval(lower: str, least: float, upper: str, most: float) -> None:
+    """Raises a ValueError unless 0 <= least < most <= 1."""
+    check_finite(lower, least)
+    check_finite(upper, most)
+    if not 0 <= least < most <= 1:
+        raise ValueError(f"{lower}, {upper}: expected 0 <= {lower} < {upper} <= 1, got {least!r} and {most!r}")

@@ -10,6 +10,7 @@ import numpy as np
 from recurrax.check import trial as trials
 from recurrax.check.subject import Law, Subject, differ, quickly
 from recurrax.check.trial import Trial, has_gradient
+from recurrax.kernels import associative
 from recurrax.kernels.scan import Implementation, ScanResult, scan
 from recurrax.typing import Array, Carry, Cell, Params
 
@@ -99,6 +100,28 @@ def second_derivatives_are_the_references(subject: Subject) -> str | None:
     return found and f"a Hessian-vector product by {subject.name} is not the reference's ({found}); {_ANY_AXES}"
 
 
+def coefficients_are_the_steps(subject: Subject) -> str | None:
+    """Its coefficients, where it has them, say what a step does."""
+    if not hasattr(subject.cell, "coefficients"):
+        return None
+    trial = subject.trial
+    if reason := associative.mismatch(subject.cell, trial.params, trial.carry, trial.xs):
+        return reason
+    found = differ(*_said_and_done(subject.cell, trial.params, trial.carry, trial.xs))
+    return found and f"coefficients and pointwise differ ({found}); let pointwise return a * s + b of the coefficients"
+
+
+@partial(jax.jit, static_argnums=0)
+def _said_and_done(cell: Cell, params: Params, carry: Carry, xs: Any) -> tuple[Carry, Carry]:
+    """What the coefficients make of other carries at every step, and what the cell does; leaves (T, *batch, ...)."""
+    u = cell.project(params, xs)
+    steps = jax.tree.leaves(xs)[0].shape[0]
+    before = jax.tree.map(lambda leaf: jnp.stack([(1 + t) * leaf for t in range(steps)]), carry)
+    after = cell.pointwise(params, before, u, cell.recur(params, before, u))
+    a, b = associative.coefficients(cell, params, u, before)
+    return jax.tree.map(lambda a, b, s: (a * s + b).astype(s.dtype), a, b, before), after
+
+
 def padding_never_matters(subject: Subject) -> str | None:
     """NaN in the padding reaches no output and no gradient."""
     got = subject.run_uneven(trials.poisoned(subject.uneven, np.nan))
@@ -181,6 +204,7 @@ LAWS: tuple[Law, ...] = (
     values_are_the_references,
     gradients_are_the_references,
     second_derivatives_are_the_references,
+    coefficients_are_the_steps,
     padding_never_matters,
     batch_axes_are_free,
     a_stream_can_be_donated,
