@@ -66,9 +66,9 @@ def found(cell: Any, option: Option) -> str | None:
     return difference_to_reference(cell, draw_trial(cell, option.batch_shape)._replace(**option.rows), **option.how)
 
 
-def difference_to_reference(cell: Any, trial: Trial, **how: Any) -> str | None:
-    """Where "fused" differs from the reference by more than rounding, or padding mattered; None where neither."""
-    got = value_and_grad(cell, trial, implementation="fused", **how)
+def difference_to_reference(cell: Any, trial: Trial, implementation: str = "fused", **how: Any) -> str | None:
+    """Where an implementation differs from the reference by more than rounding, or padding mattered; else None."""
+    got = value_and_grad(cell, trial, implementation=implementation, **how)
     # Operation by operation: nothing to compile for the cell at hand, and no compiler between it and the truth.
     with jax.disable_jit():
         expected = value_and_grad(cell, trial, implementation="reference", **how)
@@ -76,7 +76,7 @@ def difference_to_reference(cell: Any, trial: Trial, **how: Any) -> str | None:
         return where
     if trial.lengths is None and trial.mask is None:
         return None
-    where = difference(value_and_grad(cell, poisoned(trial, np.nan), implementation="fused", **how), got, 0.0)
+    where = difference(value_and_grad(cell, poisoned(trial, np.nan), implementation=implementation, **how), got, 0.0)
     return where and f"NaN in the padding: {where}"
 
 

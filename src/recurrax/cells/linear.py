@@ -8,15 +8,15 @@ import jax
 
 from recurrax.cells import initializers
 from recurrax.cells.initializers import KernelInit
-from recurrax.typing import Array, Cell, CarryT, DTypeLike, Key, ParamsT
+from recurrax.typing import Array, CarryT, Cell, DTypeLike, Key, ParamsT
 
 
 @dataclass(frozen=True)
 class Linear(Cell[ParamsT, CarryT]):
     """s_t = a_t * s_tm1 + b_t leaf by leaf, where a_t and b_t depend on x_t alone.
 
-    A cell adds its parameters, its carry, `project`, `output`, and `coefficients`, its one definition: a step is made of
-    them, and so is `recurrax.scan(..., implementation="associative")`, which walks all steps in parallel.
+    A cell adds its parameters, its carry, `project`, `output`, and `coefficients`, its one definition: a step is made
+    of them, and so is `recurrax.scan(..., implementation="associative")`, which walks all steps in parallel.
 
     Fields: `hidden_size` H; `kernel_init` per `recurrax.cells.initializers`, by keyword.
     """

@@ -16,9 +16,9 @@ __all__ = ["LRU", "LRUCarry", "LRUParams"]
 
 
 class LRUParams(NamedTuple):
-    """ν, θ and log γ (H,); kernel B (D, 2, H) and output_kernel C (H, 2, H), real and imaginary parts; skip D (D, 1, H).
+    """log_rate ν, log_phase θ, log_gain (H,); kernel B (D, 2, H), output_kernel C (H, 2, H), skip_kernel D (D, 1, H).
 
-    Kernels are real arrays, so that optimisers see real numbers.
+    B and C are complex, as real and imaginary parts, so that optimisers see real numbers.
     """
 
     log_rate: Array
@@ -36,11 +36,10 @@ class LRUCarry(NamedTuple):
 
 
 class LRUInput(NamedTuple):
-    """What x_t drives the state with, real and imaginary parts, and what it adds to the output; each (..., H)."""
+    """What x_t adds to the state, complex (..., H), and to the output, (..., H)."""
 
-    real: Array
-    imaginary: Array
-    skip: Array
+    state: Array
+    output: Array
 
 
 @dataclass(frozen=True)
@@ -96,15 +95,18 @@ class LRU(Linear[LRUParams, LRUCarry]):
         return LRUCarry(s=jnp.zeros((*batch_shape, self.hidden_size), jnp.result_type(dtype, jnp.complex64)))
 
     def project(self, params: LRUParams, x: Array) -> LRUInput:
-        return LRUInput(*project_gates(x, jnp.concatenate([params.kernel, params.skip_kernel], axis=1)))
+        # γ scales the columns of B once, rather than every step.
+        gain = jnp.exp(params.log_gain.astype(jnp.promote_types(params.log_gain.dtype, jnp.float32)))
+        kernel = params.kernel * gain.reshape(1, 1, -1)
+        real, imaginary, skip = project_gates(x, jnp.concatenate([kernel, params.skip_kernel], axis=1))
+        return LRUInput(jax.lax.complex(real, imaginary), skip)
 
     def coefficients(self, params: LRUParams, u: LRUInput) -> tuple[LRUCarry, LRUCarry]:
-        nu, theta, gain = (leaf.astype(u.real.dtype) for leaf in params[:3])
-        decay = jnp.exp(jax.lax.complex(-jnp.exp(nu), jnp.exp(theta)))
-        gain = jnp.exp(gain).reshape((1,) * (u.real.ndim - 1) + gain.shape)
-        return LRUCarry(s=decay), LRUCarry(s=jax.lax.complex(gain * u.real, gain * u.imaginary))
+        nu, theta = (leaf.astype(u.output.dtype) for leaf in (params.log_rate, params.log_phase))
+        return LRUCarry(s=jnp.exp(jax.lax.complex(-jnp.exp(nu), jnp.exp(theta)))), LRUCarry(s=u.state)
 
     def output(self, params: LRUParams, carry: LRUCarry, u: LRUInput) -> Array:
         C = params.output_kernel
-        real, imaginary = recur_gates(carry.s.real, C[:, :1]), recur_gates(carry.s.imag, C[:, 1:])
-        return real[0] - imaginary[0] + u.skip
+        (real,) = recur_gates(carry.s.real, C[:, :1])
+        (imaginary,) = recur_gates(carry.s.imag, -C[:, 1:])
+        return real + imaginary + u.output

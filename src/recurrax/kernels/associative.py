@@ -1,8 +1,8 @@
 """Time in parallel, for a cell that is linear in its carry and says so by `coefficients`.
 
-Derivation. Two steps of s_t = a_t s_tm1 + b_t are one of the same kind, (a_2 a_1, a_2 b_1 + b_2), so all T states follow
-in log T rounds (Blelloch 1990). The states also solve a linear system, (I - A L) s = b, where L shifts by one step; its
-transpose is a recurrence of the same kind, back in time:
+Derivation. Two steps of s_t = a_t s_tm1 + b_t are one of the same kind, (a_2 a_1, a_2 b_1 + b_2), so all T states
+follow in log T rounds (Blelloch 1990). The states also solve a linear system, (I - A L) s = b, where L shifts by one
+step; its transpose is a recurrence of the same kind, back in time:
 
     δb_t = δs_t + a_{t+1} δb_{t+1},    δa_t = δb_t s_tm1
 
@@ -20,7 +20,7 @@ import jax.numpy as jnp
 
 from recurrax.kernels.arguments import Arguments, first_step
 from recurrax.kernels.padding import Rows, leaving_output, where_rows
-from recurrax.typing import Array, Carry, Cell, Params
+from recurrax.typing import Array, Carry, Params
 
 
 def supports(given: Arguments) -> str | None:
@@ -39,14 +39,15 @@ def mismatch(cell: Any, params: Params, carry: Carry, xs: Any) -> str | None:
     """Where the coefficients of one step do not fit the carry; None where all do."""
     given = jax.eval_shape(lambda params, x: cell.coefficients(params, cell.project(params, x)), params, first_step(xs))
     if not isinstance(given, tuple) or len(given) != 2:
-        return f"coefficients gives a {type(given).__name__}; return two carries, (a, b)"
+        given = f"tuple of {len(given)}" if isinstance(given, tuple) else type(given).__name__
+        return f"coefficients gives a {given}; return two carries, (a, b)"
     for name, tree in zip("ab", given, strict=True):
         if jax.tree.structure(tree) != jax.tree.structure(carry):
-            return f"coefficients gives {name} of structure {jax.tree.structure(tree)}; return what initial_carry returns"
+            return f"coefficients gives {name} of structure {jax.tree.structure(tree)}; return a carry"
         for (path, leaf), like in zip(jax.tree.leaves_with_path(tree), jax.tree.leaves(carry), strict=True):
             where = f"{name}{jax.tree_util.keystr(path)}"
             if not jnp.issubdtype(like.dtype, jnp.inexact):
-                return f"the carry of {where} is {like.dtype}; a linear carry is floating or complex"
+                return f"carry{where[1:]} is {like.dtype}; a linear carry is floating or complex"
             if jnp.issubdtype(leaf.dtype, jnp.complexfloating) > jnp.issubdtype(like.dtype, jnp.complexfloating):
                 return f"coefficients gives {where} in {leaf.dtype} for a carry in {like.dtype}; make that complex too"
             if not _broadcasts(leaf.shape, like.shape):
