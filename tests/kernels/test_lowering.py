@@ -102,7 +102,7 @@ def test_a_product_that_waits_for_another_saves_no_more_than_it_must(cell, array
 
 @pytest.mark.parametrize("cell", [cell(32) for cell in cells.ALL], ids=repr)
 def test_a_training_step_holds_few_time_sized_arrays(cell):
-    """At most two for every gate and every field of the carry; for an LSTM 1.5 times 6 T B H."""
+    """At most two for every gate and field of the carry, complex ones twice that; for an LSTM 1.5 times 6 T B H."""
     steps, batch, size = 256, 16, cell.hidden_size
     params = cell.init(jax.random.key(0), 2)
     xs = jnp.zeros((steps, batch, 2))
@@ -113,5 +113,5 @@ def test_a_training_step_holds_few_time_sized_arrays(cell):
 
     temporaries = jax.jit(jax.grad(loss)).lower(params).compile().memory_analysis().temp_size_in_bytes
     arrays = round(temporaries / (xs.dtype.itemsize * steps * batch * size))
-    assert arrays <= 2 * len(jax.tree.leaves((u, carry)))
+    assert arrays <= 2 * sum(1 + jnp.iscomplexobj(leaf) for leaf in jax.tree.leaves((u, carry)))
     assert not isinstance(cell, LSTM) or arrays <= 9

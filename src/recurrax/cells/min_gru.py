@@ -63,8 +63,8 @@ class MinGRU(Linear[MinGRUParams, MinGRUCarry]):
         return project_gates(x, params.kernel, params.bias)
 
     def coefficients(self, params: MinGRUParams, u: tuple[Array, ...]) -> tuple[MinGRUCarry, MinGRUCarry]:
-        z, n = u
-        return MinGRUCarry(h=jax.nn.sigmoid(z)), MinGRUCarry(h=jax.nn.sigmoid(-z) * n)
+        z, n = jax.nn.sigmoid(u[0]), u[1]
+        return MinGRUCarry(h=z), MinGRUCarry(h=(1 - z) * n)
 
     def output(self, params: MinGRUParams, carry: MinGRUCarry, u: tuple[Array, ...]) -> Array:
         return carry.h

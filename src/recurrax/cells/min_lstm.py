@@ -65,8 +65,8 @@ class MinLSTM(Linear[MinLSTMParams, MinLSTMCarry]):
     def coefficients(self, params: MinLSTMParams, u: tuple[Array, ...]) -> tuple[MinLSTMCarry, MinLSTMCarry]:
         i, f, g = u
         # The difference of logarithms stays finite where both gates underflow, which the quotient does not.
-        odds = jax.nn.log_sigmoid(f) - jax.nn.log_sigmoid(i)
-        return MinLSTMCarry(h=jax.nn.sigmoid(odds)), MinLSTMCarry(h=jax.nn.sigmoid(-odds) * g)
+        kept = jax.nn.sigmoid(jax.nn.log_sigmoid(f) - jax.nn.log_sigmoid(i))
+        return MinLSTMCarry(h=kept), MinLSTMCarry(h=(1 - kept) * g)
 
     def output(self, params: MinLSTMParams, carry: MinLSTMCarry, u: tuple[Array, ...]) -> Array:
         return carry.h

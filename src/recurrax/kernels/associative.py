@@ -39,7 +39,7 @@ def mismatch(cell: Any, params: Params, carry: Carry, xs: Any) -> str | None:
     """Where the coefficients of one step do not fit the carry; None where all do."""
     given = jax.eval_shape(lambda params, x: cell.coefficients(params, cell.project(params, x)), params, first_step(xs))
     if not isinstance(given, tuple) or len(given) != 2:
-        given = f"tuple of {len(given)}" if isinstance(given, tuple) else type(given).__name__
+        given = type(given).__name__ + (f" of {len(given)}" if isinstance(given, tuple) else "")
         return f"coefficients gives a {given}; return two carries, (a, b)"
     for name, tree in zip("ab", given, strict=True):
         if jax.tree.structure(tree) != jax.tree.structure(carry):
