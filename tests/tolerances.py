@@ -23,7 +23,8 @@ def assert_close(actual: Any, expected: Any, dtype: str, table: dict[str, float]
     for (path, got), want in zip(jax.tree.leaves_with_path(actual), jax.tree.leaves(expected), strict=True):
         name = jax.tree_util.keystr(path)
         assert jnp.shape(got) == jnp.shape(want), f"{name}: shape {jnp.shape(got)} against {jnp.shape(want)}"
-        got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
+        wide = np.complex128 if np.iscomplexobj(want) else np.float64
+        got, want = np.asarray(got, wide), np.asarray(want, wide)
         scale = np.max(np.abs(want), initial=0.0) or 1.0
         np.testing.assert_allclose(got, want, rtol=0, atol=table[dtype] * scale, err_msg=name)
 

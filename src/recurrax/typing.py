@@ -60,6 +60,10 @@ class Cell(Protocol[ParamsT, CarryT]):
     and bool leaves and keys are carried along and have no gradient. Arrays that nothing trains are fields of the cell,
     as `recurrax.Fixed`.
 
+    A cell that is linear in its carry may say so by one method more, `coefficients(params, u) -> (a, b)`, both of the
+    carry's structure: s_t = a_t * s_tm1 + b_t leaf by leaf, where a_t broadcasts against the leaf (of a decay that is
+    the same at every step, (H,)). Time can then be walked in parallel, see `implementation="associative"`.
+
     What the cut buys: `project` sees the whole sequence in one product, `recur` and `pointwise` alone stay in the loop,
     and the gradient of every kernel is a single product after it, wherever in the step that kernel stands. What a step
     computes from parameters alone is computed once, and a product that only the output waits for after the loop.

@@ -15,18 +15,16 @@ import zoo
 from walks import KINDS
 
 import recurrax
-from recurrax import GRU, LSTM, Cell, Elman, cells, check_cell
+from recurrax import GRU, LSTM, Cell, Elman, MinGRU, cells, check_cell
 from recurrax.check import contract, laws
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "plain_style")
 
+HOLDS_MORE = pytest.mark.xfail(strict=True, reason="fused holds 1.5 times the reference's for a complex carry")
 LONGEST = [*(cell(4) for cell in KINDS), GRU(4, reset_after=False)]
 OF_USERS = [
     zoo.units.SpikingLIF(),
-    pytest.param(
-        zoo.memories.LRU(),
-        marks=pytest.mark.xfail(strict=True, reason="fused holds 1.5 times the reference's for a complex carry"),
-    ),
+    pytest.param(zoo.memories.LRU(), marks=HOLDS_MORE),
     zoo.leaves.Noisy(),
     zoo.leaves.Tokens(),
     zoo.leaves.TimeGaps(),
@@ -157,6 +155,23 @@ class OwnStep(Elman):
 
 
 @dataclass(frozen=True)
+class OwnPointwise(MinGRU):
+    """A second definition beside the coefficients."""
+
+    def pointwise(self, params, carry, u, v):
+        return jax.tree.map(lambda leaf: 1.1 * leaf, super().pointwise(params, carry, u, v))
+
+
+@dataclass(frozen=True)
+class HalfOfThem(MinGRU):
+    def coefficients(self, params, u):
+        return super().coefficients(params, u)[0]
+
+    def pointwise(self, params, carry, u, v):
+        return jax.tree.map(lambda leaf, a: a * leaf, carry, self.coefficients(params, u))
+
+
+@dataclass(frozen=True)
 class WrongGradient(Elman):
     """Its gradient depends on how it is called: right in a step, doubled over a sequence."""
 
@@ -249,6 +264,8 @@ BROKEN = [
     (ChangesCarry(4), "structure.*; return what initial_carry returns"),
     (HalvesCarry(4), "carry.h of dtype float32 .* into bfloat16; cast it"),
     (OwnStep(4), "the default and step differ .*; inherit step from recurrax.Cell"),
+    (OwnPointwise(4), "coefficients and pointwise differ .*; let pointwise return a \\* s \\+ b"),
+    (HalfOfThem(4), "coefficients gives a MinGRUCarry of 1; return two carries"),
     (WrongGradient(4), "the gradient of xs by the default is not the reference's"),
     (WrongCurvature(4), "Hessian-vector product by the default"),
     (MixesRows(4), "one row of the batch changes another; let every mean"),

@@ -102,7 +102,7 @@ def test_a_product_that_waits_for_another_saves_no_more_than_it_must(cell, array
 
 @pytest.mark.parametrize("cell", [cell(32) for cell in KINDS], ids=repr)
 def test_a_training_step_holds_few_time_sized_arrays(cell):
-    """At most two for every gate and every field of the carry; for an LSTM 1.5 times 6 T B H."""
+    """At most two for every gate and field of the carry, complex ones twice that; for an LSTM 1.5 times 6 T B H."""
     steps, batch, size = 256, 16, cell.hidden_size
     params = cell.init(jax.random.key(0), 2)
     xs = jnp.zeros((steps, batch, 2))

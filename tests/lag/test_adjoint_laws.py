@@ -35,7 +35,7 @@ def test_equals_autodiff_of_perturbed_states(cell, x64):
         return jnp.sum(cotangent * jax.lax.scan(body, start, (xs, perturbations))[1][-1])
 
     start = cell.initial_carry(params, (B,), jnp.float64)
-    gradient = jax.jit(jax.grad(loss))(jax.tree.map(lambda leaf: jnp.zeros((T, *leaf.shape)), start))
+    gradient = jax.jit(jax.grad(loss))(jax.tree.map(lambda leaf: jnp.zeros((T, *leaf.shape), leaf.dtype), start))
     profile = adjoint_profile(cell, params, xs, cotangent)
     with np.errstate(divide="ignore"):
         expected = norms(jax.tree.map(lambda leaf: leaf[::-1], gradient))

@@ -27,6 +27,8 @@ ZOO = "tests/kernels/test_zoo.py"
 STATISTICS = "tests/study/test_statistics.py"
 CLAIMS = "tests/study/test_claims.py"
 CONTRACT = "tests/lag/test_contract.py"
+ASSOCIATIVE = "tests/kernels/test_associative.py"
+LINEAR_CELLS = "tests/cells/test_linear.py"
 
 LENGTH_ZERO = f"{PADDING}::test_a_length_of_zero_gives_the_carry_it_started_with[fused]"
 WEIGHT_GRADIENT = f"{GRADIENTS}::test_float64_gradients_are_those_of_the_reference[1]"
@@ -661,6 +663,55 @@ MUTANTS = (
         'return {"files": digests} if digests else {}',
         "return {}",
         "tests/study/test_experiment.py::test_an_edited_file_is_another_run",
+    ),
+    Mutant(
+        "associative: the adjoint of a complex carry conjugated",
+        "kernels/associative.py",
+        "jnp.concatenate([a[1:], ",
+        "jnp.concatenate([a[1:].conj(), ",
+        f"{ASSOCIATIVE}::test_equals_the_sequential_walk[LRU-plain]",
+    ),
+    Mutant(
+        "associative: the adjoint decays by the wrong step's coefficient",
+        "kernels/associative.py",
+        "jnp.concatenate([a[1:], jnp.zeros_like(a[:1])])",
+        "a",
+        f"{ASSOCIATIVE}::test_equals_the_sequential_walk[MinGRU-plain]",
+    ),
+    Mutant(
+        "associative: a reset cuts neither carry nor gradient",
+        "kernels/associative.py",
+        "a = where_rows(rows.reset, jnp.zeros_like(a), a)",
+        "a = where_rows(rows.reset, a, a)",
+        f"{ASSOCIATIVE}::test_under_one_option[resets]",
+    ),
+    Mutant(
+        "associative: padding forgets the carry",
+        "kernels/associative.py",
+        "(jnp.ones_like(a), jnp.zeros_like(b))",
+        "(jnp.zeros_like(a), jnp.zeros_like(b))",
+        f"{ASSOCIATIVE}::test_under_one_option[mask]",
+    ),
+    Mutant(
+        "MinLSTM: gates not normalised",
+        "cells/min_lstm.py",
+        "jax.nn.sigmoid(jax.nn.log_sigmoid(f) - jax.nn.log_sigmoid(i))",
+        "jax.nn.sigmoid(f)",
+        f"{LINEAR_CELLS}::test_min_lstm",
+    ),
+    Mutant(
+        "RGLRU: 1 - a for 1 - a²",
+        "cells/rglru.py",
+        "-jnp.expm1(2 * log_a)",
+        "-jnp.expm1(log_a)",
+        f"{LINEAR_CELLS}::test_rg_lru",
+    ),
+    Mutant(
+        "LRU: real and imaginary parts of C added",
+        "cells/lru.py",
+        "-C[:, 1:]",
+        "C[:, 1:]",
+        f"{LINEAR_CELLS}::test_lru",
     ),
 )
 

@@ -72,9 +72,11 @@ def found(cell: Any, option: Option, **how: Any) -> str | None:
     return difference_to_reference(cell, trial, **option.how, **how)
 
 
-def difference_to_reference(cell: Any, trial: Trial, compiled: bool = False, **how: Any) -> str | None:
-    """Where "fused" differs from the reference by more than rounding, or padding mattered; None where neither."""
-    got = value_and_grad(cell, trial, implementation="fused", **how)
+def difference_to_reference(
+    cell: Any, trial: Trial, compiled: bool = False, implementation: str = "fused", **how: Any
+) -> str | None:
+    """Where an implementation differs from the reference by more than rounding, or padding mattered; else None."""
+    got = value_and_grad(cell, trial, implementation=implementation, **how)
     # Operation by operation, unless asked for otherwise: no compiler between the cell at hand and the truth.
     with nullcontext() if compiled else jax.disable_jit():
         expected = value_and_grad(cell, trial, implementation="reference", **how)
@@ -82,7 +84,7 @@ def difference_to_reference(cell: Any, trial: Trial, compiled: bool = False, **h
         return where
     if trial.lengths is None and trial.mask is None:
         return None
-    where = difference(value_and_grad(cell, poisoned(trial, np.nan), implementation="fused", **how), got, 0.0)
+    where = difference(value_and_grad(cell, poisoned(trial, np.nan), implementation=implementation, **how), got, 0.0)
     return where and f"NaN in the padding: {where}"
 
 

@@ -12,10 +12,14 @@ from recurrax.cells.indrnn import *
 from recurrax.cells.janet import *
 from recurrax.cells.leaky import *
 from recurrax.cells.lem import *
+from recurrax.cells.lru import *
 from recurrax.cells.lstm import *
 from recurrax.cells.mgu import *
+from recurrax.cells.min_gru import *
+from recurrax.cells.min_lstm import *
 from recurrax.cells.mlstm import *
 from recurrax.cells.orthogonal import *
+from recurrax.cells.rglru import *
 from recurrax.cells.slstm import *
 
 ALL = (
@@ -33,6 +37,10 @@ ALL = (
     SLSTM,
     MLSTM,
     DeltaNet,
+    MinGRU,
+    MinLSTM,
+    LRU,
+    RGLRU,
 )
 """Every cell class of the library; each can be built from a hidden size alone."""
 

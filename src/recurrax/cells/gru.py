@@ -79,20 +79,15 @@ class GRU(Gated[GRUParams, GRUCarry]):
 
     def init(self, key: Key, input_size: int, dtype: DTypeLike = jnp.float32) -> GRUParams:
         keys = jax.random.split(key, 4)
-<<<<<<< HEAD
         one = "uniform" if self.bias_init == "torch" else self.bias_init  # b_n and b' are PyTorch's two, kept apart
         kernel, recurrent_kernel, bias = self.draw(keys[:3], 3, input_size, dtype)
+        bias = bias.at[1].add(self.update_bias)
         if not self.reset_after:
             return GRUParams(kernel, recurrent_kernel, bias, recurrent_bias=None)
         if self.bias_init == "torch":
             bias = bias.at[2].set(initializers.bias(one, jax.random.fold_in(keys[3], 1), (self.hidden_size,), dtype))
         inner = initializers.bias(one, keys[3], (self.hidden_size,), dtype)
         return GRUParams(kernel, recurrent_kernel, bias, recurrent_bias=inner)
-=======
-        inner = initializers.bias(self.bias_init, keys[3], (self.hidden_size,), dtype) if self.reset_after else None
-        kernel, recurrent_kernel, bias = self.draw(keys[:3], 3, input_size, dtype)
-        return GRUParams(kernel, recurrent_kernel, bias.at[1].add(self.update_bias), recurrent_bias=inner)
->>>>>>> cells
 
     def initial_carry(self, params: GRUParams, batch_shape: Shape, dtype: DTypeLike) -> GRUCarry:
         return GRUCarry(*self.zeros(1, batch_shape, dtype))

@@ -115,3 +115,11 @@ def check_finite(field: str, value: float, or_else: str = "") -> None:
     """Raises a ValueError unless `value` is a finite number; `or_else` names what else the field may be."""
     if not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{field}: expected a finite float{or_else}, got {value!r}")
+
+
+def check_interval(lower: str, least: float, upper: str, most: float) -> None:
+    """Raises a ValueError unless 0 <= least < most <= 1."""
+    check_finite(lower, least)
+    check_finite(upper, most)
+    if not 0 <= least < most <= 1:
+        raise ValueError(f"{lower}, {upper}: expected 0 <= {lower} < {upper} <= 1, got {least!r} and {most!r}")

