@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from recurrax.tasks.corpus import Corpus, bigram_entropy, encode, fold, standard_library, unigram_entropy
-from recurrax.tasks.task import Batch, Task, accuracy, check_positive, cross_entropy
+from recurrax.tasks.task import Batch, Task, check_positive
 from recurrax.typing import Array, Key
 
 
@@ -118,12 +118,6 @@ class Characters(Task):
         if batch_size > last + 1:
             raise ValueError(f"batch_size: expected at most the {last + 1} windows that are held out, got {batch_size}")
         return self._windows(ids, jnp.asarray(np.linspace(0, last, batch_size).astype(np.int32)[None]))
-
-    def loss(self, predictions: Array, batch: Batch) -> Array:
-        return cross_entropy(predictions, batch)
-
-    def scores(self, predictions: Array, batch: Batch) -> Mapping[str, Array]:
-        return {"accuracy": accuracy(predictions, batch)}
 
     def _last_start(self, ids: np.ndarray) -> int:
         if ids.size <= self.length:

@@ -50,8 +50,9 @@ class Task(Protocol):
 
     A task is a frozen dataclass: hashable, equal by value, buildable from a command line. Its methods are pure
     functions, so `batch` runs inside a compiled training loop and the same key always gives the same batch. Inherit
-    from this class to be given `held_out`, or write a class with the same members: the contract is structural. A task
-    whose data may differ between machines also says `source`, a text that reports carry.
+    from this class to be given what most tasks share (classes to tell after the last step, in nats, held-out data
+    drawn with a key of their own), or write a class with the same members: the contract is structural. A task whose
+    data may differ between machines also says `source`, a text that reports carry.
     """
 
     @property
@@ -61,8 +62,8 @@ class Task(Protocol):
 
     @property
     def unit(self) -> str:
-        """The unit of `loss`, as an axis of a figure has it: "nats per character"."""
-        ...
+        """The unit of `loss`, as an axis of a figure has it: "nats per character"; "nats" unless a task says more."""
+        return "nats"
 
     @property
     def input_size(self) -> int:
@@ -77,7 +78,7 @@ class Task(Protocol):
     @property
     def every_step(self) -> bool:
         """Whether predictions (T, B, output_size) are wanted at every step, or (B, output_size) at the last one."""
-        ...
+        return False
 
     @property
     def landmarks(self) -> Mapping[str, float]:
@@ -98,12 +99,12 @@ class Task(Protocol):
         ...
 
     def loss(self, predictions: Array, batch: Batch) -> Array:
-        """The mean loss () of the predictions."""
-        ...
+        """The mean loss () of the predictions; their cross entropy unless a task says otherwise."""
+        return cross_entropy(predictions, batch)
 
     def scores(self, predictions: Array, batch: Batch) -> Mapping[str, Array]:
         """Fractions () from 0 to 1 of what was right, by name: "accuracy", "exact match"."""
-        ...
+        return {"accuracy": accuracy(predictions, batch)}
 
     def held_out(self, batch_size: int) -> Batch:
         """B sequences, always the same, that training does not see: drawn with a key that no training step has."""
