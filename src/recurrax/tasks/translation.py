@@ -18,10 +18,10 @@ class Translation(Task):
 
     x = source (S, right-aligned), blanks (`pad`), sign, a_0 .. a_{n-2};  targets a_0 .. a_{n-1} at the last n steps
 
-    Only these have weight. Inputs are one-hot over blank and source symbols, the sign, and the answer's symbols. Each input of the answer is
-    the true symbol before. A network that reads its own likeliest symbols instead says the whole answer rightly exactly
-    where it does so with the true ones: up to its first error it has read the same. So "exact match" is that of
-    free-running decoding; `encode` makes a symbol the next input for whoever wants to see one.
+    Only these have weight. Inputs are one-hot over blank and source symbols, the sign, and the answer's symbols. Each
+    input of the answer is the true symbol before. A network that reads its own likeliest symbols instead says the whole
+    answer rightly exactly where it does so with the true ones: up to its first error it has read the same. So "exact
+    match" is that of free-running decoding; `encode` makes a symbol the next input for whoever wants to see one.
 
     Fields: `pad` in steps; `reverse`, the source from its end to its start. `lag` is the longest that a source's first
     symbol lies before the last of the answer, T - 1.
