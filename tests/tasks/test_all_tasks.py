@@ -16,8 +16,14 @@ LENGTH, ROWS = 20, 3
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
+NEEDS = {tasks.Digits: "sklearn"}
+"""The package of an extra that brings a task's data."""
+
+
 @pytest.fixture(params=tasks.ALL, ids=lambda task: task.__name__)
 def task(request):
+    if request.param in NEEDS:
+        pytest.importorskip(NEEDS[request.param], reason='data are missing: pip install "recurrax[data]"')
     return at_least(LENGTH - 1, request.param())
 
 

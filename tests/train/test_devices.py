@@ -41,7 +41,8 @@ FORMS = (tasks.Adding, tasks.Characters, tasks.Copy, tasks.Recall)
 
 
 def test_every_task_has_the_form_of_one_that_is_tried():
-    assert {form(kind) for kind in tasks.ALL} == {form(kind) for kind in FORMS}
+    drawn = set(tasks.ALL) - {tasks.Digits}  # whose data an extra brings
+    assert {form(kind) for kind in drawn} == {form(kind) for kind in FORMS}
 
 
 @pytest.mark.usefixtures("quick_compile")

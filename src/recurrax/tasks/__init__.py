@@ -10,6 +10,7 @@ from recurrax.tasks.characters import Characters
 from recurrax.tasks.copy import Copy
 from recurrax.tasks.corpus import Corpus, standard_library
 from recurrax.tasks.dates import Dates
+from recurrax.tasks.digits import Digits
 from recurrax.tasks.number_words import NumberWords
 from recurrax.tasks.reber import Reber
 from recurrax.tasks.recall import Recall
@@ -25,6 +26,7 @@ ALL = (
     Characters,
     Copy,
     Dates,
+    Digits,
     NumberWords,
     Reber,
     Recall,
@@ -44,6 +46,7 @@ __all__ = [
     "Copy",
     "Corpus",
     "Dates",
+    "Digits",
     "NumberWords",
     "Reber",
     "Recall",
