@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from recurrax import Elman, tasks, train
+from tests import made_files
 from tests.lags import at_least
 
 LENGTH, ROWS = 20, 3
@@ -20,11 +21,21 @@ NEEDS = {tasks.Digits: "sklearn"}
 """The package of an extra that brings a task's data."""
 
 
-@pytest.fixture(params=tasks.ALL, ids=lambda task: task.__name__)
-def task(request):
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return tmp_path_factory.mktemp("files")
+
+
+@pytest.fixture(params=[*tasks.ALL, *made_files.MADE.values()], ids=lambda kind: kind.__name__)
+def task(request, files):
     if request.param in NEEDS:
         pytest.importorskip(NEEDS[request.param], reason='data are missing: pip install "recurrax[data]"')
-    return at_least(LENGTH - 1, request.param())
+    made = request.param() if request.param in tasks.ALL else request.param(files)
+    return at_least(LENGTH - 1, made)
+
+
+def test_every_task_of_files_is_tried():
+    assert {*made_files.MADE, tasks.JapaneseVowels} == set(tasks.OF_FILES)
 
 
 @partial(jax.jit, static_argnums=(0, 2))
@@ -56,7 +67,7 @@ def test_keeps_the_contract(task):
     same = type(task)(**{field.name: getattr(task, field.name) for field in fields(task)})
     assert (task, hash(task)) == (same, hash(same))
     assert tasks.named(type(task).__name__.upper()) is type(task)
-    type(task)()
+    assert type(task) in tasks.OF_FILES or type(task)()
 
 
 def test_shapes_follow_the_sizes_it_states(task):
@@ -99,7 +110,7 @@ def test_a_readout_says_what_the_task_asks_for(task):
 
     def loss(key):
         batch = task.batch(key, ROWS)
-        return task.loss(model.predict(model.init(key), batch.xs), batch)
+        return task.loss(model.predict(model.init(key), batch.xs, batch.mask), batch)
 
     assert jax.eval_shape(loss, jax.random.key(0)).shape == ()
 

@@ -6,7 +6,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from recurrax.tasks.sequences import Data, Sequences
+from recurrax.tasks.examples import Data
+from recurrax.tasks.sequences import Sequences
 from recurrax.tasks.task import check_positive
 from recurrax.tasks.time_series import of_parts
 

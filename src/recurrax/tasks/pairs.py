@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from recurrax.tasks.examples import read_text
 from recurrax.tasks.task import Batch, check_positive, frequencies_loss
 from recurrax.tasks.translation import Translation
 from recurrax.typing import Array, Key
@@ -95,9 +96,8 @@ class Lines(NamedTuple):
 @functools.cache
 def _read(path: str) -> Lines:
     file = Path(path)
-    content = file.read_bytes()
-    pairs = []
-    for number, line in enumerate(content.decode("utf-8").splitlines(), 1):
+    text, pairs = read_text(file), []
+    for number, line in enumerate(text.splitlines(), 1):
         parts = line.split("\t")
         if len(parts) != 2 or not all(parts):
             raise ValueError(f"{file}, line {number}: expected a text, a tab and a text, got {line[:40]!r}")
@@ -111,7 +111,7 @@ def _read(path: str) -> Lines:
     weights = np.arange(len(answers.T))[None] <= np.sum(answers > 0, axis=1)[:, None]
     held = np.zeros(len(pairs), bool)
     held[np.random.default_rng(0).permutation(len(pairs))[: len(pairs) // 5]] = True
-    read = f"{file.name}, {len(pairs)} lines, SHA-256 {hashlib.sha256(content).hexdigest()}"
+    read = f"{file.name}, {len(pairs)} lines, SHA-256 {hashlib.sha256(text.encode()).hexdigest()}"
     return Lines(sources, answers, weights.astype(np.float32), held, source_symbols, answer_symbols, read)
 
 

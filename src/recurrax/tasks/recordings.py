@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from recurrax.tasks.sequences import Data, Sequences, collect
+from recurrax.tasks.examples import Data, collect
+from recurrax.tasks.sequences import Sequences
 from recurrax.tasks.task import check_positive
 
 RATE, WINDOW, HOP, POINTS = 16_000, 400, 160, 512

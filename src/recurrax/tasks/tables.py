@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from recurrax.tasks.sequences import Data, Sequences, collect, finite
+from recurrax.tasks.examples import Data, collect, finite, read_text
+from recurrax.tasks.sequences import Sequences
 from recurrax.tasks.task import check_positive
 
 
@@ -46,7 +47,7 @@ def _read(path: str, numbers: bool) -> Data:
     if file.suffix == ".npz":
         sequences, targets = _arrays(file, content)
     elif file.suffix == ".csv":
-        sequences, targets = _rows(file, content.decode("utf-8"), numbers)
+        sequences, targets = _rows(file, read_text(file), numbers)
     else:
         raise ValueError(f"{file}: expected a file .csv or .npz, got {file.suffix or 'no ending'}")
     source = f"{file.name}, {len(sequences)} series, SHA-256 {hashlib.sha256(content).hexdigest()}"

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recurrax.tasks.sequences import Data, Sequences, collect, finite
+from recurrax.tasks.examples import Data, collect, finite, read_text
+from recurrax.tasks.sequences import Sequences
 from recurrax.tasks.task import check_positive
 
 
@@ -124,5 +125,5 @@ def of_parts(name: str, train: str, test: str | None) -> Data:
 def _read(path: str) -> Data:
     train = Path(path)
     test = train.with_name(train.name.replace("_TRAIN.ts", "_TEST.ts"))
-    held = test.read_text("utf-8") if test != train and test.exists() else None
-    return of_parts(train.name, train.read_text("utf-8"), held)
+    held = read_text(test) if test != train and test.exists() else None
+    return of_parts(train.name, read_text(train), held)
