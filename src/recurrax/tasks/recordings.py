@@ -86,7 +86,7 @@ def read_wav(path: Path) -> np.ndarray:
     except (wave.Error, EOFError) as error:
         raise ValueError(f"{path}: expected a WAV file, got one that cannot be read: {error}") from error
     if form != (RATE, 1, 16):
-        raise ValueError(f"{path}: expected 16000 Hz, 1 channel, 16 bits, got {form[0]} Hz, {form[1]}, {form[2]}")
+        raise ValueError(f"{path}: expected Hz, channels, bits {(RATE, 1, 16)}, got {form}")
     values = np.frombuffer(samples, "<i2") / 2**15
     if len(values) < WINDOW:
         raise ValueError(f"{path}: expected at least {WINDOW} samples, got {len(values)}")
