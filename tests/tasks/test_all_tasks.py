@@ -2,6 +2,7 @@
 
 from dataclasses import fields, replace
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from tests import made_files
 from tests.lags import at_least
 
 LENGTH, ROWS = 20, 3
+PAGE = Path(__file__).parents[2] / "docs" / "tasks.md"
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -68,6 +70,13 @@ def test_keeps_the_contract(task):
     assert (task, hash(task)) == (same, hash(same))
     assert tasks.named(type(task).__name__.upper()) is type(task)
     assert type(task) in tasks.OF_FILES or type(task)()
+
+
+def test_it_has_a_row_on_the_page_with_its_landmarks(task):
+    row = next(line for line in PAGE.read_text().splitlines() if line.startswith(f"| `{type(task).__name__}` |"))
+    if type(task) in tasks.ALL:
+        said = row.split("|")[4]
+        assert all(name.removeprefix("logistic regression ") in said for name in task.landmarks)
 
 
 def test_shapes_follow_the_sizes_it_states(task):
