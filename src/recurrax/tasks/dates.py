@@ -68,7 +68,8 @@ class Dates(Translation):
         sources, answers = _table()
         form = jax.random.randint(form_key, (batch_size,), 0, len(sources))
         day = jax.random.randint(day_key, (batch_size,), 0, len(answers))
-        return jnp.asarray(sources)[form, day].T.astype(jnp.int32), jnp.asarray(answers)[day].T, None
+        source, answer = jnp.asarray(sources)[form, day], jnp.asarray(answers)[day]  # (B, LONGEST), (B, DIGITS)
+        return source.T.astype(jnp.int32), answer.T.astype(jnp.int32), None
 
 
 def written(day: datetime.date) -> tuple[str, str, str, str]:
@@ -98,14 +99,14 @@ def _days() -> list[datetime.date]:
 
 @functools.cache
 def _table() -> tuple[np.ndarray, np.ndarray]:
-    """The numbers of all sources (forms, days, LONGEST) uint8, and the digits of all answers (days, DIGITS)."""
+    """All sources as numbers (forms, days, LONGEST), and the digits of all answers (days, DIGITS), both uint8."""
     number = np.zeros(256, np.uint8)
     number[[ord(character) for character in characters()]] = range(1, 1 + len(characters()))
     forms = zip(*map(written, _days()), strict=True)
     text = "".join(source.ljust(LONGEST, "\0") for form in forms for source in form)
     answers = [[int(digit) for digit in f"{day:%Y%m%d}"] for day in _days()]
     sources = number[np.frombuffer(text.encode("ascii"), np.uint8)]
-    return sources.reshape(-1, len(answers), LONGEST), np.array(answers, np.int32)
+    return sources.reshape(-1, len(answers), LONGEST), np.array(answers, np.uint8)
 
 
 def _mean_log_share(values: list) -> float:
