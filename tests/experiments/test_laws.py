@@ -14,7 +14,10 @@ from recurrax.study import Command
 ROOT = Path(__file__).parents[2]
 OWN = str(ROOT / "tests" / "own.py")
 NAMES = sorted(path.stem for path in (ROOT / "experiments").glob("*.py") if path.stem != "peers")
-OURS = re.compile(rf"\b({'|'.join(kind.__name__ for kind in (*cells.ALL, *tasks.ALL))})\b", re.IGNORECASE)
+ORDINARY = {tasks.Agreement, tasks.Dates, tasks.Digits, tasks.Tones}
+"""Their names are words that any sentence may have; only with a capital letter do they name a task."""
+NAMES_OF_OURS = [rf"(?{'' if kind in ORDINARY else 'i'}:{kind.__name__})" for kind in (*cells.ALL, *tasks.ALL)]
+OURS = re.compile(rf"\b({'|'.join(NAMES_OF_OURS)})\b")
 
 
 def command(name) -> Command:
