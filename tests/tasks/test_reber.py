@@ -48,11 +48,11 @@ def loss_of_the_best(texts, forgets=False):
 
 @pytest.mark.parametrize("inner", [5, 6, 9])
 def test_landmarks_by_brute_force_over_all_strings(inner):
-    texts, landmarks = embedded(inner), Reber(inner).landmarks
+    texts, task = embedded(inner), Reber(inner)
     assert len(set(texts)) == len(texts)
-    assert landmarks["all known"] == pytest.approx(loss_of_the_best(texts), rel=1e-12)
-    assert landmarks["outer symbol forgotten"] == pytest.approx(loss_of_the_best(texts, forgets=True), rel=1e-12)
-    assert landmarks["nothing known"] == math.log(7)
+    assert task.floor == pytest.approx(loss_of_the_best(texts), rel=1e-12)
+    assert task.landmarks["outer symbol forgotten"] == pytest.approx(loss_of_the_best(texts, forgets=True), rel=1e-12)
+    assert task.landmarks["nothing known"] == math.log(7)
 
 
 def test_all_strings_of_a_length_are_drawn_and_equally_often():
@@ -82,10 +82,10 @@ def test_the_outer_symbol_is_asked_for_after_the_inner_string():
 
 def test_how_many_strings_there_are():
     known = [len(strings(inner - 2)) for inner in range(5, 13)]
-    exact = [round(math.exp(Reber(inner).landmarks["all known"] * (inner + 3)) / 2) for inner in range(5, 13)]
+    exact = [round(math.exp(Reber(inner).floor * (inner + 3)) / 2) for inner in range(5, 13)]
     assert exact == known
     assert all(later >= sooner for sooner, later in itertools.pairwise(known))
-    long = Reber(inner=256).landmarks["all known"]
+    long = Reber(inner=256).floor
     assert 0 < long < math.log(2), "a symbol is a fair coin at the most"
 
 

@@ -30,8 +30,8 @@ class Agreement(Task):
     Fields: `clause` k in words, its comma included, at least 2; the subject lies k steps back: that is `lag`.
 
     Landmarks, over the k predictions with weight: "nothing known", ln 21 of the whole vocabulary; "number forgotten",
-    ((k - 1) ln 12 + ln 8) / k; "all known" that can be, ln 2 / k less: memory of the number is worth exactly ln 2 at
-    the verb.
+    ((k - 1) ln 12 + ln 8) / k. `floor`, the least loss there is, lies ln 2 / k below that: memory of the number is worth
+    exactly ln 2 at the verb.
 
     >>> task = Agreement(clause=5)
     >>> batch = task.batch(jax.random.key(0), batch_size=3)
@@ -66,12 +66,13 @@ class Agreement(Task):
 
     @property
     def landmarks(self) -> Mapping[str, float]:
-        forgotten = (self.clause - 1) * math.log(NOUNS + FILLERS) + math.log(VERBS)
-        return {
-            "nothing known": math.log(self.output_size),
-            "number forgotten": forgotten / self.clause,
-            "all known": (forgotten - math.log(2)) / self.clause,
-        }
+        forgotten = self.floor + math.log(2) / self.clause
+        return {"nothing known": math.log(self.output_size), "number forgotten": forgotten}
+
+    @property
+    def floor(self) -> float:
+        """The loss of who remembers the subject's number: which words come nobody can know."""
+        return ((self.clause - 1) * math.log(NOUNS + FILLERS) + math.log(VERBS / 2)) / self.clause
 
     @property
     def lag(self) -> int:

@@ -37,8 +37,8 @@ class Reber(Task):
 
     Fields: `inner` n in symbols, at least 5.
 
-    Landmarks, with N(n) strings of n symbols and n + 3 predictions in each: "all known" that can be, the outer symbol
-    among them, (ln 2 + ln N(n)) / (n + 3); "outer symbol forgotten", ln 2 / (n + 3) more; "nothing known", ln 7.
+    Landmarks, with N(n) strings of n symbols and n + 3 predictions in each: "nothing known", ln 7; "outer symbol
+    forgotten", (2 ln 2 + ln N(n)) / (n + 3). `floor`, the least loss there is, lies ln 2 / (n + 3) below that.
 
     >>> task = Reber(inner=8)
     >>> batch = task.batch(jax.random.key(0), batch_size=3)
@@ -73,13 +73,13 @@ class Reber(Task):
 
     @property
     def landmarks(self) -> Mapping[str, float]:
-        free = math.log(2) + math.log(_endings(self.inner - 2)[-1][0])
-        steps = self.inner + 3
-        return {
-            "nothing known": math.log(len(SYMBOLS)),
-            "outer symbol forgotten": (free + math.log(2)) / steps,
-            "all known": free / steps,
-        }
+        forgotten = self.floor + math.log(2) / (self.inner + 3)
+        return {"nothing known": math.log(len(SYMBOLS)), "outer symbol forgotten": forgotten}
+
+    @property
+    def floor(self) -> float:
+        """The loss of who remembers the outer symbol: what comes first and inside nobody can know."""
+        return (math.log(2) + math.log(_endings(self.inner - 2)[-1][0])) / (self.inner + 3)
 
     @property
     def lag(self) -> int:
