@@ -30,8 +30,8 @@ class Agreement(Task):
     Fields: `clause` k in words, its comma included, at least 2; the subject lies k steps back: that is `lag`.
 
     Landmarks, over the k predictions with weight: "nothing known", ln 21 of the whole vocabulary; "number forgotten",
-    ((k - 1) ln 12 + ln 8) / k. `floor`, the least loss there is, lies ln 2 / k below that: memory of the number is worth
-    exactly ln 2 at the verb.
+    ((k - 1) ln 12 + ln 8) / k. `floor`, the least loss there is, lies ln 2 / k below that: memory of the number is
+    worth exactly ln 2 at the verb.
 
     >>> task = Agreement(clause=5)
     >>> batch = task.batch(jax.random.key(0), batch_size=3)
