@@ -14,6 +14,8 @@ from recurrax import cells, report, tasks
 from recurrax.study import Command, timing
 
 ROOT = Path(__file__).parents[2]
+ORDINARY = re.compile(r"\b(agreement|dates|digits|tones)\b")
+"""Names of tasks that are words of any sentence too, unless they begin with a capital letter."""
 OWN = str(ROOT / "tests" / "own.py")
 NAMES = sorted(path.stem for path in (ROOT / "experiments").glob("*.py") if path.stem != "peers")
 OURS = re.compile(rf"\b({'|'.join(kind.__name__ for kind in (*cells.ALL, *tasks.ALL))})\b", re.IGNORECASE)
@@ -74,7 +76,7 @@ def test_a_smoke_run_with_ones_own_cell_and_task(name, tmp_path, capsys):
     assert "SMOKE" in shown
     assert (saved.report.findings, saved.report.key_figures, saved.summary["claims"]) == ((), (), [])
     said = list(texts(saved.report.to_json()))
-    assert not [text for text in said if OURS.search(text)]
+    assert not [text for text in said if OURS.search(ORDINARY.sub("", text))]
     assert any("Leaky:alpha=0.25" in text for text in said)
     if "tasks" in fields:
         assert any("squared volts" in text for text in said)

@@ -1,24 +1,53 @@
 """Laws every task keeps."""
 
 from dataclasses import fields, replace
+from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from recurrax import tasks
+from recurrax import Elman, tasks, train
+from tests import made_files
+from tests.lags import at_least
 
-LENGTH, ROWS = 12, 3
+LENGTH, ROWS = 20, 3
+PAGE = Path(__file__).parents[2] / "docs" / "tasks.md"
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
-@pytest.fixture(params=tasks.ALL, ids=lambda task: task.__name__)
-def task(request):
-    return request.param().with_lag(LENGTH - 1)
+NEEDS = {tasks.Digits: "sklearn"}
+"""The package of an extra that brings a task's data."""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return tmp_path_factory.mktemp("files")
+
+
+@pytest.fixture(params=[*tasks.ALL, *made_files.MADE.values()], ids=lambda kind: kind.__name__)
+def task(request, files):
+    if request.param in NEEDS:
+        pytest.importorskip(NEEDS[request.param], reason='data are missing: pip install "recurrax[data]"')
+    made = request.param() if request.param in tasks.ALL else request.param(files)
+    return at_least(LENGTH - 1, made)
+
+
+def test_every_task_of_files_is_tried():
+    assert {*made_files.MADE, tasks.JapaneseVowels} == set(tasks.OF_FILES)
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def batch_of(task, key, rows):
+    """Compiled once for equal tasks."""
+    return task.batch(key, rows)
 
 
 def drawn(task, seed=0, rows=ROWS):
-    return jax.jit(task.batch, static_argnums=1)(jax.random.key(seed), rows)
+    return batch_of(task, jax.random.key(seed), rows)
 
 
 def perfect(task, batch):
@@ -40,7 +69,14 @@ def test_keeps_the_contract(task):
     same = type(task)(**{field.name: getattr(task, field.name) for field in fields(task)})
     assert (task, hash(task)) == (same, hash(same))
     assert tasks.named(type(task).__name__.upper()) is type(task)
-    type(task)()
+    assert type(task) in tasks.OF_FILES or type(task)()
+
+
+def test_it_has_a_row_on_the_page_with_its_landmarks(task):
+    row = next(line for line in PAGE.read_text().splitlines() if line.startswith(f"| `{type(task).__name__}` |"))
+    if type(task) in tasks.ALL:
+        said = row.split("|")[4]
+        assert all(name.removeprefix("logistic regression ") in said for name in task.landmarks)
 
 
 def test_shapes_follow_the_sizes_it_states(task):
@@ -60,16 +96,17 @@ def test_describes_itself_in_words_for_the_middle_of_a_sentence(task):
         assert words[0].islower()
         assert not words.endswith(".")
         assert "\n" not in words
-    assert type(task)().with_lag(40).describes.count("(") == 0
+    assert at_least(40, task).describes.count("(") == 0
 
 
-@pytest.mark.parametrize("lag", [7, 40])
-def test_lag_is_the_knob(task, lag):
-    other = task.with_lag(lag)
-    assert other.lag == lag
-    assert type(other) is type(task)
-    assert other.with_lag(task.lag) == task
-    with pytest.raises(ValueError, match=r"lag: expected an int of at least \d, got 0"):
+def test_lag_is_the_knob(task):
+    least = at_least(1, task)
+    for longer in (least.lag, least.lag + 1, least.lag + 33):
+        again = least.with_lag(longer)
+        assert again.lag == longer
+        assert type(again) is type(task)
+        assert again.with_lag(task.lag) == task
+    with pytest.raises(ValueError, match=r"lag: expected an int of at least \d+, got 0"):
         task.with_lag(0)
 
 
@@ -77,18 +114,28 @@ def test_the_lag_fits_into_a_sequence(task):
     assert task.lag < len(jax.tree.leaves(drawn(task).xs)[0])
 
 
+def test_a_readout_says_what_the_task_asks_for(task):
+    model = train.Readout(Elman(4), task.input_size, task.output_size, task.every_step)
+
+    def loss(key):
+        batch = task.batch(key, ROWS)
+        return task.loss(model.predict(model.init(key), batch.xs, batch.mask), batch)
+
+    assert jax.eval_shape(loss, jax.random.key(0)).shape == ()
+
+
 def test_held_out_batches_are_fixed_and_no_training_batch_holds_them(task):
-    held = task.held_out(8)
-    jax.tree.map(np.testing.assert_array_equal, held, task.held_out(8))
+    held_out = jax.jit(task.held_out, static_argnums=0)
+    held = held_out(8)
+    jax.tree.map(np.testing.assert_array_equal, held, held_out(8))
     known = set(rows_of(held))
     assert len(known) == 8
-    draw = jax.jit(task.batch, static_argnums=1)
     for seed in range(20):
-        assert not known <= set(rows_of(draw(jax.random.key(seed), 64)))
+        assert not known <= set(rows_of(drawn(task, seed, rows=64)))
 
 
 def test_a_batch_knows_the_axis_of_its_rows(task):
-    batch, one = drawn(task), drawn(task, rows=1)
+    batch, one = drawn(task), jax.eval_shape(lambda key: task.batch(key, 1), jax.random.key(0))
     lengths = jax.tree.map(lambda axis, leaf: leaf.shape[axis], batch.batch_axes, batch)
     assert jax.tree.leaves(lengths) == [ROWS] * len(jax.tree.leaves(batch))
     assert [leaf.size * ROWS for leaf in jax.tree.leaves(one)] == [leaf.size for leaf in jax.tree.leaves(batch)]
@@ -112,7 +159,7 @@ def test_whoever_knows_the_targets_scores_1_and_whoever_knows_others_less(task):
 
 
 def test_an_unknown_task_is_refused_by_name():
-    with pytest.raises(ValueError, match=r"task: unknown name 'paste'; expected one of Adding, Characters"):
+    with pytest.raises(ValueError, match=r"task: unknown name 'paste'; expected one of Adding, Agreement"):
         tasks.named("paste")
 
 

@@ -100,7 +100,7 @@ def training(
     """
     model = train.Readout(cell, task.input_size, task.output_size, task.every_step)
     return train.Training(
-        loss=lambda params, batch: task.loss(model.predict(params, batch.xs), batch),
+        loss=lambda params, batch: task.loss(model.predict(params, batch.xs, batch.mask), batch),
         init=model.init,
         optimizer=optax.adam(settings.learning_rate),
         batch=partial(task.batch, batch_size=settings.batch_size),

@@ -24,6 +24,7 @@ class Arrays:
         batch_size: B, at most N.
         every_step: whether a prediction is wanted at every step.
         weights: of the predictions, (T, N) or (N,); None where all count alike.
+        mask: of the inputs, (T, N) bools; None where all sequences are as long.
 
     Raises:
         ValueError: the arrays do not agree on N, or it is less than B.
@@ -38,10 +39,11 @@ class Arrays:
     batch_size: int
     every_step: bool = False
     weights: Any = None
+    mask: Any = None
 
     def __post_init__(self):
         check_positive("batch_size", self.batch_size)
-        for name in ("xs", "targets", "weights"):
+        for name in ("xs", "targets", "weights", "mask"):
             object.__setattr__(self, name, jax.tree.map(np.asarray, getattr(self, name)))
         whole = self._whole
         counts = jax.tree.leaves(jax.tree.map(lambda axis, part: _counts(part, axis), whole.batch_axes, whole))
@@ -74,7 +76,7 @@ class Arrays:
 
     @property
     def _whole(self) -> Batch:
-        return Batch(self.xs, self.targets, self.weights, every_step=self.every_step)
+        return Batch(self.xs, self.targets, self.weights, self.mask, every_step=self.every_step)
 
 
 def _counts(part: Any, axis: int) -> list[int]:

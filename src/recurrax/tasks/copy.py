@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import jax
 import jax.numpy as jnp
 
-from recurrax.tasks.task import Batch, Task, accuracy, check_positive, cross_entropy, exact_match
+from recurrax.tasks.task import Batch, Task, accuracy, check_positive, exact_match
 from recurrax.typing import Array, Key
 
 
@@ -87,9 +87,6 @@ class Copy(Task):
         targets = jnp.concatenate([jnp.zeros((self.lag, batch_size), jnp.int32), symbols])
         weights = jnp.concatenate([jnp.zeros((self.lag, batch_size)), jnp.ones((n, batch_size))])
         return Batch(jax.nn.one_hot(ids, self.input_size), targets, weights, every_step=True)
-
-    def loss(self, predictions: Array, batch: Batch) -> Array:
-        return cross_entropy(predictions, batch)
 
     def scores(self, predictions: Array, batch: Batch) -> Mapping[str, Array]:
         return {"accuracy": accuracy(predictions, batch), "exact match": exact_match(predictions, batch)}

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import jax
 import jax.numpy as jnp
 
-from recurrax.tasks.task import Batch, Task, accuracy, check_positive, cross_entropy, held_out_key
-from recurrax.typing import Array, Key
+from recurrax.tasks.task import Batch, Task, check_positive, held_out_key
+from recurrax.typing import Key
 
 
 @dataclass(frozen=True)
@@ -46,20 +46,12 @@ class Recall(Task):
         return f"which of {self.classes} symbols was {where} {self.length} inputs"
 
     @property
-    def unit(self) -> str:
-        return "nats"
-
-    @property
     def input_size(self) -> int:
         return 2 * self.classes
 
     @property
     def output_size(self) -> int:
         return self.classes
-
-    @property
-    def every_step(self) -> bool:
-        return False
 
     @property
     def landmarks(self) -> Mapping[str, float]:
@@ -86,9 +78,3 @@ class Recall(Task):
 
     def held_out(self, batch_size: int) -> Batch:
         return replace(self, ladder=False).batch(held_out_key(), batch_size)
-
-    def loss(self, predictions: Array, batch: Batch) -> Array:
-        return cross_entropy(predictions, batch)
-
-    def scores(self, predictions: Array, batch: Batch) -> Mapping[str, Array]:
-        return {"accuracy": accuracy(predictions, batch)}

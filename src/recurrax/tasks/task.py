@@ -8,6 +8,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from recurrax.typing import Array, Key
 
@@ -15,7 +16,7 @@ _HELD_OUT = 0x68656C64
 """Folded into key 0. Training folds in the numbers of its own purposes, all below 10, and then a step."""
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["xs", "targets", "weights"], meta_fields=["every_step"])
+@partial(jax.tree_util.register_dataclass, data_fields=["xs", "targets", "weights", "mask"], meta_fields=["every_step"])
 @dataclass(frozen=True)
 class Batch:
     """B sequences and what is to be said of them; a pytree that knows which of its axes is B.
@@ -24,6 +25,7 @@ class Batch:
         xs: inputs, (T, B, D), or any pytree of arrays (T, B, ...).
         targets: (T, B, ...) where a prediction is wanted at every step, else (B, ...).
         weights: of the predictions, (T, B) or (B,); None where all count alike.
+        mask: of the inputs, (T, B) bools, False at the steps before a shorter sequence begins; None where all are long.
         every_step: whether a prediction is wanted at every step.
 
     >>> batch = Batch(xs=jnp.zeros((5, 3, 2)), targets=jnp.zeros((3, 1)), every_step=False)
@@ -34,6 +36,7 @@ class Batch:
     xs: Any
     targets: Any
     weights: Array | None = None
+    mask: Array | None = None
     every_step: bool = field(kw_only=True)
 
     @property
@@ -41,7 +44,8 @@ class Batch:
         """Which axis of each field is B: a Batch of ints, a prefix of this one as a pytree."""
         axis = 1 if self.every_step else 0
         weights: Any = None if self.weights is None else axis
-        return type(self)(xs=1, targets=axis, weights=weights, every_step=self.every_step)
+        mask: Any = None if self.mask is None else 1
+        return type(self)(xs=1, targets=axis, weights=weights, mask=mask, every_step=self.every_step)
 
 
 @runtime_checkable
@@ -50,8 +54,9 @@ class Task(Protocol):
 
     A task is a frozen dataclass: hashable, equal by value, buildable from a command line. Its methods are pure
     functions, so `batch` runs inside a compiled training loop and the same key always gives the same batch. Inherit
-    from this class to be given `held_out`, or write a class with the same members: the contract is structural. A task
-    whose data may differ between machines also says `source`, a text that reports carry.
+    from this class to be given what most tasks share (classes to tell after the last step, in nats, held-out data
+    drawn with a key of their own), or write a class with the same members: the contract is structural. A task whose
+    data may differ between machines also says `source`, a text that reports carry.
     """
 
     @property
@@ -61,8 +66,8 @@ class Task(Protocol):
 
     @property
     def unit(self) -> str:
-        """The unit of `loss`, as an axis of a figure has it: "nats per character"."""
-        ...
+        """The unit of `loss`, as an axis of a figure has it: "nats per character"; "nats" unless a task says more."""
+        return "nats"
 
     @property
     def input_size(self) -> int:
@@ -77,7 +82,7 @@ class Task(Protocol):
     @property
     def every_step(self) -> bool:
         """Whether predictions (T, B, output_size) are wanted at every step, or (B, output_size) at the last one."""
-        ...
+        return False
 
     @property
     def landmarks(self) -> Mapping[str, float]:
@@ -98,12 +103,12 @@ class Task(Protocol):
         ...
 
     def loss(self, predictions: Array, batch: Batch) -> Array:
-        """The mean loss () of the predictions."""
-        ...
+        """The mean loss () of the predictions; their cross entropy unless a task says otherwise."""
+        return cross_entropy(predictions, batch)
 
     def scores(self, predictions: Array, batch: Batch) -> Mapping[str, Array]:
         """Fractions () from 0 to 1 of what was right, by name: "accuracy", "exact match"."""
-        ...
+        return {"accuracy": accuracy(predictions, batch)}
 
     def held_out(self, batch_size: int) -> Batch:
         """B sequences, always the same, that training does not see: drawn with a key that no training step has."""
@@ -176,6 +181,16 @@ def exact_match(logits: Array, batch: Batch) -> Array:
     if batch.weights is not None:
         right |= batch.weights == 0
     return jnp.mean((jnp.all(right, axis=0) if batch.every_step else right).astype(jnp.float32))
+
+
+def frequencies_loss(train: np.ndarray, held: np.ndarray, classes: int) -> float:
+    """The mean over `held` of -ln p, p being the shares of classes in `train` with one added to every count, in nats.
+
+    >>> round(math.exp(-frequencies_loss(np.array([0, 0, 1]), np.array([0]), classes=2)), 6)  # (2 + 1) / (3 + 2)
+    0.6
+    """
+    counts = np.bincount(train, minlength=classes) + 1
+    return float(-np.mean(np.log(counts[held] / counts.sum())))
 
 
 def check_positive(name: str, value: int, least: int = 1) -> None:

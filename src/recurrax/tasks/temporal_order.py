@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import jax
 import jax.numpy as jnp
 
-from recurrax.tasks.task import Batch, Task, accuracy, check_positive, cross_entropy
+from recurrax.tasks.task import Batch, Task, check_positive
 from recurrax.typing import Array, Key
 
 _SYMBOLS, _DISTRACTORS = 2, 4
@@ -42,20 +42,12 @@ class TemporalOrder(Task):
         return f"the order of two symbols among {self.length} inputs"
 
     @property
-    def unit(self) -> str:
-        return "nats"
-
-    @property
     def input_size(self) -> int:
         return _SYMBOLS + _DISTRACTORS
 
     @property
     def output_size(self) -> int:
         return _SYMBOLS**2
-
-    @property
-    def every_step(self) -> bool:
-        return False
 
     @property
     def landmarks(self) -> Mapping[str, float]:
@@ -83,12 +75,6 @@ class TemporalOrder(Task):
         t = jnp.arange(self.length)[:, None]
         ids = jnp.where(t == p, first, jnp.where(t == q, second, fillers))
         return Batch(jax.nn.one_hot(ids, self.input_size), (_SYMBOLS * first + second)[0], every_step=False)
-
-    def loss(self, predictions: Array, batch: Batch) -> Array:
-        return cross_entropy(predictions, batch)
-
-    def scores(self, predictions: Array, batch: Batch) -> Mapping[str, Array]:
-        return {"accuracy": accuracy(predictions, batch)}
 
 
 def _place(drawn: Array, first: int, last: int) -> Array:

@@ -69,12 +69,14 @@ class Readout:
             embedding = jax.random.normal(jax.random.fold_in(key, 2), shape, dtype) / self.input_size**0.5
         return ReadoutParams(cell=params, kernel=kernel, bias=jnp.zeros(self.output_size, dtype), embedding=embedding)
 
-    def predict(self, params: ReadoutParams, xs: Any) -> Array:
+    def predict(self, params: ReadoutParams, xs: Any, mask: Array | None = None) -> Array:
         """Predictions (T, *batch, O), or (*batch, O) of the last step.
 
         Args:
             params: from `init`.
             xs: (T, *batch, D), or with `symbols` whole numbers (T, *batch); or whatever `recurrax.scan` takes.
+            mask: (T, *batch) bools, False at steps that the cell passes by, as `recurrax.scan` takes it. The last step
+                is the last of all, so shorter sequences end there too.
 
         Raises:
             ValueError: with `symbols`, the inputs are not whole numbers.
@@ -83,6 +85,6 @@ class Readout:
             if not jnp.issubdtype(xs.dtype, jnp.integer):
                 raise ValueError(f"xs: expected whole numbers below {self.symbols}, got {xs.dtype} {xs.shape}")
             xs = params.embedding[xs]
-        outputs = scan(self.cell, params.cell, xs, implementation=self.implementation).outputs
+        outputs = scan(self.cell, params.cell, xs, mask=mask, implementation=self.implementation).outputs
         ys = outputs if self.every_step else outputs[-1]
         return ys @ params.kernel + params.bias.reshape((1,) * (ys.ndim - 1) + params.bias.shape)
