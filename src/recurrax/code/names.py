@@ -52,10 +52,8 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
 
 def is_importable(function: Any) -> bool:
     """Whether a function is found in its module, a library, under its name; a wrapper takes that of what it wraps."""
-    return (
-        is_library(function.__module__)
-        and getattr(sys.modules.get(function.__module__), function.__qualname__, None) is function
-    )
+    name = function.__module__
+    return is_library(name) and getattr(sys.modules[name], function.__qualname__, None) is function
 
 
 @lru_cache(maxsize=4096)
