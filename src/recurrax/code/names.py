@@ -18,6 +18,8 @@ class Code(NamedTuple):
     imports: tuple[str, ...]
 
 
+_KEPT = 20_000
+"""Code objects remembered."""
 _CODES: dict[int, tuple[CodeType, Code]] = {}
 _NUMBERS: dict[CodeType, int] = {}
 
@@ -25,6 +27,8 @@ _NUMBERS: dict[CodeType, int] = {}
 def names_of(code: CodeType) -> Code:
     """The names in a function's code, and in that of functions written inside of it."""
     if id(code) not in _CODES:
+        if len(_CODES) >= _KEPT:
+            _CODES.clear()
         found: dict[str, dict[str, None]] = {"names": {}, "attributes": {}, "imports": {}}
         for part in _nested(code):
             for instruction in get_instructions(part):
