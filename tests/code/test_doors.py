@@ -1,7 +1,9 @@
 """An edit of what a cell reads reaches every public door that compiles, and a call without one compiles nothing."""
 
 import dataclasses
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -129,6 +131,14 @@ def test_an_edit_reaches(door, compiled, monkeypatch):
     assert len(compiled) == before
     monkeypatch.setitem(globals(), "GAIN", 0.25)
     np.testing.assert_allclose(measured(), 0.25, rtol=1e-5)
+
+
+def test_no_door_goes_by_the_cell_alone():
+    """What is static under `jax.jit` in the library is a cell or a function of the user's, or stands beside one."""
+    sources = [path for path in Path(recurrax.__file__).parent.rglob("*.py") if path.parent.name != "code"]
+    jitted = re.compile(r"jax\.jit\b[^\n]*static_arg")
+    assert len(sources) > 100
+    assert not [path.name for path in sources if jitted.search(path.read_text())]
 
 
 def test_a_size_that_is_a_constant(monkeypatch):

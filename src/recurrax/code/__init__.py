@@ -92,6 +92,8 @@ def notice(*things: Any) -> None:
 
 _SETTLED: dict[Version, Version] = {}
 """Version after a trace to the version before it, where the trace has changed what it reads."""
+_KEPT = 1024
+"""Versions remembered, which hold the functions that they are of."""
 _SEEN: set[Version] = set()
 _LATEST: WeakKeyDictionary[FunctionType, int] = WeakKeyDictionary()
 
@@ -109,5 +111,7 @@ def _forget_edited(seen: Version) -> None:
         _SEEN.clear()
         if seen.kept:
             jax.clear_caches()
+    if len(_SEEN) >= _KEPT:
+        _SEEN.clear()  # they are looked at once more
     _LATEST.update(now)
     _SEEN.add(seen)

@@ -18,6 +18,8 @@ class Code(NamedTuple):
     imports: tuple[str, ...]
 
 
+_KEPT = 20_000
+"""Code objects remembered."""
 _CODES: dict[int, tuple[CodeType, Code]] = {}
 _NUMBERS: dict[CodeType, int] = {}
 
@@ -25,6 +27,8 @@ _NUMBERS: dict[CodeType, int] = {}
 def names_of(code: CodeType) -> Code:
     """The names in a function's code, and in that of functions written inside of it."""
     if id(code) not in _CODES:
+        if len(_CODES) >= _KEPT:
+            _CODES.clear()
         found: dict[str, dict[str, None]] = {"names": {}, "attributes": {}, "imports": {}}
         for part in _nested(code):
             for instruction in get_instructions(part):
@@ -52,10 +56,8 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
 
 def is_importable(function: Any) -> bool:
     """Whether a function is found in its module, a library, under its name; a wrapper takes that of what it wraps."""
-    return (
-        is_library(function.__module__)
-        and getattr(sys.modules.get(function.__module__), function.__qualname__, None) is function
-    )
+    name = function.__module__
+    return is_library(name) and getattr(sys.modules[name], function.__qualname__, None) is function
 
 
 @lru_cache(maxsize=4096)

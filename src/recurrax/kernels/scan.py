@@ -45,6 +45,8 @@ def scan(
 
     Args:
         cell: any cell of the contract (`recurrax.typing.Cell`); static under `jax.jit`.
+            What its methods read beside it, constants, helpers and modules of yours, may be edited: the next call
+            sees it (`recurrax.code`), but for one inside of a `jax.jit` of your own, which keeps what it traced.
         params: its parameters, with the structure and shapes that `cell.init` gives for such inputs.
         xs: (T, *batch, D) floating inputs, or what else the cell reads: any pytree of arrays (T, *batch, ...), integers
             and bools among them. Time comes first, then any number of batch axes. T and a batch axis may be 0.
