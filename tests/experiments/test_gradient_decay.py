@@ -181,7 +181,7 @@ def test_the_first_figure_shows_the_same_networks_before_and_after_training(smok
     assert [row.label for row in panel.rows] == ["gru", "lstm"]
     assert all((found.arrays[row.x] == np.inf).all() for row in panel.rows)
     at = settings.window[1]
-    said = f"Training on adding: of the gradient {at} steps back the median cell keeps 1e-01 → 7e-02"
+    said = f"Training on adding: {at} steps back the median cell keeps 1e-01 → 7e-02 of its gradient"
     assert curves.finding == ("" if smoke else said)
     assert reach.finding == (
         "" if smoke else "Training on adding leaves the cells as far apart as they were: 2 → 2 of 2 beyond 16 steps"

@@ -23,7 +23,7 @@ from recurrax.report import style
 __all__ = ["compare", "draw", "html"]
 
 _INCHES = (5.6, 3.6)
-_SMALL = (4.2, 2.7)
+_SMALL = (4.8, 3.0)
 
 
 def draw(
@@ -112,16 +112,16 @@ def html(result: Any) -> str | None:
     Raises:
         ModuleNotFoundError: matplotlib is not installed.
     """
-    figure = extras.require("matplotlib.figure", "experiments").Figure(figsize=_SMALL, layout="constrained")
-    try:
-        draw(result, figure.subplots())
-    except (TypeError, ValueError):
-        return None
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=110)
-    return (
-        f'<img alt="{type(result).__name__}" src="data:image/png;base64,{base64.b64encode(image.getvalue()).decode()}">'
-    )
+    figures, image = extras.require("matplotlib.figure", "experiments"), io.BytesIO()
+    with extras.require("matplotlib", "experiments").rc_context(style.SETTINGS):
+        figure = figures.Figure(figsize=_SMALL, layout="constrained")
+        try:
+            draw(result, figure.subplots())
+        except (TypeError, ValueError):
+            return None
+        figure.savefig(image, format="png", dpi=110)
+    data = base64.b64encode(image.getvalue()).decode("ascii")
+    return f'<img alt="{type(result).__name__}" src="data:image/png;base64,{data}">'
 
 
 def _new_axes() -> Any:

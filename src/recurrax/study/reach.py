@@ -64,7 +64,7 @@ class Reaches:
             said.setdefault(task.label if task else "", []).append(np.median(array[:, [0, -1], at], axis=0))
         ends = {task: [power(end) for end in np.median(medians, axis=0)] for task, medians in said.items()}
         return "\n".join(
-            f"Training on {task}: of the gradient {at} steps back the median cell keeps {before} → {after}"
+            f"Training on {task}: {at} steps back the median cell keeps {before} → {after} of its gradient"
             for task, (before, after) in ends.items()
         )
 

@@ -180,7 +180,7 @@ def losses(of: str = "loss") -> Curve:
         return whole.reshape(len(array), -1, width).mean(axis=2)
 
     def landmarks(settings: Any, task: Any) -> Sequence[Level]:
-        return [Level(loss, f"{loss:.3g}\n" + known.replace(" ", "\n")) for known, loss in task.landmarks.items()]
+        return [Level(loss, f"{loss:.3g}: {known}") for known, loss in task.landmarks.items()]
 
     return Curve("{name}", of, middles, "training step", "loss ({task.unit})", means, landmarks)
 
