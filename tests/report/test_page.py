@@ -224,8 +224,6 @@ def test_a_damaged_file(folder, name):
 @pytest.mark.parametrize("package", ["matplotlib", "jinja2"])
 def test_a_missing_package_is_named_with_what_brings_it(folder, package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(
-        ModuleNotFoundError, match=rf'{package} is not installed.*pip install "recurrax\[experiments\]"'
-    ):
+    with pytest.raises(ModuleNotFoundError, match=rf'{package} is not installed.*pip install ".\[experiments\]"'):
         report.render(folder)
     assert not (folder / "report.html").exists()
