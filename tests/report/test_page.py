@@ -107,6 +107,7 @@ def test_verdicts_are_words_of_their_own_colour_with_theta_and_interval(full):
     ]
     words = full.words()
     assert "lstm over elman (adding): θ +2.5 [+1.5, +∞], 8 seeds" in words
+    assert "refuted, equal gru (text): θ +0.1 [-0.2, +0.3], 8 seeds" in words
     assert "θ: log2 ratio in K, steps; counts from δ = 1." in words
 
 
