@@ -98,6 +98,10 @@ def test_question_answer_and_figure_come_first(full):
     assert len(full.words(full.parts[first]).split()) < 60
 
 
+def test_a_figure_of_one_panel_is_not_drawn_as_wide_as_two(full):
+    assert [part[1].get("class") for part in full.all("figure")] == [None, "narrow"]
+
+
 def test_verdicts_are_words_of_their_own_colour_with_theta_and_interval(full):
     spans = [(part[1]["class"], part[3]) for part in full.all("span") if part[1]["class"].startswith("verdict")]
     assert spans == [

@@ -76,6 +76,7 @@ def render_sweep(folder: Path) -> Path:
         "answer": SMOKE if smoke else _answer(settings, varied),
         "smoke": smoke,
         "figure": templates.embedded(draw_sweep(folder, axis, panels)) if varied and panels else None,
+        "narrow": len(panels) == 1,
         "whole": len(panels) <= MOST_PANELS and all(len(lines) <= MOST_LINES for lines in panels.values()),
         "settings": settings,
         "varied": varied,
