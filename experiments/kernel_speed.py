@@ -1,7 +1,7 @@
 """How long does a training step of a recurrent layer take here, in other libraries, and against the machine's limits?
 
 Command: `python experiments/kernel_speed.py`, about ten minutes on two CPU cores; peers come with
-`pip install recurrax[bench,experiments]`. `--scaling` draws time, temporaries and compile time against T, B and H.
+`pip install ".[bench,experiments]"`. `--scaling` draws time, temporaries and compile time against T, B and H.
 
 Measured: value and gradient of Σy² with respect to parameters and inputs, and the forward pass alone, float32,
 batch-major inputs, in interleaved rounds of one process; minimum and median over rounds.

@@ -34,7 +34,7 @@ def _peer(module: str, package: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise Absent(f"{package} is not installed; `pip install recurrax[bench]` brings it") from error
+        raise Absent(f'{package} is not installed; `pip install ".[bench]"` in a clone brings it') from error
 
 
 def _of(cell: Name, layers: Mapping[str, Any], peer: str) -> Any:

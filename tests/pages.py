@@ -50,11 +50,11 @@ CLAIM = {
     "analogue": False,
     "comparisons": [
         {"of": "lstm", "against": "elman", "task": "adding", "level": "", "seeds": 8, "verdict": "supported"},
-        {"of": "gru", "against": "elman", "task": "text", "level": "", "seeds": 8, "verdict": "refuted"},
+        {"of": "gru", "against": "", "task": "text", "level": "", "seeds": 8, "verdict": "refuted"},
     ],
     "sentences": [
         "supported: log2 ratio in K, steps of lstm over elman (adding) +2.5 [+1.5, +inf], δ 1, n 8, p 0.01",
-        "refuted, equal: log2 ratio in K, steps of gru over elman (text) +0.1 [-0.2, +0.3], δ 1, n 8, p 0.5",
+        "refuted, equal: log2 ratio in K, steps of gru (text) +0.1 [-0.2, +0.3], δ 1, n 8, p 0.5",
     ],
 }  # fmt: skip
 ENVIRONMENT = {"python": "3.11", "processor": "A Processor 9000", "cores": 2, "memory": "23.5 GiB", "job": "SLURM 12"}

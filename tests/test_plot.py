@@ -318,4 +318,4 @@ def test_a_missing_matplotlib_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ModuleNotFoundError) as raised:
         plot.draw(ADJOINT)
-    assert str(raised.value) == 'matplotlib is not installed; it comes with: pip install "recurrax[experiments]"'
+    assert str(raised.value) == 'matplotlib is not installed; in a clone: pip install ".[experiments]"'

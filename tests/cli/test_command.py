@@ -1,5 +1,6 @@
 """The command line itself: what it refuses, and what it may not load."""
 
+import importlib.metadata
 import subprocess
 import sys
 
@@ -27,10 +28,15 @@ def test_every_command_has_help(command, capsys):
     assert first_line[:40] in " ".join(capsys.readouterr().out.split())
 
 
+def test_the_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"recurrax {importlib.metadata.version('recurrax')}\n"
+
+
 def test_without_tyro_it_says_what_brings_it(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "tyro", None)
     assert main(["list"]) == 1
-    assert 'tyro is not installed; it comes with: pip install "recurrax[experiments]"' in capsys.readouterr().err
+    assert 'tyro is not installed; in a clone: pip install ".[experiments]"' in capsys.readouterr().err
 
 
 def test_the_module_is_the_command():

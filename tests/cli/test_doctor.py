@@ -1,6 +1,8 @@
 """`recurrax doctor`: what it finds is so, and a scan that fails is its exit status."""
 
 import importlib.metadata
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -42,6 +44,23 @@ def test_a_scan_that_fails_is_the_exit_status(monkeypatch, capsys):
     assert "Extras" in printed.out
 
 
+def test_without_jax_it_says_what_brings_it(monkeypatch, capsys):
+    real = doctor.version
+    monkeypatch.setattr(doctor, "version", lambda name: None if name == "jax" else real(name))
+    monkeypatch.setitem(sys.modules, "jax", None)
+    assert main(["doctor"]) == 1
+    printed = capsys.readouterr()
+    assert printed.err == "recurrax: jax is not installed; in a clone of recurrax: pip install .\n"
+    lines = [" ".join(line.split()) for line in printed.out.splitlines()]
+    assert {"jax not installed", f"numpy {importlib.metadata.version('numpy')}", "experiments complete"} <= set(lines)
+
+
+def test_without_jax_it_loads_nothing_that_needs_it():
+    code = "import sys; sys.modules['jax'] = None; from recurrax.cli import main; sys.exit(main(['doctor']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=180)
+    assert (done.returncode, done.stderr.count("jax is not installed")) == (1, 1), done.stderr
+
+
 def stand_in(gpus, cpus):
     """What JAX says of its devices on a machine with GPUs of 40 GiB."""
     gpu = SimpleNamespace(platform="gpu", device_kind="X1", memory_stats=lambda: {"bytes_limit": 40 * 2**30})
@@ -72,16 +91,16 @@ REQUIREMENTS = {
 
 def test_what_an_extra_adds(monkeypatch):
     monkeypatch.setattr(importlib.metadata, "requires", REQUIREMENTS.get)
-    monkeypatch.setattr(doctor, "_version", lambda name: None if name in ("tyro", "jax-plugin") else "1")
+    monkeypatch.setattr(doctor, "version", lambda name: None if name in ("tyro", "jax-plugin") else "1")
     assert list(doctor.packages_of("recurrax", "plot")) == ["tyro"]
     assert list(doctor.packages_of("recurrax", "gpu")) == ["jax", "jax-plugin"]
 
 
 def test_a_missing_package_comes_with_the_command_that_adds_it(quick_scan, monkeypatch, capsys):
-    real = doctor._version
-    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "matplotlib" else real(name))
+    real = doctor.version
+    monkeypatch.setattr(doctor, "version", lambda name: None if name == "matplotlib" else real(name))
     assert main(["doctor"]) == 0
-    said = 'experiments without matplotlib; pip install "recurrax[experiments]" adds what is missing'
+    said = 'experiments without matplotlib; pip install ".[experiments]" in a clone adds what is missing'
     assert said in " ".join(capsys.readouterr().out.split())
 
 

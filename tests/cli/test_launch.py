@@ -48,6 +48,16 @@ def test_quiet_shows_the_first_process_alone(capfd):
     assert capfd.readouterr().out == "this is 0\n"
 
 
+@pytest.mark.parametrize(
+    ("code", "how"), [("sys.exit(3)", "ended with exit status 3"), ("os.kill(os.getpid(), 9)", "was ended by SIGKILL")]
+)
+def test_what_failed_is_said(code, how, capsys):
+    assert main(["launch", "-n", "1", "--", *python(code)]) in (3, 137)
+    said = capsys.readouterr().err
+    assert said.startswith(f"recurrax launch: process 0 of 1 {how}: {sys.executable} -c ")
+    assert said.count("\n") == 1
+
+
 def test_when_one_fails_the_others_are_ended_and_its_status_is_passed_on(tmp_path):
     started = time.monotonic()
     code = f"""

@@ -7,6 +7,7 @@ import pytest
 from lag.drawn import B, H, T, drawn
 
 import recurrax
+from recurrax.cells.lstm import LSTMCarry
 from recurrax.lag import adjoint_profile, carousel_share
 
 
@@ -86,3 +87,27 @@ def test_refuses_an_unknown_field():
     cell = recurrax.GRU(H)
     with pytest.raises(ValueError, match="field: expected None or one of the carry's h, got 'c'"):
         carousel_share(cell, *drawn(cell, "float32")[:2], field="c")
+
+
+class DictLSTM(recurrax.LSTM):
+    """An LSTM whose carry is a dict."""
+
+    def initial_carry(self, params, batch_shape, dtype):
+        return super().initial_carry(params, batch_shape, dtype)._asdict()
+
+    def recur(self, params, carry, u):
+        return super().recur(params, LSTMCarry(**carry), u)
+
+    def pointwise(self, params, carry, u, v):
+        return super().pointwise(params, LSTMCarry(**carry), u, v)._asdict()
+
+    def output(self, params, carry, u):
+        return carry["h"]
+
+
+@pytest.mark.parametrize("field", ["c", "h", None])
+def test_a_dict_is_a_carry_like_any_other(x64, field):
+    params, xs, cotangent = setting(recurrax.LSTM(H))
+    shares = [carousel_share(cell(H), params, xs, cotangent, field=field) for cell in (DictLSTM, recurrax.LSTM)]
+    for got, expected in zip(*shares, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-12)

@@ -98,6 +98,10 @@ def test_question_answer_and_figure_come_first(full):
     assert len(full.words(full.parts[first]).split()) < 60
 
 
+def test_a_figure_of_one_panel_is_not_drawn_as_wide_as_two(full):
+    assert [part[1].get("class") for part in full.all("figure")] == [None, "narrow"]
+
+
 def test_verdicts_are_words_of_their_own_colour_with_theta_and_interval(full):
     spans = [(part[1]["class"], part[3]) for part in full.all("span") if part[1]["class"].startswith("verdict")]
     assert spans == [
@@ -107,6 +111,7 @@ def test_verdicts_are_words_of_their_own_colour_with_theta_and_interval(full):
     ]
     words = full.words()
     assert "lstm over elman (adding): θ +2.5 [+1.5, +∞], 8 seeds" in words
+    assert "refuted, equal gru (text): θ +0.1 [-0.2, +0.3], 8 seeds" in words
     assert "θ: log2 ratio in K, steps; counts from δ = 1." in words
 
 
@@ -224,8 +229,6 @@ def test_a_damaged_file(folder, name):
 @pytest.mark.parametrize("package", ["matplotlib", "jinja2"])
 def test_a_missing_package_is_named_with_what_brings_it(folder, package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(
-        ModuleNotFoundError, match=rf'{package} is not installed.*pip install "recurrax\[experiments\]"'
-    ):
+    with pytest.raises(ModuleNotFoundError, match=rf'{package} is not installed.*pip install ".\[experiments\]"'):
         report.render(folder)
     assert not (folder / "report.html").exists()

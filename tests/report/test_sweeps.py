@@ -8,7 +8,7 @@ from pages import NUMBERS, Page, number, save_run
 from recurrax import report
 from recurrax.cli import main
 from recurrax.files import save_json
-from recurrax.report import sweeps
+from recurrax.report import sweep_figure
 from recurrax.sweep import table
 
 SIZES = ("64", "10", "2")
@@ -41,7 +41,7 @@ def drawn(monkeypatch):
     def record(axes, label, points, colour):
         lines[label] = [(place, reading.estimate) for place, reading in points]
 
-    monkeypatch.setattr(sweeps, "_draw_line", record)
+    monkeypatch.setattr(sweep_figure, "_draw_line", record)
     return lines
 
 
@@ -66,6 +66,13 @@ def test_a_panel_per_task_and_a_line_per_cell(tmp_path, drawn):
     assert drawn["elman"] == [(2.0, 5.0), (10.0, 5.0), (64.0, 5.0)]
 
 
+@pytest.mark.parametrize(("count", "said"), [(8, False), (9, True)])
+def test_lines_that_are_left_out_are_told(tmp_path, drawn, count, said):
+    found = {f"cell{i}": number(float(i), 0.0, 9.0, f"{i}") for i in range(count)}
+    page = Page(report.render_sweep(swept(tmp_path / "sweep", sizes=("2", "3"), found=found)).read_text())
+    assert (len(drawn), "Not all lines are drawn" in page.words()) == (8, said)
+
+
 def test_lines_are_drawn_with_intervals_and_what_lies_beyond(tmp_path):
     folder = swept(tmp_path / "sweep", found=NUMBERS)
     report.render_sweep(folder)
@@ -74,7 +81,7 @@ def test_lines_are_drawn_with_intervals_and_what_lies_beyond(tmp_path):
 
 def test_numbers_without_an_interval_are_drawn_too_and_words_are_places(tmp_path, drawn):
     report.render_sweep(swept(tmp_path / "sweep", sizes=("small", "large"), found={"loss": 0.5, "other": 2}))
-    assert drawn == {"": [(1.0, 0.5), (2.0, 0.5)]}  # in the order 100, large, small
+    assert drawn == {"": [(0.0, 0.5), (1.0, 0.5)]}
 
 
 def test_smoke_concludes_nothing(tmp_path, drawn):
@@ -97,9 +104,10 @@ def test_the_overview_draws_sweeps_again_and_links_them(tmp_path, drawn):
 def test_a_summary_that_cannot_be_read_is_no_sweep_s_end(tmp_path, capsys, drawn):
     folder = swept(tmp_path / "sweeps" / "x")
     (folder / "size-2" / "reach" / "run-1" / "summary.json").write_text("{")
+    save_json(folder / "size-10" / "reach" / "run-1" / "summary.json", {"numbers": NUMBERS, "report": 3})
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "table.csv").write_text("mine,1\n")
     save_json(tmp_path / "other" / "config.json", {})
     assert main(["report", str(tmp_path)]) == 1
     assert "damaged: sweeps/x/size-2/reach/run-1: summary.json: expected JSON" in capsys.readouterr().out
-    assert drawn == {"lstm": [(10.0, 100.0), (64.0, 640.0)]}
+    assert drawn == {"lstm": [(64.0, 640.0)]}

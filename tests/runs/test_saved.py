@@ -78,3 +78,14 @@ def test_a_damaged_checkpoint_is_left_out_and_no_run_is_said_to_be_none(written,
         newest.write_bytes(whole)
     with pytest.raises(FileNotFoundError, match=r"expected a run's folder, got one without config.json"):
         runs.load(tmp_path)
+
+
+def test_a_damaged_line_is_named_and_one_that_was_cut_short_left_out(tmp_path):
+    with runs.open_run(tmp_path, "demo", "small", {"steps": 1}) as run:
+        run.append_metrics({"step": 0})
+    lines = run.path / "metrics.jsonl"
+    lines.write_bytes(lines.read_bytes() + b'{"step": 1, "lo')
+    assert runs.load(run.path).lines == [{"step": 0}]
+    lines.write_bytes(b"{not json\n" + lines.read_bytes())
+    with pytest.raises(ValueError, match=r"metrics.jsonl: expected a JSON object in every line, got .* in line 1"):
+        runs.load(run.path)

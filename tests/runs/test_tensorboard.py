@@ -87,7 +87,7 @@ def test_nothing_is_tracked_unless_asked_and_a_missing_package_is_named(tmp_path
         run.append_metrics({"step": 0, "loss": 1.0})
     assert not (run.path / "tensorboard").exists()
     with (
-        pytest.raises(ModuleNotFoundError, match=r'tensorboardX is not installed; .* pip install "recurrax\[track\]"'),
+        pytest.raises(ModuleNotFoundError, match=r'tensorboardX is not .*: pip install "\.\[track\]"'),
         runs.tensorboard(tmp_path),
     ):
         pytest.fail("opened")

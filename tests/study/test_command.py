@@ -265,8 +265,6 @@ def test_a_missing_extra_is_named_before_anything_is_done(package, tmp_path, mon
     demo = Demo()
     assert demo("--out", str(tmp_path / "results"), "--track", "tensorboard") == 1
     extra = "track" if package == "tensorboardX" else "experiments"
-    assert one_sentence(capsys) == (
-        f'demo: {package} is not installed; it comes with: pip install "recurrax[{extra}]"\n'
-    )
+    assert one_sentence(capsys) == (f'demo: {package} is not installed; in a clone: pip install ".[{extra}]"\n')
     assert demo.computed == []
     assert list(tmp_path.iterdir()) == []

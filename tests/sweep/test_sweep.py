@@ -116,7 +116,9 @@ def test_a_script_without_a_dry_run_is_not_tried(tmp_path):
     script = tmp_path / "plain.py"
     script.write_text("import argparse\nargparse.ArgumentParser().parse_args()\nopen('ran', 'w')\n")
     assert trial.refused(script, [["--anything=1"]]) == {}
-    script.write_text("import sys\nif sys.argv[1:] == ['--help']: print('--dry-run')\nelse: raise SystemExit(3)\n")
+    script.write_text(
+        "import sys\nif sys.argv[1:] == ['--help']: print('--dry-run', __file__)\nelse: raise SystemExit(3)"
+    )
     assert trial.refused(script, [[], ["--x"]]) == {0: (3, ""), 1: (3, "")}
     assert not (tmp_path / "ran").exists()
 
@@ -224,7 +226,7 @@ def test_a_script_that_is_not_there_and_a_missing_package(tmp_path, capsys, monk
     monkeypatch.setitem(sys.modules, "distributed", None)
     flags = ["--grid", "steps=1", "--out", str(tmp_path), "--scheduler", "tcp://127.0.0.1:1"]
     assert cli.main(["sweep", SCRIPT, *flags]) == 1
-    assert 'distributed is not installed; it comes with: pip install "recurrax[sweep]"' in capsys.readouterr().err
+    assert 'distributed is not installed; in a clone: pip install ".[sweep]"' in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

@@ -14,7 +14,7 @@ from recurrax.cli.launch import launch
 from recurrax.cli.list import list_all
 from recurrax.cli.record import record_figure
 from recurrax.cli.report import report_all
-from recurrax.extras import require
+from recurrax.extras import require, version
 from recurrax.sweep.sweep import sweep
 
 COMMANDS = {
@@ -39,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or 1 with one sentence on standard error. Flags that cannot be read exit with 2.
     """
+    if [*(sys.argv[1:] if arguments is None else arguments)] == ["--version"]:
+        print(f"recurrax {version('recurrax')}")
+        return 0
     try:
         tyro = require("tyro", "experiments")
         return tyro.extras.subcommand_cli_from_dict(

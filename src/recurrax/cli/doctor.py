@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from recurrax.extras import COMPUTING, installation, version
 from recurrax.report.console import terminal
 
 HUGE_PAGES = "GLIBC_TUNABLES=glibc.malloc.hugetlb=1"
@@ -36,19 +37,22 @@ def examine() -> int:
 
     Exits with 1 if there is no device to compute on or the scan fails.
     """
-    import jax
-
     console = terminal()
     _show(console, "Versions", versions())
-    status = 0
+    status, jax = 0, None
     try:
+        import jax
+
         _show(console, "Devices", devices(jax))
         _show(console, "Fused scan", _timings(time_scan()))
+    except ModuleNotFoundError as error:
+        status = 1
+        print(f"recurrax: {error.name} is not installed; in a clone of recurrax: {installation()}", file=sys.stderr)
     except Exception as error:  # whatever a broken backend raises is what was to be found out
         status = 1
         print(f"recurrax: the fused scan failed: {type(error).__name__}: {error}", file=sys.stderr)
     _show(console, "Extras", {extra: _advice(extra, gone) for extra, gone in missing_extras().items()})
-    if not status and huge_pages_would_pay(os.environ, jax.default_backend()):
+    if jax and not status and huge_pages_would_pay(os.environ, jax.default_backend()):
         console.print(
             Text(
                 "Advice: huge pages take away most page faults of programs with large temporaries; try\n"
@@ -60,9 +64,7 @@ def examine() -> int:
 
 def versions() -> dict[str, str]:
     """Python and the packages that compute."""
-    from recurrax.runs.environment import PACKAGES
-
-    return {"python": platform.python_version()} | {name: _version(name) or "not installed" for name in PACKAGES}
+    return {"python": platform.python_version()} | {name: version(name) or "not installed" for name in COMPUTING}
 
 
 def devices(jax: Any) -> dict[str, str]:
@@ -129,7 +131,7 @@ def time_scan() -> Scan:
 def missing_extras() -> dict[str, list[str]]:
     """Every extra of recurrax, and which of its packages are not installed."""
     extras = importlib.metadata.metadata("recurrax").get_all("Provides-Extra") or []
-    return {extra: [name for name in packages_of("recurrax", extra) if _version(name) is None] for extra in extras}
+    return {extra: [name for name in packages_of("recurrax", extra) if version(name) is None] for extra in extras}
 
 
 def packages_of(package: str, extra: str) -> Iterator[str]:
@@ -140,7 +142,7 @@ def packages_of(package: str, extra: str) -> Iterator[str]:
         name, further = _REQUIREMENT.match(requirement).groups()  # pyright: ignore[reportOptionalMemberAccess]
         yield name
         for inner in (further or "").split(","):
-            if inner and name != package and _version(name) is not None:
+            if inner and name != package and version(name) is not None:
                 yield from packages_of(name, inner.strip())
 
 
@@ -179,14 +181,7 @@ def _timed(run: Callable[[Any], Any], params: Any) -> tuple[float, float]:
 
 
 def _advice(extra: str, gone: Sequence[str]) -> str:
-    return f'without {", ".join(gone)}; pip install "recurrax[{extra}]" adds what is missing' if gone else "complete"
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+    return f"without {', '.join(gone)}; {installation(extra)} in a clone adds what is missing" if gone else "complete"
 
 
 def _show(console: Console, title: str, entries: Mapping[str, str]) -> None:

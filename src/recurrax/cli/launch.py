@@ -49,7 +49,10 @@ def launch(
         print(f"recurrax launch: {error}", file=sys.stderr)
         return 2
     with _signals() as received, _started(command, processes, quiet) as children:
-        return _wait(children, grace, received)
+        status = _wait(children, grace, received)
+        if status and not received:
+            print(f"recurrax launch: {_failure(children, status)}: {shlex.join(command)}", file=sys.stderr)
+    return status
 
 
 def _wait(children: Sequence[subprocess.Popen], grace: float, received: list[int]) -> int:
@@ -82,6 +85,14 @@ def _first_failure(children: Sequence[subprocess.Popen]) -> int:
         return 0
     code = max(failed)
     return code if code > 0 else 128 - code
+
+
+def _failure(children: Sequence[subprocess.Popen], status: int) -> str:
+    """Which process it was that failed with a status, and how."""
+    rank = next(rank for rank, child in enumerate(children) if child.returncode in (status, 128 - status))
+    killed = children[rank].returncode < 0
+    how = f"was ended by {signal.Signals(status - 128).name}" if killed else f"ended with exit status {status}"
+    return f"process {rank} of {len(children)} {how}"
 
 
 def _send(children: Sequence[subprocess.Popen], number: int) -> None:

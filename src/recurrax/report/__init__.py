@@ -5,7 +5,6 @@ be made again later, elsewhere, without the run. matplotlib and jinja2 come with
 when something is drawn.
 """
 
-from recurrax.extras import require
 from recurrax.report.console import show
 from recurrax.report.description import Dots, Figure, KeyFigure, Level, Line, Panel, Report, Row, Table
 from recurrax.report.page import render, seconds
@@ -30,7 +29,6 @@ __all__ = [
     "read_table",
     "render",
     "render_sweep",
-    "require",
     "seconds",
     "show",
 ]

@@ -35,7 +35,9 @@ def write_page(saved: Saved) -> Path:
     drawn = []
     for figure in saved.report.figures:
         _, svg = figures.draw(figure, saved.arrays, saved.folder)
-        drawn.append({"title": figure.title, "caption": figure.caption, "source": templates.embedded(svg)})
+        narrow = min(figure.columns, len(figure.panels)) == 1
+        about = {"title": figure.title, "caption": figure.caption, "narrow": narrow}
+        drawn.append(about | {"source": templates.embedded(svg)})
     page = templates.fill("page.html.jinja", _content(saved) | {"figures": drawn})
     path = saved.folder / "report.html"
     write_whole(path, lambda file: file.write(page))

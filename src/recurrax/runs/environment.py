@@ -1,6 +1,5 @@
 """What a run happened in: versions, devices, command and revision, and nothing that names a person or a machine."""
 
-import importlib.metadata
 import os
 import platform
 import re
@@ -13,9 +12,9 @@ from typing import Any
 
 import jax
 
+from recurrax.extras import COMPUTING, version
 from recurrax.runs.processes import COMMAND
 
-PACKAGES = ("recurrax", "jax", "jaxlib", "flax", "optax", "numpy")
 _JOBS = {
     "SLURM": ("SLURM_JOB_ID", "SLURM_ARRAY_TASK_ID"),
     "PBS": ("PBS_JOBID", "PBS_ARRAY_INDEX"),
@@ -33,7 +32,7 @@ def environment() -> dict[str, Any]:
     devices = jax.devices()
     return {
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: version(name) for name in COMPUTING},
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -127,10 +126,3 @@ def _memory() -> str:
         return f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.1f} GiB"
     except (AttributeError, OSError, ValueError):  # not POSIX, or it does not say
         return "unknown"
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None

@@ -4,9 +4,10 @@ The script is run by `python trial.py` as if it had been started itself; only th
 """
 
 import contextlib
+import importlib.machinery
+import importlib.util
 import io
 import json
-import runpy
 import subprocess
 import sys
 import traceback
@@ -43,7 +44,7 @@ def _run(script: str, arguments: list[str]) -> tuple[int, str]:
     output = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="replace", write_through=True)
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         try:
-            runpy.run_path(script, run_name="__main__")
+            _run_as_main(script)
             status = 0
         except SystemExit as ended:
             status = ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
@@ -55,5 +56,15 @@ def _run(script: str, arguments: list[str]) -> tuple[int, str]:
     return status, output.buffer.getvalue().decode(errors="replace")  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def _run_as_main(script: str) -> None:
+    """Runs the script that the user asked to sweep, as `python script` does and in this process."""
+    loader = importlib.machinery.SourceFileLoader("__main__", script)
+    spec = importlib.util.spec_from_file_location("__main__", script, loader=loader)
+    assert spec is not None  # it is None only where no loader can be guessed
+    sys.modules["__main__"] = importlib.util.module_from_spec(spec)
+    loader.exec_module(sys.modules["__main__"])
+
+
 if __name__ == "__main__":
+    sys.dont_write_bytecode = True  # of scripts; what they import has been compiled before
     print("\n" + json.dumps(_main(*json.load(sys.stdin))))
