@@ -57,12 +57,9 @@ class Settings(study.LagSettings):
 
 def measure(settings: Settings, cell: Any, task: Any, run: study.Run) -> study.Arrays:
     """Curves (S, scales, T) of freshly drawn networks."""
-    seeds, longer = range(settings.seeds), task.with_lag(settings.lags)
-    curves = [
-        networks.median_curves(networks.drawn_log_norms(cell, longer, seeds, settings.rows, scale, run.check))
-        for scale in settings.scales
-    ]
-    return {"curve": np.stack(curves, axis=1)[..., : settings.lags + 1], "seed": seeds}
+    seeds, lags = range(settings.seeds), settings.lags
+    curves = [networks.drawn_curves(cell, task, lags, seeds, settings.rows, by, run.check) for by in settings.scales]
+    return {"curve": np.stack(curves, axis=1), "seed": seeds}
 
 
 def at(index: int) -> Callable[[np.ndarray], np.ndarray]:

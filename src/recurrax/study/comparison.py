@@ -49,8 +49,8 @@ class Instrument:
     logs: bool = True
 
 
-def _relative(log_norm: jax.Array) -> np.ndarray:
-    return networks.median_curves(np.asarray(log_norm)[None])[0]
+def _relative(log_norm: jax.Array, settings: ComparisonSettings) -> np.ndarray:
+    return networks.median_curves(np.asarray(log_norm)[None], settings.lags)[0]
 
 
 def _jacobian(cell: Any, params: Any, at: Probe, settings: ComparisonSettings) -> np.ndarray:
@@ -77,13 +77,13 @@ def _last(name: str, show: Callable[[float], str], place: int) -> Callable[[str]
 
 INSTRUMENTS: dict[str, Instrument] = {
     "adjoint": Instrument(
-        lambda cell, params, at, settings: _relative(networks.log_norms(cell, params, at)),
+        lambda cell, params, at, settings: _relative(networks.log_norms(cell, params, at), settings),
         standard.decay,
         ("time lag k (steps)", "A(k) / A(0)"),
     ),
     "parameter": Instrument(
         lambda cell, params, at, settings: _relative(
-            lag.parameter_profile(cell, params, at.xs, at.unit).log_norm_joint
+            lag.parameter_profile(cell, params, at.xs, at.unit).log_norm_joint, settings
         ),
         standard.decay,
         ("time lag k (steps)", "‖G(k)‖ / ‖G(0)‖"),
