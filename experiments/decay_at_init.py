@@ -16,7 +16,7 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -43,9 +43,10 @@ class Settings(study.LagSettings):
     rows: int = 16
     """Sequences per network."""
 
+    LEAST: ClassVar = {"rows": 1}
+
     def __post_init__(self):
         super().__post_init__()
-        study.check_least(self, rows=1)
         if not self.scales or not all(math.isfinite(scale) for scale in self.scales):
             raise ValueError(f"scales: expected at least one number, all finite, got {self.scales}")
 

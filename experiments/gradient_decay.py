@@ -15,7 +15,7 @@ chrono initialisation beyond all lags measured; training on the adding problem s
 import math
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from recurrax import study, train
 from recurrax.report import Level
@@ -39,9 +39,7 @@ class Settings(study.LagSettings, study.TrainingSettings):
     probes: int = 7
     """How often the gradient is measured during training, evenly in log(1 + step), first and last step included."""
 
-    def __post_init__(self):
-        super().__post_init__()
-        study.check_least(self, rows=1, train_seeds=1, train_hidden_size=1, train_length=4, probes=2)
+    LEAST: ClassVar = {"rows": 1, "train_seeds": 1, "train_hidden_size": 1, "train_length": 4, "probes": 2}
 
     @property
     def probe_steps(self) -> tuple[int, ...]:

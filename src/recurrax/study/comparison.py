@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import numpy as np
@@ -12,7 +12,7 @@ from recurrax.study import networks, standard
 from recurrax.study.experiment import Arrays, Experiment, Part, Run
 from recurrax.study.networks import Probe
 from recurrax.study.quantities import Curve, Curves, Number, Numbers, power, signed
-from recurrax.study.settings import LagSettings, TrainingSettings, check_least
+from recurrax.study.settings import LagSettings, TrainingSettings
 
 Instruments = Literal["adjoint", "parameter", "carousel", "jacobian", "lyapunov"]
 
@@ -28,9 +28,7 @@ class ComparisonSettings(LagSettings, TrainingSettings):
     rows: int = 16
     """Sequences per network and measurement."""
 
-    def __post_init__(self):
-        super().__post_init__()
-        check_least(self, lags=20, rows=1)
+    LEAST: ClassVar = {"lags": 20, "rows": 1}
 
 
 @dataclass(frozen=True)
