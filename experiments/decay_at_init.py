@@ -16,7 +16,7 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -43,9 +43,10 @@ class Settings(study.LagSettings):
     rows: int = 16
     """Sequences per network."""
 
+    LEAST: ClassVar = {"rows": 1}
+
     def __post_init__(self):
         super().__post_init__()
-        study.check_least(self, rows=1)
         if not self.scales or not all(math.isfinite(scale) for scale in self.scales):
             raise ValueError(f"scales: expected at least one number, all finite, got {self.scales}")
 
@@ -57,12 +58,9 @@ class Settings(study.LagSettings):
 
 def measure(settings: Settings, cell: Any, task: Any, run: study.Run) -> study.Arrays:
     """Curves (S, scales, T) of freshly drawn networks."""
-    seeds, longer = range(settings.seeds), task.with_lag(settings.lags)
-    curves = [
-        networks.median_curves(networks.drawn_log_norms(cell, longer, seeds, settings.rows, scale, run.check))
-        for scale in settings.scales
-    ]
-    return {"curve": np.stack(curves, axis=1)[..., : settings.lags + 1], "seed": seeds}
+    seeds, lags = range(settings.seeds), settings.lags
+    curves = [networks.drawn_curves(cell, task, lags, seeds, settings.rows, by, run.check) for by in settings.scales]
+    return {"curve": np.stack(curves, axis=1), "seed": seeds}
 
 
 def at(index: int) -> Callable[[np.ndarray], np.ndarray]:

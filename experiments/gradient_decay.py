@@ -15,9 +15,7 @@ chrono initialisation beyond all lags measured; training on the adding problem s
 import math
 import sys
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from typing import Any, ClassVar
 
 from recurrax import study, train
 from recurrax.report import Level
@@ -41,9 +39,7 @@ class Settings(study.LagSettings, study.TrainingSettings):
     probes: int = 7
     """How often the gradient is measured during training, evenly in log(1 + step), first and last step included."""
 
-    def __post_init__(self):
-        super().__post_init__()
-        study.check_least(self, rows=1, train_seeds=1, train_hidden_size=1, train_length=4, probes=2)
+    LEAST: ClassVar = {"rows": 1, "train_seeds": 1, "train_hidden_size": 1, "train_length": 4, "probes": 2}
 
     @property
     def probe_steps(self) -> tuple[int, ...]:
@@ -58,28 +54,18 @@ class Settings(study.LagSettings, study.TrainingSettings):
 
 def at_initialisation(settings: Settings, cell: Any, task: Any, run: study.Run) -> study.Arrays:
     """Curves (S, T) of freshly drawn networks."""
-    seeds, longer = range(settings.seeds), task.with_lag(settings.lags)
-    profiles = networks.drawn_log_norms(cell, longer, seeds, settings.rows, before_each=run.check)
-    return {"initial": networks.median_curves(profiles)[:, : settings.lags + 1], "seed": seeds}
+    seeds = range(settings.seeds)
+    curves = networks.drawn_curves(cell, task, settings.lags, seeds, settings.rows, before_each=run.check)
+    return {"initial": curves, "seed": seeds}
 
 
 def in_training(settings: Settings, cell: Any, task: Any, run: study.Run) -> study.Arrays:
     """Losses (S, steps), curves (S, P, T) at the probe steps, and the step each network failed at, or -1."""
-    seeds, longer = range(min(settings.seeds, settings.train_seeds)), task.with_lag(settings.lags)
-
-    def probe(params: train.ReadoutParams, key: Any) -> Any:
-        return networks.log_norms(cell, params.cell, networks.probe(cell, longer, key, settings.rows))
-
-    probes, steps = {"log_norm": probe}, settings.probe_steps
-    fitted = run.fit(networks.training(cell, task, settings, seeds, probes, steps))
-    curves = [networks.median_curves(at_step)[:, : settings.lags + 1] for at_step in fitted.probes["log_norm"]]
-    return {
-        "loss": fitted.metrics.loss.T,
-        "log_gradient_norm": fitted.metrics.log_gradient_norm.T,
-        "during": np.stack(curves, axis=1),
-        "failed": fitted.state.failed_at,
-        "seed": seeds,
-    }
+    seeds = range(min(settings.seeds, settings.train_seeds))
+    fitted, curves = networks.trained_curves(cell, task, settings, seeds, run.fit)
+    losses, norms = (getattr(fitted.metrics, name).T for name in ("loss", "log_gradient_norm"))
+    failed = fitted.state.failed_at
+    return {"loss": losses, "log_gradient_norm": norms, "during": curves, "failed": failed, "seed": seeds}
 
 
 def trained_on(settings: Settings, task: Any) -> list[Level]:

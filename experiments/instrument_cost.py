@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -45,19 +45,12 @@ class Settings(study.TimingSettings):
     rounds: int = 15
     """Rounds in which training step and walks run once each; a tenth as many, at least two, for the others."""
 
-    def __post_init__(self):
-        super().__post_init__()
-        study.check_least(self, batch_size=1, length=1, input_size=1, jacobian_length=20, spectrum_length=20)
-
-    @property
-    def few(self) -> int:
-        """Rounds of what takes seconds."""
-        return max(2, self.rounds // 10)
+    LEAST: ClassVar = {"batch_size": 1, "length": 1, "input_size": 1, "jacobian_length": 20, "spectrum_length": 20}
 
 
 def measure(settings: Settings, cell: Any, task: None, run: study.Run) -> study.Arrays:
     """Seconds (rounds,) of every call, the same in training steps, and how many programs second calls compiled."""
-    compiled, seconds = 0, {}
+    compiled, seconds, few = 0, {}, max(2, settings.rounds // 10)
 
     def layer(length: int, batch_shape: tuple[int, ...], dtype: str = "float32") -> tuple[Any, Any, jax.Array]:
         params = cell.init(jax.random.key(0), settings.input_size, dtype)
@@ -76,14 +69,14 @@ def measure(settings: Settings, cell: Any, task: None, run: study.Run) -> study.
     walks = {"adjoint": partial(lag.adjoint_profile, *at), "carousel": partial(lag.carousel_share, *at)}
     time(settings.rounds, **{STEP: partial(step, at[1])}, **walks)
     # It takes many times as long as the others: in the same rounds it would leave them a cold cache.
-    time(settings.few, parameter=partial(lag.parameter_profile, *at))
+    time(few, parameter=partial(lag.parameter_profile, *at))
     lags = range(0, settings.jacobian_length, settings.jacobian_length // 20)[:20]
     for name, shape in {"Jacobian": (), "Jacobian, batch": batch}.items():
         jacobian = partial(lag.jacobian_profile, *layer(settings.jacobian_length, shape), lags=lags)
-        time(settings.few, **{name: jacobian})
+        time(few, **{name: jacobian})
     with jax.enable_x64(True):
         spectrum = partial(lag.lyapunov_spectrum, *layer(settings.spectrum_length, (), "float64"))
-        time(settings.few, Lyapunov=spectrum)
+        time(few, Lyapunov=spectrum)
     in_steps = {f"{name} in steps": of / np.median(seconds[STEP]) for name, of in seconds.items()}
     return {**seconds, **in_steps, "compiled": np.array([compiled]), "seed": range(settings.rounds)}
 

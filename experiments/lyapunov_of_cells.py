@@ -14,7 +14,7 @@ import itertools
 import sys
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -39,9 +39,7 @@ class Settings(study.TrainingSettings):
     length: int = 1000
     """Steps of the inputs that drive a network while its exponents are measured."""
 
-    def __post_init__(self):
-        super().__post_init__()
-        study.check_least(self, length=20, steps=1)
+    LEAST: ClassVar = {"length": 20, "steps": 1}
 
 
 @partial(jax.jit, static_argnums=0)

@@ -12,7 +12,7 @@ Expected: agreement to 0.02 nats per step at 512 units, the measured slope below
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -37,9 +37,7 @@ class Settings(study.LagSettings):
     burn_in: int = 50
     """Steps before those measured, in which the state forgets that it began at zero."""
 
-    def __post_init__(self):
-        super().__post_init__()
-        study.check_least(self, seeds=2, lags=20, rows=1, burn_in=0)
+    LEAST: ClassVar = {"seeds": 2, "lags": 20, "rows": 1, "burn_in": 0}
 
     @property
     def window(self) -> tuple[int, int]:
@@ -80,25 +78,21 @@ def predicted() -> np.ndarray:
     return np.array([lag.mean_field(*pair).slope for pair in PAIRS])
 
 
-def slopes(curves: np.ndarray, settings: Settings, task: None) -> np.ndarray:
-    return standard.slopes(curves, settings.window)
+def differences(curves: np.ndarray, settings: Settings, task: None) -> np.ndarray:
+    """Measured slopes less those predicted (S, pairs)."""
+    return standard.slopes(curves, settings.window) - predicted()
 
 
-def difference(index: int) -> Callable[[np.ndarray, Settings, None], np.ndarray]:
-    return lambda curves, settings, task: (slopes(curves, settings, task) - predicted())[:, index]
+def number(name: str, digits: str, pick: Callable[[np.ndarray], np.ndarray]) -> study.Number:
+    """What is picked of the differences (S, pairs)."""
+    return study.Number(
+        name, "curve", lambda *measured: pick(differences(*measured)), middle="interquartile mean", show=digits.format
+    )
 
 
-def worst(curves: np.ndarray, settings: Settings, task: None) -> np.ndarray:
-    return np.abs(slopes(curves, settings, task) - predicted()).max(axis=1)
-
-
-DIGITS = "{:+.4f}".format
 NUMBERS = (
-    study.Number("largest difference", "curve", worst, "nats/step", "", "interquartile mean", "{:.4f}".format),
-    *(
-        study.Number(f"σ_w={w:g} σ_v={v:g}", "curve", difference(i), "", "", "interquartile mean", DIGITS)
-        for i, (w, v) in enumerate(PAIRS)
-    ),
+    number("largest difference", "{:.4f}", lambda each: np.abs(each).max(axis=1)),
+    *(number(f"σ_w={w:g} σ_v={v:g}", "{:+.4f}", lambda each, i=i: each[:, i]) for i, (w, v) in enumerate(PAIRS)),
 )
 DIFFERENCES = study.Curve(
     "measured slope of ln A(k) less ½ ln χ₁",
@@ -106,7 +100,7 @@ DIFFERENCES = study.Curve(
     x=lambda settings, size: np.sort(predicted()),
     x_label="½ ln χ₁ (nats per step)",
     y_label="difference (nats per step)",
-    value=lambda curves, settings, task: (slopes(curves, settings, task) - predicted())[:, np.argsort(predicted())],
+    value=lambda *measured: differences(*measured)[:, np.argsort(predicted())],
     levels=lambda settings, task: [Level(0.0, "theory")],
     markers=True,
 )

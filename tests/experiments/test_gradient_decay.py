@@ -117,7 +117,7 @@ def test_the_curves_at_step_0_are_those_of_untrained_networks(finished):
         cell, task = named.cell(label).build(hidden_size=8), named.task("adding").build(length=17)
         params = train.Readout(cell, 2, 1, every_step=False).init(train.init_key(1)).cell
         at = networks.probe(cell, task, train.probe_key(1), rows=2)
-        curve = networks.median_curves(np.asarray(networks.log_norms(cell, params, at))[None])[0]
+        curve = networks.median_curves(np.asarray(networks.log_norms(cell, params, at))[None], 16)[0]
         np.testing.assert_allclose(during[1, 0], curve, atol=1e-4)
 
 
@@ -193,10 +193,8 @@ def at_100():
     """Relative log norms at lag 100 of 10 fresh networks with 128 units, by task and cell."""
     with study.shared_compilations():
         return {
-            (text, label): networks.median_curves(
-                networks.drawn_log_norms(
-                    named.cell(label).build(hidden_size=128), named.task(text).build(length=101), range(10), rows=4
-                )
+            (text, label): networks.drawn_curves(
+                named.cell(label).build(hidden_size=128), named.task(text).build(), 100, range(10), rows=4
             )[:, 100]
             for text in gradient_decay.Settings.tasks
             for label in ("elman:init=uniform", "lstm:forget_bias=0", "lstm:forget_bias=1", "lstm:forget_bias=chrono")

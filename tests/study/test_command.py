@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -21,8 +22,7 @@ class Settings(study.Settings):
     names: tuple[str, ...] = ("a", "b")
     """Of nothing."""
 
-    def __post_init__(self):
-        study.check_least(self, count=1)
+    LEAST: ClassVar = {"count": 1}
 
 
 class Demo:

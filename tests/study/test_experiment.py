@@ -225,8 +225,7 @@ def test_ways_of_initialising_a_wrapped_cell_are_arms_of_their_own(tmp_path, qui
     arms = [f"{wrapping}:Held:cell={inner},rate=0" for inner in ("(elman:init=uniform)", "elman")]
 
     def measure(settings, cell, task, run):
-        norms = networks.drawn_log_norms(cell, task, range(2), rows=2)
-        return {"y": networks.median_curves(norms), "seed": range(2)}
+        return {"y": networks.drawn_curves(cell, task, 10, range(2), rows=2), "seed": range(2)}
 
     last = study.Number("y", "y", lambda y, s, t: y[:, -1])
     further = study.Claim("An orthogonal kernel carries further.", last, (study.Pair(arms[1], arms[0]),), delta=1.0)
@@ -237,10 +236,9 @@ def test_ways_of_initialising_a_wrapped_cell_are_arms_of_their_own(tmp_path, qui
     assert [row[1] for row in saved.report.tables[0].rows] == [arm.rpartition("wrapping.py:")[2] for arm in arms]
     (comparison,) = saved.summary["claims"][0]["comparisons"]
     assert comparison["theta"]["estimate"] > 1
-    plain = networks.drawn_log_norms(
-        named.cell("elman").build(hidden_size=16), named.task(f"{OWN}:Echo").build(), range(2), rows=2
-    )
-    np.testing.assert_allclose(saved.arrays["y.Echo.Held:cell=elman,rate=0"], networks.median_curves(plain), atol=1e-4)
+    elman, echo = named.cell("elman").build(hidden_size=16), named.task(f"{OWN}:Echo").build()
+    plain = networks.drawn_curves(elman, echo, 10, range(2), rows=2)
+    np.testing.assert_allclose(saved.arrays["y.Echo.Held:cell=elman,rate=0"], plain, atol=1e-4)
 
 
 def test_cells_that_did_not_share_their_seeds_are_refused():

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import numpy as np
@@ -12,7 +12,7 @@ from recurrax.study import networks, standard
 from recurrax.study.experiment import Arrays, Experiment, Part, Run
 from recurrax.study.networks import Probe
 from recurrax.study.quantities import Curve, Curves, Number, Numbers, power, signed
-from recurrax.study.settings import LagSettings, TrainingSettings, check_least
+from recurrax.study.settings import LagSettings, TrainingSettings
 
 Instruments = Literal["adjoint", "parameter", "carousel", "jacobian", "lyapunov"]
 
@@ -28,9 +28,7 @@ class ComparisonSettings(LagSettings, TrainingSettings):
     rows: int = 16
     """Sequences per network and measurement."""
 
-    def __post_init__(self):
-        super().__post_init__()
-        check_least(self, lags=20, rows=1)
+    LEAST: ClassVar = {"lags": 20, "rows": 1}
 
 
 @dataclass(frozen=True)
@@ -49,8 +47,8 @@ class Instrument:
     logs: bool = True
 
 
-def _relative(log_norm: jax.Array) -> np.ndarray:
-    return networks.median_curves(np.asarray(log_norm)[None])[0]
+def _relative(log_norm: jax.Array, settings: ComparisonSettings) -> np.ndarray:
+    return networks.median_curves(np.asarray(log_norm)[None], settings.lags)[0]
 
 
 def _jacobian(cell: Any, params: Any, at: Probe, settings: ComparisonSettings) -> np.ndarray:
@@ -77,13 +75,13 @@ def _last(name: str, show: Callable[[float], str], place: int) -> Callable[[str]
 
 INSTRUMENTS: dict[str, Instrument] = {
     "adjoint": Instrument(
-        lambda cell, params, at, settings: _relative(networks.log_norms(cell, params, at)),
+        lambda cell, params, at, settings: _relative(networks.log_norms(cell, params, at), settings),
         standard.decay,
         ("time lag k (steps)", standard.NORM),
     ),
     "parameter": Instrument(
         lambda cell, params, at, settings: _relative(
-            lag.parameter_profile(cell, params, at.xs, at.unit).log_norm_joint
+            lag.parameter_profile(cell, params, at.xs, at.unit).log_norm_joint, settings
         ),
         standard.decay,
         ("time lag k (steps)", "‖G(k)‖ / ‖G(0)‖"),

@@ -53,37 +53,55 @@ def drawn(cell: Cell, task: Task, seed: int) -> Params:
     return cell.init(train.init_key(seed), task.input_size)
 
 
-def drawn_log_norms(
+def drawn_curves(
     cell: Cell,
     task: Task,
+    lags: int,
     seeds: Sequence[int],
     rows: int,
     scale: float = 1.0,
     before_each: Callable[[], object] = lambda: None,
 ) -> np.ndarray:
-    """`log_norms` (S, T, rows) of freshly drawn networks, inputs that are floating multiplied by `scale`.
+    """`median_curves` (S, lags + 1) of freshly drawn networks, inputs that are floating multiplied by `scale`.
 
     `before_each` network it is asked whether to go on: what it raises ends the measurement.
 
     One network after the other: under vmap the products of a step become batched ones, far slower on CPU. And not
     under jit, so that draws are small programs which all cells share.
     """
-    measured = []
+    measured, task = [], task.with_lag(lags)
     for seed in seeds:
         before_each()
         at = probe(cell, task, train.probe_key(seed), rows)
         at = at._replace(xs=jax.tree.map(partial(_scaled, scale), at.xs))
         measured.append(np.asarray(log_norms(cell, drawn(cell, task, seed), at)))
-    return np.stack(measured)
+    return median_curves(np.stack(measured), lags)
+
+
+def trained_curves(
+    cell: Cell,
+    task: Task,
+    settings: Any,
+    seeds: Sequence[int],
+    fit: Callable[[train.Training], train.Fitted],
+) -> tuple[train.Fitted, np.ndarray]:
+    """A training, and the `median_curves` (S, P, lags + 1) at its `settings.probe_steps`."""
+    longer = task.with_lag(settings.lags)
+
+    def look(params: train.ReadoutParams, key: Key) -> Array:
+        return log_norms(cell, params.cell, probe(cell, longer, key, settings.rows))
+
+    fitted = fit(training(cell, task, settings, seeds, {"log_norm": look}, settings.probe_steps))
+    return fitted, np.stack([median_curves(at, settings.lags) for at in fitted.probes["log_norm"]], axis=1)
 
 
 def _scaled(scale: float, leaf: Array) -> Array:
     return scale * leaf if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
 
 
-def median_curves(profiles: np.ndarray) -> np.ndarray:
-    """(S, T): for each seed the median over sequences of ln A(k) - ln A(0), from profiles (S, T, rows)."""
-    return np.median(profiles - profiles[:, :1], axis=2)
+def median_curves(profiles: np.ndarray, lags: int) -> np.ndarray:
+    """(S, lags + 1): for each seed the median over sequences of ln A(k) - ln A(0), from profiles (S, T, rows)."""
+    return np.median(profiles - profiles[:, :1], axis=2)[:, : lags + 1]
 
 
 def training(

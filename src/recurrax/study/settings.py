@@ -5,9 +5,10 @@ A question's settings extend one of these; a field that only has another default
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 USUAL = (
     "elman:init=uniform", "elman", "gru", "lstm:forget_bias=0", "lstm:forget_bias=1", "lstm:forget_bias=chrono",
@@ -34,8 +35,12 @@ class Settings:
     track: Literal["tensorboard"] | None = None
     """Write metrics as event files for TensorBoard too, into the run's folder."""
 
+    LEAST: ClassVar[Mapping[str, float]] = {"jobs": 1}
+    """The smallest values that fields may have; an extension names its own."""
+
     def __post_init__(self):
-        check_least(self, jobs=1)
+        for kind in type(self).__mro__:
+            check_least(self, **vars(kind).get("LEAST", {}))
         for entry in dataclasses.fields(self):
             if isinstance(value := getattr(self, entry.name), float) and math.isnan(value):
                 raise ValueError(f"{entry.name}: expected a number, got nan")
@@ -58,9 +63,7 @@ class CellSettings(Settings):
     hidden_size: int = 64
     """Units of a network whose text does not say."""
 
-    def __post_init__(self):
-        super().__post_init__()
-        check_least(self, seeds=1, hidden_size=1)
+    LEAST: ClassVar = {"seeds": 1, "hidden_size": 1}
 
 
 @dataclass(frozen=True)
@@ -73,9 +76,10 @@ class TimingSettings(Settings):
     """Fewest rounds in which every call is made once."""
     jobs: int = 1
 
+    LEAST: ClassVar = {"rounds": 1}
+
     def __post_init__(self):
         super().__post_init__()
-        check_least(self, rounds=1)
         if self.jobs != 1:
             raise ValueError(f"jobs: expected 1, timings never run side by side, got {self.jobs}")
 
@@ -87,9 +91,7 @@ class LagSettings(CellSettings):
     lags: int = 100
     """Longest time lag measured, in steps."""
 
-    def __post_init__(self):
-        super().__post_init__()
-        check_least(self, lags=4)
+    LEAST: ClassVar = {"lags": 4}
 
     @property
     def reference_lag(self) -> int:
@@ -120,9 +122,7 @@ class TrainingSettings(CellSettings):
     max_norm: float = 1.0
     """Gradients are clipped to this global norm."""
 
-    def __post_init__(self):
-        super().__post_init__()
-        check_least(self, steps=0, train_length=2, batch_size=1, learning_rate=0, max_norm=0)
+    LEAST: ClassVar = {"steps": 0, "train_length": 2, "batch_size": 1, "learning_rate": 0, "max_norm": 0}
 
 
 def check_least(settings: Any, **least: float) -> None:
