@@ -203,8 +203,8 @@ MUTANTS = (
     Mutant(
         "MLSTM: the floor under the normaliser forgets the stabiliser",
         "cells/mlstm.py",
-        "jnp.exp(-carry.m)",
-        "jnp.ones_like(carry.m)",
+        "floor = jnp.exp(-jnp.maximum(carry.m, least))",
+        "floor = 1.0",
         f"{EQUATIONS}::test_mlstm",
     ),
     Mutant(
