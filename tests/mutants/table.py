@@ -84,8 +84,8 @@ MUTANTS = (
     Mutant(
         "LSTM: a coupled input gate equal to the forget gate",
         "cells/lstm.py",
-        "i = 1 - f if self.coupled",
-        "i = f if self.coupled",
+        "i = 1 - f if",
+        "i = f if",
         f"{EQUATIONS}::test_variants_of_the_lstm",
     ),
     Mutant(
