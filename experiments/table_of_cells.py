@@ -1,6 +1,6 @@
 """What does every cell of the library cost, and how far do gradients and inputs reach in it before it has learned?
 
-Command: `python experiments/table_of_cells.py`, about half an hour on two CPU cores; `--page RUN` instead, with the
+Command: `python experiments/table_of_cells.py`, about thirty minutes on two CPU cores; `--page RUN` instead, with the
 folder of a finished run, writes docs/cells.md from its files.
 
 Measured in freshly drawn networks: parameters; the time of a training step over that of a yardstick, an Elman network,
@@ -150,8 +150,8 @@ EXPERIMENT = study.Experiment(
             "At initialisation, {s.hidden_size} units",
             COLUMNS,
             "Time: of a training step, the yardstick's being 1. K: first lag at which the gradient's norm is below "
-            "that fraction of its norm at lag 0. λ₁: leading Lyapunov exponent of the whole carry, driven by the task's "
-            "inputs. Memory: first lag with R² below 1/2.",
+            "that fraction of its norm at lag 0. λ₁: leading Lyapunov exponent of the whole carry, driven by the "
+            "task's inputs. Memory: first lag with R² below 1/2.",
         ),
     ),
     curves=(
