@@ -34,6 +34,11 @@ def test_the_code_runs(page, tmp_path, quick_compile):
         assert results - shown == {lag.DecayModel, lag.GradientNorm, lag.On}
 
 
+def test_the_cell_that_is_explained_is_the_librarys():
+    cell = DOCS.parent / "src" / "recurrax" / "cells" / "mgu.py"
+    assert BLOCK.search((DOCS / "adding_a_cell.md").read_text()).group(1) == cell.read_text()
+
+
 def test_every_instrument_has_a_place_on_the_page():
     page = (DOCS / "instruments.md").read_text()
     functions = (name for name in lag.__all__ if name[0].islower())

@@ -197,7 +197,7 @@ def test_lem(x64):
 
 
 T = 6
-GATE_SIZES = [1.0, 300.0]
+GATE_SIZES = [1.0, 3000.0]
 """Exponential gates of ordinary size, and so large that exp overflows float64 without a stabiliser."""
 
 
@@ -241,3 +241,16 @@ def test_delta_net(gated, x64):
         oracles.delta_net(q, k, v, o, sigmoid(i), sigmoid(f) if gated else np.ones(T)) for q, k, v, o, i, f in heads
     ]
     assert_close(outputs, np.concatenate(expected, axis=-1), "float64")
+
+
+@pytest.mark.parametrize("closed", [-1e4, 1e4])
+@pytest.mark.parametrize("cell", [SLSTM(H), MLSTM(H)], ids=str)
+def test_gates_that_no_exponential_can_hold_give_numbers(cell, closed, quick_compile):
+    """Values and gradients in float32, with the write gate wide open or shut, and the forget gate shut."""
+    params = cell.init(jax.random.key(0), D)
+    name = "bias" if isinstance(cell, SLSTM) else "gate_bias"
+    gates = getattr(params, name)
+    params = params._replace(**{name: gates.at[0].set(closed).at[1].set(-30.0)})
+    xs = jnp.asarray(draw(5, T, B, D), jnp.float32)
+    found = jax.value_and_grad(lambda params: jnp.sum(scan(cell, params, xs).outputs ** 2))(params)
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(found))

@@ -5,7 +5,22 @@ import dataclasses
 import jax
 import pytest
 
-from recurrax import GRU, LSTM, Elman, cells
+from recurrax import (
+    GRU,
+    JANET,
+    LEM,
+    LSTM,
+    MLSTM,
+    SLSTM,
+    AntisymmetricRNN,
+    CoRNN,
+    DeltaNet,
+    Elman,
+    IndRNN,
+    Leaky,
+    OrthogonalRNN,
+    cells,
+)
 
 BAD_FIELDS = [
     (lambda: LSTM(0), "hidden_size: expected a positive int, got 0"),
@@ -32,6 +47,21 @@ BAD_FIELDS = [
     (lambda: LSTM(2, candidate="gelu"), "candidate: unknown value 'gelu'; expected one of tanh, relu"),
     (lambda: GRU(2, update_bias=None), "update_bias: expected a finite float, got None"),
     (lambda: Elman(2, recurrent_gain=float("inf")), "recurrent_gain: expected a finite float, got inf"),
+    (lambda: JANET(2, beta=float("nan")), "beta: expected a finite float, got nan"),
+    (lambda: JANET(2, forget_bias="chron"), "forget_bias: unknown value 'chron'"),
+    (lambda: Leaky(2, alpha=0.0), r"alpha: expected a float above 0 and at most 1, got 0\.0"),
+    (
+        lambda: Leaky(2, alpha=1, learned=True),
+        r"alpha: expected a float above 0 and at most 0\.999 where learned, got 1",
+    ),
+    (lambda: IndRNN(2, t_max=0), "t_max: expected a positive int, got 0"),
+    (lambda: OrthogonalRNN(2, activation="sigmoid"), "activation: unknown value 'sigmoid'; expected one of modrelu"),
+    (lambda: AntisymmetricRNN(2, gated=1), "gated: expected True or False, got 1"),
+    (lambda: CoRNN(2, damping=None), "damping: expected a finite float, got None"),
+    (lambda: LEM(2, step_size=float("inf")), "step_size: expected a finite float, got inf"),
+    (lambda: SLSTM(4, heads=3), "heads: expected a divisor of hidden_size 4, got 3"),
+    (lambda: MLSTM(4, heads=0), "heads: expected a positive int, got 0"),
+    (lambda: DeltaNet(4, gated=None), "gated: expected True or False, got None"),
     (lambda: LSTM(2).init(jax.random.key(0), 0), "input_size: expected a positive int, got 0"),
     (lambda: GRU(2).init(jax.random.key(0), 3.0), r"input_size: expected a positive int, got 3\.0"),
     (lambda: cells.named("lstn"), "cell: unknown name 'lstn'; expected one of Elman, GRU, "),

@@ -9,7 +9,7 @@ from tolerances import assert_close
 from walks import KINDS, dots_in_loops, draw, equations
 
 import recurrax
-from recurrax import GRU, LSTM
+from recurrax import GRU, LSTM, SLSTM, AntisymmetricRNN, CoRNN, OrthogonalRNN
 from recurrax.check.trial import value, value_and_grad
 
 ONE_OF_EACH = [cell(3) for cell in KINDS]
@@ -33,20 +33,28 @@ def test_a_gru_that_resets_before_the_product_needs_two():
     assert products(GRU(3, reset_after=False), "fused") == 4
 
 
-MADE_ONCE = [zoo.weights.WeightNormalised(3), zoo.weights.Cayley(3), zoo.weights.Readout(3)]
+MADE_ONCE = [
+    zoo.weights.WeightNormalised(3),
+    zoo.weights.Cayley(3),
+    zoo.weights.Readout(3),
+    AntisymmetricRNN(3),
+    CoRNN(3),
+    SLSTM(4, heads=2),
+]
 
 
 @pytest.mark.parametrize("cell", MADE_ONCE, ids=lambda cell: type(cell).__name__)
 def test_what_parameters_alone_decide_and_what_outputs_alone_wait_for_stand_outside_the_loops(cell, plain_style):
-    """A norm, an inverse, a projection of the outputs: one recurrent product a step in each direction."""
+    """A norm, an inverse, an antisymmetric part, a projection: one recurrent product a step in each direction."""
     assert products(cell, "fused") == 2
     assert products(cell, "reference") > 2
 
 
+@pytest.mark.parametrize("cell", [zoo.weights.Exponential(3), OrthogonalRNN(3)], ids=lambda cell: type(cell).__name__)
 @pytest.mark.parametrize(("implementation", "inside"), [("fused", False), ("reference", True)])
-def test_a_matrix_exponential_is_made_once(implementation, inside, plain_style):
+def test_a_matrix_exponential_is_made_once(cell, implementation, inside, plain_style):
     """Its linear system is factored outside the loops over time."""
-    cell, steps = zoo.weights.Exponential(3), 7
+    steps = 7
     given = draw(cell, steps, (2,), 2)
     traced = jax.make_jaxpr(lambda given: value_and_grad(cell, given, implementation=implementation))(given)
     bodies = [eqn.params["jaxpr"].jaxpr for eqn in equations(traced.jaxpr) if eqn.params.get("length") == steps]

@@ -86,8 +86,8 @@ MUTANTS = (
     Mutant(
         "LSTM: a coupled input gate equal to the forget gate",
         "cells/lstm.py",
-        "i = 1 - f if self.coupled",
-        "i = f if self.coupled",
+        "i = 1 - f if",
+        "i = f if",
         f"{EQUATIONS}::test_variants_of_the_lstm",
     ),
     Mutant(
@@ -205,8 +205,8 @@ MUTANTS = (
     Mutant(
         "MLSTM: the floor under the normaliser forgets the stabiliser",
         "cells/mlstm.py",
-        "jnp.exp(-carry.m)",
-        "jnp.ones_like(carry.m)",
+        "floor = jnp.exp(-jnp.maximum(carry.m, least))",
+        "floor = 1.0",
         f"{EQUATIONS}::test_mlstm",
     ),
     Mutant(

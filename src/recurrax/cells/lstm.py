@@ -40,10 +40,10 @@ class LSTMCarry(NamedTuple):
 class LSTMGates(NamedTuple):
     """Pre-activations i, f, g, o, each (..., H), or None for a gate that the cell lacks."""
 
-    i: Array | None = None
-    f: Array | None = None
-    g: Array | None = None
-    o: Array | None = None
+    i: Array | None
+    f: Array | None
+    g: Array
+    o: Array | None
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class LSTM(Gated[LSTMParams, LSTMCarry]):
     def pointwise(self, params: LSTMParams, carry: LSTMCarry, u: LSTMGates, v: LSTMGates) -> LSTMCarry:
         f = self._opening(params, "f", carry.c, v.f)
         kept = _times(f, carry.c)
-        i = 1 - f if self.coupled else self._opening(params, "i", carry.c, v.i)
+        i = 1 - f if self.coupled and f is not None else self._opening(params, "i", carry.c, v.i)
         c = kept + _times(i, FUNCTIONS[self.candidate](v.g))
         return self.expose(params, LSTMCarry(h=carry.h, c=c), v)
 
@@ -159,7 +159,8 @@ class LSTM(Gated[LSTMParams, LSTMCarry]):
         return LSTMCarry(h=h, c=carry.c)
 
     def _named(self, arrays: Iterable[Array]) -> LSTMGates:
-        return LSTMGates(**dict(zip(self.gates, arrays, strict=True)))
+        there = dict(zip(self.gates, arrays, strict=True))
+        return LSTMGates(i=there.get("i"), f=there.get("f"), g=there["g"], o=there.get("o"))
 
     def _opening(self, params: LSTMParams, letter: str, c: Array, a: Array | None) -> Array | None:
         """σ(a), or σ(a + p c) with a peephole; None for a gate that is 1."""

@@ -60,4 +60,7 @@ class MLSTM(Heads[MLSTMCarry]):
 
     def output(self, params: HeadParams, carry: MLSTMCarry, u: HeadInputs) -> Array:
         total = jnp.sum(carry.n * u.query, axis=-1)
-        return self.joined(u, read(carry.C, u.query) / jnp.maximum(jnp.abs(total), jnp.exp(-carry.m))[..., None])
+        # Where all gates close m falls without end, and exp(-m) with its derivative would be infinite.
+        least = -0.9 * jnp.log(jnp.finfo(carry.m.dtype).max)
+        floor = jnp.exp(-jnp.maximum(carry.m, least))
+        return self.joined(u, read(carry.C, u.query) / jnp.maximum(jnp.abs(total), floor)[..., None])
