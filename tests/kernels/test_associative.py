@@ -65,7 +65,7 @@ def differs(cell, option, implementation="associative"):
     """Where values or gradients in float64 are not the reference's, or padding mattered; None where they are."""
     option = OPTIONS[option]
     trial = draw(cell, STEPS, option.batch_shape, 2, np.float64)._replace(**option.rows)
-    return difference_to_reference(cell, trial, implementation, **option.how)
+    return difference_to_reference(cell, trial, implementation=implementation, **option.how)
 
 
 @pytest.mark.parametrize("option", ["plain", "all at once"])
