@@ -11,7 +11,7 @@ from walks import draw, equations
 from zoo.trials import OPTIONS, difference_to_reference
 
 import recurrax
-from recurrax import LSTM, Cell, MinGRU, cells, check_cell
+from recurrax import LRU, LSTM, RGLRU, Cell, MinGRU, cells, check_cell
 from recurrax.check.trial import value, value_and_grad
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "plain_style")
@@ -59,14 +59,13 @@ class Traces(Cell):
 
 LINEAR = [*(cell(3) for cell in cells.ALL if hasattr(cell, "coefficients")), Traces()]
 BATCH, STEPS = 5, 4
-SINGLE = ["mask", "resets", "reverse", "chunk"]
 
 
-def differs(cell, option):
+def differs(cell, option, implementation="associative"):
     """Where values or gradients in float64 are not the reference's, or padding mattered; None where they are."""
     option = OPTIONS[option]
     trial = draw(cell, STEPS, option.batch_shape, 2, np.float64)._replace(**option.rows)
-    return difference_to_reference(cell, trial, implementation="associative", **option.how)
+    return difference_to_reference(cell, trial, implementation=implementation, **option.how)
 
 
 @pytest.mark.parametrize("option", ["plain", "all at once"])
@@ -75,7 +74,12 @@ def test_equals_the_sequential_walk(cell, option, x64):
     assert differs(cell, option) is None
 
 
-@pytest.mark.parametrize("option", SINGLE)
+@pytest.mark.parametrize("cell", LINEAR[:-1], ids=lambda cell: type(cell).__name__)
+def test_the_fused_scan_does_too(cell, x64):
+    assert differs(cell, "all at once", "fused") is None
+
+
+@pytest.mark.parametrize("option", ["mask", "resets"])
 def test_under_one_option(option, x64):
     assert differs(Traces(), option) is None
 
@@ -187,7 +191,7 @@ def test_chunks_bound_the_memory():
     assert held(32) < held(None) / 2
 
 
-@pytest.mark.parametrize("cell", LINEAR, ids=lambda cell: type(cell).__name__)
+@pytest.mark.parametrize("cell", [LRU(3), RGLRU(3), Traces()], ids=lambda cell: type(cell).__name__)
 def test_lowers_for_every_platform_with_an_open_batch(cell):
     drawn = draw(cell, 5, (1,), 2)
 

@@ -52,8 +52,8 @@ class LRU(Linear[LRUParams, LRUCarry]):
 
     Differs from: in Orvieto et al. inputs are as wide as outputs and D is a vector. S5 and S4D discretise a continuous
     system with a learned step instead of choosing λ.
-    Gradient: ∂s_t/∂s_tm1 = diag(λ), exactly: |λ_j|^k after k steps for unit j, whatever the inputs. With r_max < 1 no
-    unit remembers longer than 1/(1 - r_max) steps at the start.
+    Gradient: ∂s_t/∂s_tm1 = diag(λ), exactly: |λ_j|^k after k steps for unit j, whatever the inputs. At the start
+    every unit forgets by a factor e within about 1/(1 - r_max) steps.
 
     References: Orvieto et al. (2023), Resurrecting Recurrent Neural Networks for Long Sequences, section 3 and
     appendix A.

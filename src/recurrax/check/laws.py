@@ -103,24 +103,23 @@ def second_derivatives_are_the_references(subject: Subject) -> str | None:
 
 def coefficients_are_the_steps(subject: Subject) -> str | None:
     """Its coefficients, where it has them, say what a step does."""
-    if not hasattr(subject.cell, "coefficients"):
+    cell, trial = subject.cell, subject.trial
+    if not hasattr(cell, "coefficients"):
         return None
-    trial = subject.trial
-    if reason := associative.mismatch(subject.cell, trial.params, trial.carry, trial.xs):
+    if reason := associative.mismatch(cell, trial.params, trial.carry, trial.xs):
         return reason
-    found = differ(*_said_and_done(subject.cell, trial.params, trial.carry, trial.xs))
+
+    def said_and_done(params: Params, carry: Carry, xs: Any) -> tuple[Carry, Carry]:
+        u = cell.project(params, xs)
+        # Other carries at every step: leaves (T, B, ...).
+        before = jax.tree.map(lambda leaf: jnp.stack([(1 + t) * leaf for t in range(subject.steps)]), carry)
+        a, b = associative.coefficients(cell, params, u, before)
+        said = jax.tree.map(lambda a, b, s: (a * s + b).astype(s.dtype), a, b, before)
+        return said, cell.pointwise(params, before, u, cell.recur(params, before, u))
+
+    arguments = (trial.params, trial.carry, trial.xs)
+    found = differ(*quickly(jax.jit(said_and_done).lower(*arguments))(*arguments))
     return found and f"coefficients and pointwise differ ({found}); let pointwise return a * s + b of the coefficients"
-
-
-@partial(jax.jit, static_argnums=0)
-def _said_and_done(cell: Cell, params: Params, carry: Carry, xs: Any) -> tuple[Carry, Carry]:
-    """What the coefficients make of other carries at every step, and what the cell does; leaves (T, *batch, ...)."""
-    u = cell.project(params, xs)
-    steps = jax.tree.leaves(xs)[0].shape[0]
-    before = jax.tree.map(lambda leaf: jnp.stack([(1 + t) * leaf for t in range(steps)]), carry)
-    after = cell.pointwise(params, before, u, cell.recur(params, before, u))
-    a, b = associative.coefficients(cell, params, u, before)
-    return jax.tree.map(lambda a, b, s: (a * s + b).astype(s.dtype), a, b, before), after
 
 
 def padding_never_matters(subject: Subject) -> str | None:
