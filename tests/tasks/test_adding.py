@@ -9,6 +9,8 @@ from recurrax.tasks import Adding
 
 MANY = 20_000
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 @pytest.fixture(scope="module")
 def many():

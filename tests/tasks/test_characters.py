@@ -16,6 +16,8 @@ from recurrax.tasks.corpus import bigram_entropy, from_bytes, unigram_entropy
 
 SIZE = 50_000
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 @pytest.fixture(scope="module")
 def task():

@@ -13,6 +13,8 @@ from recurrax.tasks import Copy, Recall, TemporalOrder
 
 MANY = 4000
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 def drawn(task, rows=MANY):
     """Symbols (T, B) as numbers, targets and the batch."""
