@@ -4,6 +4,7 @@ A question's settings extend one of these; a field that only has another default
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,9 @@ class Settings:
     def __post_init__(self):
         for kind in type(self).__mro__:
             check_least(self, **vars(kind).get("LEAST", {}))
+        for entry in dataclasses.fields(self):
+            if isinstance(value := getattr(self, entry.name), float) and math.isnan(value):
+                raise ValueError(f"{entry.name}: expected a number, got nan")
 
     def results_depend_on(self) -> dict[str, Any]:
         """The settings that are not about where or how the run is done."""
@@ -118,7 +122,7 @@ class TrainingSettings(CellSettings):
     max_norm: float = 1.0
     """Gradients are clipped to this global norm."""
 
-    LEAST: ClassVar = {"steps": 0, "train_length": 2, "batch_size": 1}
+    LEAST: ClassVar = {"steps": 0, "train_length": 2, "batch_size": 1, "learning_rate": 0, "max_norm": 0}
 
 
 def check_least(settings: Any, **least: float) -> None:
