@@ -241,7 +241,7 @@ def test_a_value_out_of_range_exits_with_2(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_flag_that_is_no_number_is_refused(tmp_path, capsys):
+def test_a_flag_that_is_no_number_is_refused():
     @dataclass(frozen=True)
     class Rated(study.TrainingSettings):
         """Has a rate."""
