@@ -688,8 +688,8 @@ MUTANTS = (
     Mutant(
         "named: the settings' size before the text's own",
         "study/named.py",
-        "given = {name: size for name, size in sizes.items() if name in known} | dict(self.fields)",
-        "given = dict(self.fields) | {name: size for name, size in sizes.items() if name in known}",
+        "given |= {name: _built(value, sizes) for name, value in self.fields}",
+        "given = {name: _built(value, sizes) for name, value in self.fields} | given",
         "tests/study/test_named.py::test_sizes_are_those_of_the_settings_unless_the_text_has_them",
     ),
     Mutant(
@@ -700,11 +700,32 @@ MUTANTS = (
         "tests/study/test_named.py::test_a_file_that_has_changed_is_read_again",
     ),
     Mutant(
+        "named: cells inside of others in a size of their own",
+        "study/named.py",
+        "return value.build(**sizes) if isinstance(value, Name) else value",
+        "return value.build(hidden_size=4) if isinstance(value, Name) else value",
+        "tests/study/test_named.py::test_fields_that_are_cells_have_texts_of_their_own",
+    ),
+    Mutant(
         "experiment: an edited cell given the results of the one before",
         "study/experiment.py",
-        'return {"files": digests} if digests else {}',
-        "return {}",
-        "tests/study/test_experiment.py::test_an_edited_file_is_another_run",
+        '**{f"cell {cell.label}": self.parts[0].build(cell, settings) for cell in self.cells(settings)},',
+        "",
+        "tests/study/test_experiment.py::test_an_edited_program_never_gets_the_numbers_of_the_one_before",
+    ),
+    Mutant(
+        "program: constants that a function reads not looked at",
+        "study/program.py",
+        "yield from self._reached(set(_names(code)), function.__globals__)",
+        "yield from ()",
+        "tests/study/test_program.py::test_it_changes_with_all_that_is_reached",
+    ),
+    Mutant(
+        "command: verdicts of a smoke run",
+        "study/command.py",
+        "return found._replace(report=said, claims=())",
+        "return found._replace(report=said)",
+        "tests/study/test_experiment.py::test_a_smoke_run_judges_nothing",
     ),
     Mutant(
         "associative: the adjoint of a complex carry conjugated",

@@ -241,6 +241,16 @@ def test_a_value_out_of_range_exits_with_2(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_flag_that_is_no_number_is_refused():
+    @dataclass(frozen=True)
+    class Rated(study.TrainingSettings):
+        """Has a rate."""
+
+    for value, said in (("nan", "learning_rate: expected a number, got nan"), ("-1", "expected at least 0, got -1.0")):
+        with pytest.raises(ValueError, match=said):
+            Rated(learning_rate=float(value))
+
+
 def test_help_names_every_flag(capsys):
     with pytest.raises(SystemExit) as stopped:
         Demo()("--help")

@@ -95,6 +95,14 @@ def test_a_claim_is_judged_where_its_cells_were_measured_however_they_were_writt
     assert "LSTM" not in json.dumps(saved.summary["report"])
 
 
+def test_a_smoke_run_judges_nothing(tmp_path):
+    assert study.main(EXPERIMENT, ["--smoke", "--out", str(tmp_path)]) == 0
+    (folder,) = (tmp_path / "alphas").iterdir()
+    saved = report.load(folder)
+    assert (saved.summary["claims"], saved.report.findings, saved.report.key_figures) == ([], (), ())
+    assert saved.report.answer.startswith("SMOKE")
+
+
 def test_figures_draw_a_line_per_cell_in_the_tasks_own_unit(saved):
     (figure,) = saved.report.figures
     (panel,) = figure.panels

@@ -80,10 +80,10 @@ class Name:
     def slug(self) -> str:
         """The label as a part of a file's name."""
         slug = re.sub(r"[^A-Za-z0-9._-]+", "-", self.label).strip("-")
-        # Names of files have an end; a hash tells apart what is cut off.
-        return (
-            slug if len(slug) <= _LONGEST else f"{slug[: _LONGEST - 9]}-{hashlib.sha256(slug.encode()).hexdigest()[:8]}"
-        )
+        if len(slug) <= _LONGEST:
+            return slug
+        # A hash tells apart what is cut off.
+        return f"{slug[: _LONGEST - 9]}-{hashlib.sha256(self.label.encode()).hexdigest()[:8]}"
 
 
 def _built(value: Any, sizes: dict[str, Any]) -> Any:

@@ -25,9 +25,9 @@ from recurrax.runs.program import VERSION
 
 _LIBRARY = f"{Path(__file__).parents[1]}{os.sep}"
 _FOLLOWED = tuple(str(Path(_LIBRARY, room)) for room in ("cells", "wrappers", "tasks", "study/networks.py"))
-_INSTALLED = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "purelib", "platlib")})
+_PYTHON = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")})
 _INSIDE = ("__wrapped__", "func", "__func__", "fget", "fwd", "bwd", "jvp")
-"""Where jit, caches, partial, methods, properties and custom derivatives keep the functions that they wrap."""
+"""Where jit, caches, properties, other descriptors and custom derivatives keep the functions that they wrap."""
 
 
 def fingerprint(parts: Mapping[str, Any]) -> dict[str, str]:
@@ -79,17 +79,17 @@ class _Walk:
             yield from self._each("list", value)
         elif isinstance(value, Mapping):
             yield from self._each("mapping", [part for item in value.items() for part in item])
-        elif inside := [getattr(value, name) for name in _INSIDE if callable(getattr(value, name, None))]:
-            yield from self._each("wrapper", inside)
-            if isinstance(value, functools.partial):
-                yield from self._each("arguments", [value.args, value.keywords])
-            elif isinstance(value, types.MethodType):
-                yield from self._value(value.__self__)
+        elif is_dataclass(value):
+            yield from self._value(type(value))
+            yield from self._value({field.name: getattr(value, field.name) for field in fields(value)})
+        elif isinstance(value, functools.partial | types.MethodType):
+            names = ("func", "args", "keywords") if isinstance(value, functools.partial) else ("__func__", "__self__")
+            yield from self._each("bound", [getattr(value, name) for name in names])
         elif not isinstance(value, types.ModuleType):
             yield from self._value(type(value))
-            if is_dataclass(value):
-                yield from self._value({field.name: getattr(value, field.name) for field in fields(value)})
-            elif self._is_followed(type(value)):
+            inside = [getattr(value, name) for name in _INSIDE if callable(getattr(value, name, None))]
+            yield from self._each("inside", inside)
+            if self._is_followed(type(value)):
                 yield from self._value(getattr(value, "__dict__", {}))
 
     def _function(self, function: types.FunctionType) -> Iterator[str]:
@@ -119,9 +119,11 @@ class _Walk:
     def _is_followed(self, value: Any) -> bool:
         """Whether a function, a class or a module stands in a file that is followed."""
         file = _file(value)
-        if file is None or file == self.home or file.startswith(_FOLLOWED):
+        if file is None:
+            return getattr(_module(value), "__spec__", None) is None  # a notebook; what is built in has one
+        if file == self.home or file.startswith(_FOLLOWED):
             return True
-        return not file.startswith((_LIBRARY, *_INSTALLED))
+        return not (file.startswith((_LIBRARY, *_PYTHON)) or "site-packages" in file or "dist-packages" in file)
 
 
 def _is_wrapper(entry: Any) -> bool:
@@ -137,6 +139,11 @@ def _names(code: types.CodeType) -> Iterator[str]:
 
 
 def _file(value: Any) -> str | None:
-    """The file of a module, or of a function's or a class's."""
-    module = value if isinstance(value, types.ModuleType) else sys.modules.get(getattr(value, "__module__", None) or "")
-    return getattr(module, "__file__", None)
+    return getattr(_module(value), "__file__", None)
+
+
+def _module(value: Any) -> types.ModuleType | None:
+    """A module, or that of a function or a class."""
+    if isinstance(value, types.ModuleType):
+        return value
+    return sys.modules.get(getattr(value, "__module__", None) or "")
