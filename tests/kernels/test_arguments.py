@@ -104,7 +104,7 @@ class Grows(LSTM):
         return carry._replace(c=jnp.concatenate([carry.c, carry.c], axis=-1))
 
 
-LAYOUT = "LSTMParams(kernel, recurrent_kernel, bias)"
+LAYOUT = "LSTMParams(kernel, recurrent_kernel, bias, peephole, projection)"
 MORE = [
     ("params.bias: expected shape (4, 3), got (3, 4)", {"params": PARAMS._replace(bias=jnp.zeros((3, 4)))}),
     ("params.kernel: expected shape (2, 4, 3), got (12, 2)", {"params": PARAMS._replace(kernel=jnp.zeros((12, 2)))}),

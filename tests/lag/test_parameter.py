@@ -130,11 +130,12 @@ def test_sensitivity_to_a_parameter_outgrows_the_state(w, energy, sensitivity, x
 
 @pytest.mark.parametrize("cell", [cell(64) for cell in KINDS], ids=lambda cell: type(cell).__name__)
 def test_no_lag_has_a_gradient_of_its_own_in_memory(cell):
-    """Temporaries of the compiled walk, in bytes: far below one gradient per lag, which is large beside a state."""
+    """Temporaries of the compiled walk, in bytes: a few carries, and far less than one gradient, per lag."""
     size, rows, steps = cell.hidden_size, 2, 500
     params = jax.eval_shape(lambda: cell.init(jax.random.key(0), size))
     carry = jax.eval_shape(lambda: cell.initial_carry(params, (rows,), jnp.float32))
+    one_carry = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(carry))
     one_gradient = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
     xs, cotangent = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((steps, rows, size), (rows, size)))
     compiled = parameter._profile.lower(cell, True, params, xs, cotangent, carry, None, None).compile()
-    assert compiled.memory_analysis().temp_size_in_bytes < 0.4 * steps * one_gradient
+    assert compiled.memory_analysis().temp_size_in_bytes < steps * (4 * one_carry + 0.4 * one_gradient)
