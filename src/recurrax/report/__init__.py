@@ -7,12 +7,14 @@ when something is drawn.
 
 from recurrax.report.console import show
 from recurrax.report.description import Dots, Figure, KeyFigure, Level, Line, Panel, Report, Row, Table
+from recurrax.report.findings import SMOKE
 from recurrax.report.page import render, seconds
 from recurrax.report.runs import Run, overview
 from recurrax.report.saved import Saved, load
 from recurrax.report.sweeps import read_table, render_sweep
 
 __all__ = [
+    "SMOKE",
     "Dots",
     "Figure",
     "KeyFigure",

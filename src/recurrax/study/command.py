@@ -19,9 +19,6 @@ from recurrax.study import program
 from recurrax.study.jobs import Job, do_all
 from recurrax.study.settings import Settings
 
-SMOKE = "SMOKE: smallest sizes, to show that everything runs. The numbers mean nothing, so nothing is concluded."
-"""The answer of a --smoke run."""
-
 
 class Findings(NamedTuple):
     """What a run comes to: all its arrays, the numbers of summary.json, the report, and verdicts on claims."""
@@ -142,7 +139,7 @@ class RefusedError(Exception):
 
 def _without_conclusions(found: Findings) -> Findings:
     """What a --smoke run may say: tables and figures of sizes that mean nothing, no findings and no verdicts."""
-    said = dataclasses.replace(found.report, answer=SMOKE, findings=(), key_figures=())
+    said = dataclasses.replace(found.report, answer=report.SMOKE, findings=(), key_figures=(), smoke=True)
     return found._replace(report=said, claims=())
 
 

@@ -132,7 +132,7 @@ class Results:
 
     def looks(self) -> dict[named.Name, style.Look]:
         """Colour and dash of every cell where all are drawn."""
-        return looks(self.cells)
+        return looks(self.drawn)
 
     def _figures(self, curves: Curves | Reaches, drawn: dict[str, np.ndarray]) -> Iterator[report.Figure | None]:
         if isinstance(curves, Reaches):
