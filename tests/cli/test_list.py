@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 def test_everything_is_listed(capsys):
     assert main(["list", "--experiments", str(ROOT / "experiments")]) == 0
     shown = capsys.readouterr().out
-    for known in (*cells.ALL, *tasks.ALL):
+    for known in (*cells.ALL, *tasks.ALL, *tasks.OF_FILES):
         assert known.__name__ in shown
     for word in (
         "forget_bias",

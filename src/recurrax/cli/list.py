@@ -40,6 +40,7 @@ def list_all(experiments: Path = Path("experiments")) -> int:
     _show_classes(console, "Cells", cells.ALL)
     _show_initialisations(console, initializers)
     _show_classes(console, "Tasks", tasks.ALL)
+    _show_classes(console, "Tasks of your own files", tasks.OF_FILES)
     console.print(
         Text("\nAs a text for --cells and --tasks: lstm:forget_bias=chrono, gru:init=uniform, my_file.py:Name")
     )

@@ -34,7 +34,10 @@ _TEXT = re.compile(
 _LONGEST = 40
 _WORDS = {int: "a whole number", float: "a number", str: "a text"}
 _CHOICES = {bool: (True, False), type(None): (None,)}
-_KNOWN: dict[type, tuple[type, ...]] = {Cell: known_cells.ALL, Task: known_tasks.ALL}
+_KNOWN: dict[type, tuple[type, ...]] = {
+    Cell: known_cells.ALL,
+    Task: (*known_tasks.ALL, *known_tasks.OF_FILES),
+}
 
 
 @dataclass(frozen=True)
