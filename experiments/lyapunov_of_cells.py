@@ -13,14 +13,13 @@ is close to 0.
 import itertools
 import sys
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from recurrax import lag, study
+from recurrax import code, lag, study
 from recurrax.report import Level
 from recurrax.study import networks, standard
 
@@ -42,7 +41,7 @@ class Settings(study.TrainingSettings):
     LEAST: ClassVar = {"length": 20, "steps": 1}
 
 
-@partial(jax.jit, static_argnums=0)
+@code.jit
 def exponent_of_h(cell: Any, params: Any, xs: jax.Array) -> jax.Array:
     """λ₁ (1,) of the products of ∂h_t/∂h_tm1 along inputs (T, D), the rest of the carry held fixed."""
 

@@ -28,11 +28,12 @@ NEEDED = {
     "lyapunov_of_cells": ["_spectrum", "run", "probe_row"],
     "mean_field_check": ["_profile"],  # gains share it
     "memory_versus_gradient": ["_curve", "_profile"],
+    "table_of_cells": ["_curve", "_profile", "_spectrum", "<lambda>", "<lambda>"],  # the last two: cell and yardstick
 }
 """What a smoke run has to compile, a program per walk, chunk of training and shape: nearly all of its time."""
-OPERATIONS = 50
+OPERATIONS = 80
 """At most so many single operations outside of such programs, small each: keys, a network and a batch take about 20 of
-them, twice where they are in float64 too, and the state of a training 10."""
+them for each dtype and size of the networks, of which there are four at most, and the state of a training 10."""
 
 
 def command(name) -> Command:
