@@ -181,11 +181,12 @@ def page(folder: Path) -> str:
     """The text of docs/cells.md: the table and the protocol of a finished run, and what made it."""
     saved = report.load(folder)
     table, run = saved.report.tables[0], saved.run
+    where = run["environment"]
+    made = f"{run['finished'][:10]}, {where['system']}, Python {where['python']}, JAX {where['packages']['jax']}"
     rule = tuple("---" if i == 0 else "---:" for i in range(len(table.columns)))
     parts = (
         "# Every cell, before it has learned",
-        f"`{run['command'].split(' --out')[0]}`, {run['finished'][:10]}, on {run['environment']['system']}. The "
-        f"yardstick of times is {saved.config['yardstick']}.",
+        f"`{run['command'].split(' --out')[0]}`, {made}. The yardstick of times is {saved.config['yardstick']}.",
         "\n".join(" | ".join(("", *row, "")).strip() for row in (table.columns, rule, *table.rows)),
         table.caption,
         "\n".join(f"- {sentence}" for sentence in saved.report.protocol),
