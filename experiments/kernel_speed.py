@@ -27,10 +27,8 @@ from recurrax import report, runs, study, train
 from recurrax.study import timing
 from recurrax.study.named import Name
 
-SHAPES = (
-    (32, 128, 64, 128), (64, 128, 256, 512), (16, 1024, 32, 64), (1, 512, 128, 128), (128, 96, 128, 256),
-    (32, 50, 2, 64),
-)  # fmt: skip
+SHAPES = ((32, 128, 64, 128), (64, 128, 256, 512), (16, 1024, 32, 64),
+          (1, 512, 128, 128), (128, 96, 128, 256), (32, 50, 2, 64))  # fmt: skip
 """(B, T, D, H) on which contenders are compared."""
 SCALING = {
     "T": (1, tuple((16, steps, 32, 64) for steps in (64, 256, 1024, 4096, 16384))),

@@ -279,7 +279,7 @@ def test_the_law_is_differentiable():
     direction = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape)), params)
     step = 1e-5
     moved = [log_norm(jax.tree.map(lambda a, b, s=s: a + s * b, params, direction)) for s in (step, -step)]
-    along = sum(jnp.vdot(a, b) for a, b in zip(gradient, direction, strict=True))
+    along = sum(jax.tree.leaves(jax.tree.map(jnp.vdot, gradient, direction)))
     np.testing.assert_allclose(along, (moved[0] - moved[1]) / (2 * step), rtol=1e-8)
 
 

@@ -18,7 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 
 TESTS = Path(__file__).resolve().parents[1]
-sys.path[0] = str(TESTS)  # for this folder, where a file is called like one of the tests' packages
+# In place of this folder, where a file is called like one of the tests' packages.
+sys.path[:] = [str(TESTS), *(entry for entry in sys.path if entry != str(TESTS / "long"))]
 
 from cells import variants  # noqa: E402  (beside the tests' other helpers)
 from kernels import test_gradients, test_lowering, test_zoo  # noqa: E402

@@ -68,8 +68,8 @@ def test_losses_are_drawn_in_blocks_beside_the_landmarks():
     assert drawn[0].tolist() == [2, 7, 12, 17, 22, 27, 32, 37, 42, 47]
     assert curve.x(settings, 10).tolist() == [2.5, 7.5, 12.5, 17.5, 22.5, 27.5, 32.5, 37.5, 42.5, 47.5]
     assert [(level.value, level.label.split("\n")[0]) for level in curve.levels(settings, TASK)] == [
-        (2, "2"),
-        (0.5, "0.5"),
+        (2, "2: nothing known"),
+        (0.5, "0.5: half known"),
     ]
 
 

@@ -13,7 +13,7 @@ def test_without_scikit_learn_it_says_what_to_install(monkeypatch):
         raise ModuleNotFoundError("no", name="sklearn")
 
     monkeypatch.setattr(extras.importlib, "import_module", missing)
-    with pytest.raises(ModuleNotFoundError, match=r'sklearn is not installed; .* pip install "recurrax\[data\]"'):
+    with pytest.raises(ModuleNotFoundError, match=r'sklearn is not installed; .* pip install "\.\[data\]"'):
         digits.images.__wrapped__()
 
 
