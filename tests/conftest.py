@@ -1,8 +1,18 @@
 """Strict JAX, two CPU devices and deterministic hypothesis, for every test.
 
 The settings below have to be made before JAX starts, so they stand at the top level. Warnings are errors through
-`pyproject.toml`. Nothing relies on a compilation cache kept between runs.
+`pyproject.toml`.
 """
+
+import os
+import tempfile
+
+# Processes of one run share what they compile: workers, the commands that tests start, and modules that forget their
+# programs. Nothing is kept between runs.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _COMPILED = tempfile.TemporaryDirectory(prefix="recurrax-tests-", ignore_cleanup_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
 
 import jax
 import pytest
