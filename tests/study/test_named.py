@@ -139,7 +139,7 @@ def test_a_file_that_has_changed_is_read_again(tmp_path):
         (WRAPPING + ":Deep:cells=elman", "cells: expected values in [ ], got 'elman'"),
         (WRAPPING + ":Deep:cells=[elman,lsm]", "or file.py:NAME, got 'lsm'; the nearest is 'LSTM'"),
         (WRAPPING + ":Deep:sizes=[1,x]", "sizes: expected a whole number, got 'x'"),
-        (OWN + ":Laeky", f"cells: expected one of Leaky, Echo in {OWN}, got 'Laeky'; the nearest is 'Leaky'"),
+        (OWN + ":Laeky", f"cells: expected Leaky in {OWN}, got 'Laeky'; the nearest is 'Leaky'"),
         (OWN.replace("own", "ovn") + ":Leaky", f"ovn.py'; the nearest is '{OWN}'"),
     ],
 )

@@ -73,7 +73,9 @@ def test_keeps_the_contract(task):
 
 
 def test_it_has_a_row_on_the_page_with_its_landmarks(task):
-    row = next(line for line in PAGE.read_text().splitlines() if line.startswith(f"| `{type(task).__name__}` |"))
+    rows = [line for line in PAGE.read_text().splitlines() if line.startswith(f"| `{type(task).__name__}` |")]
+    assert rows, f"docs/tasks.md: expected a row that begins with | `{type(task).__name__}` |"
+    (row,) = rows
     if type(task) in tasks.ALL:
         said = row.split("|")[4]
         assert all(name.removeprefix("logistic regression ") in said for name in task.landmarks)

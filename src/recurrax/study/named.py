@@ -155,7 +155,12 @@ def _named(what: str, text: str, contract: type) -> Name:
     module = _module(what, Path(file))
     kinds = {name: kind for name, kind in vars(module).items() if isinstance(kind, type) and is_dataclass(kind)}
     if name not in kinds:
-        own = [name for name, kind in kinds.items() if kind.__module__ == module.__name__]
+        others = tuple(known for known in _KNOWN if known is not contract and known not in contract.__mro__)
+        own = [
+            name
+            for name, kind in kinds.items()
+            if kind.__module__ == module.__name__ and not set(others) & set(kind.__mro__)
+        ]
         raise ValueError(f"{what}: {_expected(own or ['a frozen dataclass'], name, f'in {file}')}")
     return _filled(kinds[name], name, match["fields"] or "", contract)
 

@@ -19,7 +19,10 @@ from recurrax.study.statistics import Bounds, Interval
 Value = Callable[[np.ndarray, Any, Any], Any]
 """(array measured, settings, task) to one value per network (S,), or for a curve to (S, N)."""
 
-IN_BRACKETS = "in brackets the 95 % interval, left out where it is narrower than the digits shown"
+IN_BRACKETS = (
+    "in brackets the 95 % interval, left out where it is narrower than the digits shown or all lie beyond what was "
+    "measured; of medians and means by bootstrap, which is too narrow for fewer than six"
+)
 
 
 @dataclass(frozen=True)
