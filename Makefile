@@ -1,6 +1,7 @@
 # make demo    the decay of gradients with time lag, measured and plotted, in about three minutes
 # make test    the whole suite
-# Both are complete on a machine with Python 3.11 or newer and venv. The demo installs what it needs; the suite, linters
+# make claims  every experiment that judges a claim, resumed where one was cut off, then docs/claims.md: hours
+# All are complete on a machine with Python 3.11 or newer and venv. The demo installs what it needs; the suite, linters
 # and type checker add the rest to the same environment. PYTHON chooses the interpreter, VENV the environment's folder,
 # JOBS the processes of the suite, ARGS is handed to what runs.
 
@@ -22,10 +23,16 @@ DEMO_PARTS := --extra experiments --group build
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 PY_TAG = $$($(BIN)/python -c "import sys; print('py311' if sys.version_info < (3, 12) else 'py312')")
 
-.PHONY: demo test lint format mutants requirements clean
+.PHONY: demo claims test lint format mutants requirements clean
 
 demo: $(DEMO_READY)
 	$(BIN)/python experiments/gradient_decay.py $(ARGS)
+
+CLAIMS := gradient_decay decay_at_init long_range analogues
+
+claims: $(DEMO_READY)
+	for name in $(CLAIMS); do $(BIN)/python experiments/$$name.py $(ARGS) || exit 1; done
+	$(BIN)/recurrax claims results
 
 test: $(READY)
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)

@@ -21,10 +21,12 @@ NAMES = sorted(path.stem for path in (ROOT / "experiments").glob("*.py") if path
 OURS = {kind.__name__ for kind in (*cells.ALL, *tasks.ALL)} - {"Leaky"}  # as the user's own is called too
 OURS = re.compile(rf"\b({'|'.join(OURS)})\b", re.IGNORECASE)
 NEEDED = {
+    "analogues": ["run"],  # seeds share it
     "decay_at_init": ["_profile"],  # scales share it
     "gradient_decay": ["_profile", "run", "probe_row"],
     "instrument_cost": ["<lambda>", "_share", "_spectrum", *4 * ["_profile"]],  # adjoint, parameter, two of Jacobians
     "kernel_speed": 2 * ["<lambda>", "loss", "loss", "whole"],  # per pass: a product, fused, reference, split batch
+    "long_range": ["run"],  # seeds share it
     "lyapunov_of_cells": ["_spectrum", "run", "probe_row"],
     "mean_field_check": ["_profile"],  # gains share it
     "memory_versus_gradient": ["_curve", "_profile"],

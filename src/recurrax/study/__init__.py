@@ -10,7 +10,7 @@ gives the script flags, a dry run, jobs side by side, resume, saved files and a 
 `study.named`, those of a user's own file among them.
 """
 
-from recurrax.study import named, networks, program, standard, statistics, timing
+from recurrax.study import failing, named, networks, program, standard, statistics, timing
 from recurrax.study.claims import Claim, Pair
 from recurrax.study.command import Command, Findings, RefusedError
 from recurrax.study.experiment import Arrays, Experiment, Part, Run, main
@@ -52,6 +52,7 @@ __all__ = [
     "TimingSettings",
     "TrainingSettings",
     "check_least",
+    "failing",
     "half_life",
     "looks",
     "main",

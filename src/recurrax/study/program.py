@@ -24,7 +24,9 @@ import numpy as np
 from recurrax.runs.program import VERSION
 
 _LIBRARY = f"{Path(__file__).parents[1]}{os.sep}"
-_FOLLOWED = tuple(str(Path(_LIBRARY, room)) for room in ("cells", "wrappers", "tasks", "study/networks.py"))
+_FOLLOWED = tuple(
+    str(Path(_LIBRARY, room)) for room in ("cells", "wrappers", "tasks", "study/networks.py", "study/failing.py")
+)
 _PYTHON = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")})
 _INSIDE = ("__wrapped__", "func", "__func__", "fget", "fwd", "bwd", "jvp")
 """Where jit, caches, properties, other descriptors and custom derivatives keep the functions that they wrap."""

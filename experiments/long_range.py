@@ -1,0 +1,66 @@
+"""Does an LSTM learn dependencies that are twice as long as those a simple recurrent network learns?
+
+Command: `python experiments/long_range.py`; `--tasks adding --rates 0.002 --seeds 2 --longest 64` is a smaller one.
+
+Measured: the failing lag, found by bisection over the task's longest lag for each network, on recall with one lag and
+with mixed lags, adding, temporal order, copying and embedded Reber strings.
+
+Expected: twice as long where lags are mixed; not against a rectified network started at the identity.
+"""
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from recurrax import study
+from recurrax.study import failing
+
+IRNN = "elman:activation=relu,recurrent_init=identity"
+
+
+@dataclass(frozen=True)
+class Settings(failing.FailingSettings):
+    """Does an LSTM learn dependencies that are twice as long as those a simple recurrent network learns?"""
+
+    cells: tuple[str, ...] = (
+        "elman", "elman:init=uniform", IRNN, "gru", "lstm:forget_bias=0", "lstm:forget_bias=1",
+        "lstm:forget_bias=chrono",
+    )  # fmt: skip
+    tasks: tuple[str, ...] = ("recall", "recall:ladder=true", "adding", "temporalorder", "copy", "reber")
+    """What is learned: names, or file.py:NAME, each with :field=value,... where wanted."""
+    seeds: int = 6
+    rates: tuple[float, ...] = (1e-3, 2e-3, 4e-3)
+    steps: int = 1500
+
+
+def measure(settings: Settings, cell: Any, task: Any, run: study.Run) -> study.Arrays:
+    """Bounds (S, 2) of the failing lag, and the learning rate (S,)."""
+    return {**failing.failing_lags(cell, task, settings, run.check), "seed": settings.network_seeds}
+
+
+LONGER = study.Claim(
+    "An LSTM learns dependencies more than twice as long as a simple recurrent network does.",
+    failing.FAILING_LAG,
+    (
+        study.Pair("lstm:forget_bias=1", "elman", "against an orthogonal start"),
+        study.Pair("lstm:forget_bias=1", IRNN, "against identity and ReLU"),
+    ),
+    delta=1.0,
+    effect="log2 ratio",
+    depends_on="initialisation",
+)
+EXPERIMENT = study.Experiment(
+    "long_range",
+    Settings,
+    measure,
+    numbers=(study.Numbers("Where training fails, {s.hidden_size} units", (failing.FAILING_LAG, failing.RATE)),),
+    claims=(LONGER,),
+    protocol=failing.PROTOCOL,
+    smoke={
+        "cells": ("elman",), "tasks": ("recall",), "seeds": 2, "hidden_size": 8, "rates": (2e-3,), "shortest": 4,
+        "longest": 5, "steps": 3, "batch_size": 4,
+    },
+)  # fmt: skip
+
+if __name__ == "__main__":
+    sys.exit(study.main(EXPERIMENT))

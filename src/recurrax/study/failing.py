@@ -1,0 +1,143 @@
+"""Where training fails on a task: the lag up to which networks of a cell solve it, and at which learning rate."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+import optax
+
+from recurrax import train
+from recurrax.study.quantities import Number, steps
+from recurrax.study.settings import CellSettings
+from recurrax.study.standard import threshold
+from recurrax.tasks import Task
+from recurrax.typing import Cell
+
+WINDOW = 50
+"""Training steps whose mean loss counts: one lucky batch does not solve a task."""
+SOLVED = 0.2
+"""The share of what the task's smallest landmark lies above its floor that a network which solves it may lose."""
+
+
+@dataclass(frozen=True)
+class FailingSettings(CellSettings):
+    """Flags of a question about the lag at which training fails."""
+
+    tasks: tuple[str, ...] = ("recall", "recall:ladder=true")
+    """What is learned: names, or file.py:NAME, each with :field=value,... where wanted."""
+    hidden_size: int = 32
+    first_seed: int = 100
+    """The seed of the first network; the others follow, and the learning rate is chosen with the one before."""
+    rates: tuple[float, ...] = (5e-4, 2e-3, 8e-3)
+    """Adam's learning rates, of which each cell gets the one that fails last on each task."""
+    shortest: int = 8
+    """The first lag of a grid of ratio √2."""
+    longest: int = 256
+    """The lag that no lag of the grid exceeds."""
+    steps: int = 800
+    """Most Adam steps of a network."""
+    batch_size: int = 32
+    """Training sequences per step, and held-out ones that a network is judged on."""
+    max_norm: float = 1.0
+    """Gradients are clipped to this global norm."""
+
+    LEAST: ClassVar = {"first_seed": 1, "shortest": 1, "steps": 1, "batch_size": 1, "max_norm": 0}
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.rates or not min(self.rates) > 0:
+            raise ValueError(f"rates: expected positive numbers, at least one, got {self.rates}")
+        train.lag_grid(self.shortest, self.longest)
+
+    @property
+    def network_seeds(self) -> range:
+        return range(self.first_seed, self.first_seed + self.seeds)
+
+
+def solved_loss(task: Task) -> float:
+    """The loss at which a task counts as solved: floor + 0.2 (smallest landmark - floor).
+
+    >>> from recurrax.tasks import Recall
+    >>> bool(np.isclose(solved_loss(Recall()), 0.1 * np.log(4)))
+    True
+    """
+    floor = getattr(task, "floor", 0.0)
+    return floor + SOLVED * (threshold(task) - floor)
+
+
+def training(cell: Cell, task: Task, settings: FailingSettings, seed: int, rate: float) -> train.Training:
+    """One network on a task until its held-out loss, a mean over 50 steps, says that it is solved.
+
+    Seed and rate are data, so cells that differ in how they are drawn, seeds and rates share one program per lag.
+    """
+    model = train.Readout(cell, task.input_size, task.output_size, task.every_step)
+    held_out = task.held_out(settings.batch_size)
+
+    def loss(params: Any, batch: Any) -> Any:
+        return task.loss(model.predict(params, batch.xs, batch.mask), batch)
+
+    return train.Training(
+        loss=loss,
+        init=model.init,
+        optimizer=optax.adam,
+        batch=partial(task.batch, batch_size=settings.batch_size),
+        rows=(train.Row(seed, arguments={"learning_rate": rate}),),
+        steps=settings.steps,
+        max_norm=settings.max_norm,
+        metrics=lambda params, batch: {"held out": loss(params, held_out)},
+        stop=train.Target(solved_loss(task), min(WINDOW, settings.steps), "held out"),
+    )
+
+
+def failing_lags(
+    cell: Cell, task: Task, settings: FailingSettings, before_each: Callable[[], object] = lambda: None
+) -> dict[str, np.ndarray]:
+    """Per network (S,): `solved` and `failed`, see `train.FailingLag`, and the learning `rate` chosen."""
+    lags = train.lag_grid(settings.shortest, settings.longest)
+
+    def find(rows: list[tuple[int, float]]) -> train.FailingLag:
+        def solves(lag: int, asked: np.ndarray) -> np.ndarray:
+            longer, answers = task.with_lag(lag), []
+            for seed, rate in (rows[row] for row in asked):
+                before_each()
+                answers.append(_solves(training(cell, longer, settings, seed, rate)))
+            return np.array(answers)
+
+        return train.failing_lag(solves, len(rows), lags)
+
+    rate = settings.rates[0]
+    if len(settings.rates) > 1:
+        tried = find([(settings.first_seed - 1, each) for each in settings.rates])
+        rate = settings.rates[int(np.argmax(tried.solved))]
+    found = find([(seed, rate) for seed in settings.network_seeds])
+    return {"failing": np.stack(found, axis=1), "rate": np.full(settings.seeds, rate)}
+
+
+def _solves(network: train.Training) -> bool:
+    """Whether it comes to its target; a network that meets an inf or a NaN does not."""
+    try:
+        return bool((train.fit(network, progress=False).state.stopped_at >= 0).all())
+    except train.NonFiniteError:
+        return False
+
+
+def middles(bounds: np.ndarray, settings: FailingSettings, task: Any) -> np.ndarray:
+    """√(solved failed) of bounds (S, 2); 1/√2 of the grid's first lag where not even that was solved, else inf."""
+    solved, failed = bounds.T
+    return np.where(solved == 0, settings.shortest / np.sqrt(2), np.sqrt(solved * failed))
+
+
+FAILING_LAG = Number(
+    "failing lag", "failing", middles, "steps",
+    "√(last lag solved · first one failed), 1/√2 of the grid's first lag where that was not solved",
+    show=steps, beyond="longest",
+)  # fmt: skip
+RATE = Number("learning rate", "rate", show="{:g}".format)
+PROTOCOL = (
+    "A network solves a task where its loss on {s.batch_size} held-out sequences, a mean over 50 of at most {s.steps} "
+    "Adam steps, comes down to the task's floor and a fifth of what its smallest landmark lies above that.",
+    "Lags are bisected from {s.shortest} to {s.longest} in ratios of √2; the learning rate is chosen among {s.rates} "
+    "with a seed of its own.",
+)
