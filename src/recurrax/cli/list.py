@@ -33,11 +33,12 @@ def list_all(experiments: Path = Path("experiments")) -> int:
     Args:
         experiments: Folder of the experiments' scripts, as in a clone of the project.
     """
-    from recurrax import cells, tasks
+    from recurrax import cells, tasks, wrappers
     from recurrax.cells import initializers
 
     console = terminal()
     _show_classes(console, "Cells", cells.ALL)
+    _show_classes(console, "Wrappers of cells", wrappers.ALL)
     _show_initialisations(console, initializers)
     _show_classes(console, "Tasks", tasks.ALL)
     console.print(
@@ -90,6 +91,8 @@ def _choices(hint: Any) -> list[str]:
     """The values a field may have: those of a Literal, and the types it may be beside them."""
     if get_origin(hint) is Literal:
         return [str(choice) for choice in get_args(hint)]
+    if hint is Ellipsis:  # of a tuple of any length
+        return []
     if get_args(hint):
         return [choice for part in get_args(hint) for choice in _choices(part)]
     name = str(hint.__name__)
