@@ -1,46 +1,20 @@
 """A stack is its layers scanned one after the other, in values and in every gradient, in float64."""
 
-from dataclasses import dataclass
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from tolerances import assert_close
 from walks import draw
+from wrappers.skipping import Skipping
 from zoo.trials import OPTIONS
 
 import recurrax
-from recurrax import GRU, LSTM, Cell, Elman, Stack, check_cell, lag
+from recurrax import GRU, LSTM, Elman, Stack, check_cell, lag
 from recurrax.check.trial import value_and_grad
 from recurrax.study import named
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "plain_style")
-
-
-@dataclass(frozen=True)
-class Skipping(Cell):
-    """A user's cell with a dict for its carry, whose output reads its projection."""
-
-    hidden_size: int = 3
-
-    def init(self, key, input_size, dtype=jnp.float32):
-        return {"w": jax.random.normal(key, (input_size, self.hidden_size), dtype)}
-
-    def initial_carry(self, params, batch_shape, dtype):
-        return {"s": jnp.zeros((*batch_shape, self.hidden_size), dtype)}
-
-    def project(self, params, x):
-        return x @ params["w"]
-
-    def recur(self, params, carry, u):
-        return u + carry["s"][..., ::-1]
-
-    def pointwise(self, params, carry, u, v):
-        return {"s": jnp.tanh(v).astype(carry["s"].dtype)}
-
-    def output(self, params, carry, u):
-        return carry["s"] + 0.1 * u.astype(carry["s"].dtype)
 
 
 STACK = Stack([LSTM(4), Skipping(3), GRU(2)])

@@ -1,11 +1,13 @@
-"""What a wrapper asks of the cell in it: how many features it gives."""
+"""What a wrapper asks of the cell in it: that it is one, and how many features it gives."""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from recurrax.typing import Cell, DTypeLike, Params
 
-__all__ = ["output_size"]
+__all__ = ["check_cell_field", "output_size"]
 
 
 def output_size(cell: Cell, params: Params, input_size: int, dtype: DTypeLike) -> int:
@@ -21,3 +23,9 @@ def output_size(cell: Cell, params: Params, input_size: int, dtype: DTypeLike) -
         return cell.step(params, cell.initial_carry(params, (), dtype), jnp.zeros(input_size, dtype))[1]
 
     return jax.eval_shape(step, params).shape[-1]
+
+
+def check_cell_field(cell: Any) -> None:
+    """Raises a ValueError unless the field `cell` of a wrapper is an instance of a cell."""
+    if isinstance(cell, type) or not isinstance(cell, Cell):
+        raise ValueError(f"cell: expected an instance of a cell, got {cell!r:.200}")
