@@ -91,8 +91,6 @@ def _choices(hint: Any) -> list[str]:
     """The values a field may have: those of a Literal, and the types it may be beside them."""
     if get_origin(hint) is Literal:
         return [str(choice) for choice in get_args(hint)]
-    if hint is Ellipsis:  # of a tuple of any length
-        return []
     if get_args(hint):
         return [choice for part in get_args(hint) for choice in _choices(part)]
     name = str(hint.__name__)

@@ -40,7 +40,7 @@ class Stack(Cell[tuple[Any, ...], tuple[Any, ...]]):
     ((5, 3), (4,), (3,))
     """
 
-    cells: tuple[Cell, ...]
+    cells: Sequence[Cell]
 
     def __post_init__(self):
         if not isinstance(self.cells, Sequence) or not self.cells:
@@ -53,7 +53,7 @@ class Stack(Cell[tuple[Any, ...], tuple[Any, ...]]):
     @property
     def layers(self) -> tuple[Cell, ...]:
         """The cells from the bottom up, as the contract of a cell names them."""
-        return self.cells
+        return tuple(self.cells)
 
     def init(self, key: Key, input_size: int, dtype: DTypeLike = jnp.float32) -> tuple[Any, ...]:
         params = []
