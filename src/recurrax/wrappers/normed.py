@@ -36,7 +36,7 @@ class Normed(Cell[NormedParams, Carry]):
     Gradient: the Jacobian of each product is divided by its own σ, so a recurrent kernel's scale drops out of it. Where
     a is all but constant, as of a zero state, it is multiplied by up to 1/sqrt(ε).
 
-    References: Ba, Kiros & Hinton (2016), eq. 4; Cooijmans et al. (2017).
+    References: Ba, Kiros & Hinton (2016).
 
     >>> import recurrax
     >>> params = Normed(recurrax.LSTM(3, forget_bias=1.0)).init(jax.random.key(0), input_size=2)

@@ -32,7 +32,7 @@ class Residual(Cell[ResidualParams, Carry]):
     not change. `Stack` of two residual cells adds the input of the first to the output of the second.
     Gradient: that of the cell with lag, unchanged; with depth a path of gain 1 beside it.
 
-    References: He, Zhang, Ren & Sun (2016), eqs. 1 and 2; Wu et al. (2016), eq. 6, for recurrent layers.
+    References: He, Zhang, Ren & Sun (2016), eqs. 1 and 2; Wu et al. (2016) for recurrent layers.
 
     >>> import recurrax
     >>> cell = Residual(recurrax.Elman(4))

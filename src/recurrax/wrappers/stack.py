@@ -30,7 +30,7 @@ class Stack(Cell[tuple[Any, ...], tuple[Any, ...]]):
     Gradient: ∂s_t/∂s_tm1 is block triangular. Its blocks on the diagonal are those of the cells alone, so a stack
     decays with lag as its slowest layer; the blocks below add terms that are polynomial in the lag.
 
-    References: Schmidhuber (1992); Graves, Mohamed & Hinton (2013), eqs. 9 and 10.
+    References: Schmidhuber (1992); Graves, Mohamed & Hinton (2013).
 
     >>> import recurrax
     >>> stack = Stack([recurrax.Elman(4), recurrax.GRU(3)])
