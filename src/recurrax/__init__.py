@@ -4,12 +4,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from recurrax import cells, lag, linen, nnx, plot, report, runs, study, tasks, train
+    from recurrax import cells, lag, linen, nnx, plot, report, runs, study, tasks, train, wrappers
     from recurrax.cells import *
     from recurrax.check import check_cell
     from recurrax.fixed import Fixed
     from recurrax.kernels import ScanResult, scan
     from recurrax.typing import Cell
+    from recurrax.wrappers import *
 
 __all__ = [
     "GRU",
@@ -30,10 +31,11 @@ __all__ = [
     "study",
     "tasks",
     "train",
+    "wrappers",
 ]
 __version__ = "0.1.0"
 
-_ROOMS = {"cells", "lag", "linen", "nnx", "plot", "report", "runs", "study", "tasks", "train"}
+_ROOMS = {"cells", "lag", "linen", "nnx", "plot", "report", "runs", "study", "tasks", "train", "wrappers"}
 _NAMES = {
     "ScanResult": "kernels",
     "check_cell": "check",
@@ -52,8 +54,8 @@ if not TYPE_CHECKING:  # a type checker would take any misspelt name for one tha
             return import_module(f"recurrax.{name}")
         if name in _NAMES:
             return getattr(import_module(f"recurrax.{_NAMES[name]}"), name)
-        if name[0].isupper():  # a cell's, as no other name of the library is
-            for cell in import_module("recurrax.cells").ALL:
+        if name[0].isupper():  # a cell's or a wrapper's, as no other name of the library is
+            for cell in (*import_module("recurrax.cells").ALL, *import_module("recurrax.wrappers").ALL):
                 if cell.__name__ == name:
                     return cell
         raise AttributeError(f"module 'recurrax' has no attribute {name!r}")

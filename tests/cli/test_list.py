@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from recurrax import cells, tasks
+from recurrax import cells, tasks, wrappers
 from recurrax.cells import initializers
 from recurrax.cli import main
 from recurrax.cli.list import Experiment, read_experiments, read_initialisations
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 def test_everything_is_listed(capsys):
     assert main(["list", "--experiments", str(ROOT / "experiments")]) == 0
     shown = capsys.readouterr().out
-    for known in (*cells.ALL, *tasks.ALL, *tasks.OF_FILES):
+    for known in (*cells.ALL, *wrappers.ALL, *tasks.ALL, *tasks.OF_FILES):
         assert known.__name__ in shown
     for word in (
         "forget_bias",

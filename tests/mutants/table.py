@@ -29,6 +29,7 @@ CLAIMS = "tests/study/test_claims.py"
 CONTRACT = "tests/lag/test_contract.py"
 ASSOCIATIVE = "tests/kernels/test_associative.py"
 LINEAR_CELLS = "tests/cells/test_linear.py"
+STACK = "tests/wrappers/test_stack.py"
 
 LENGTH_ZERO = f"{PADDING}::test_a_length_of_zero_gives_the_carry_it_started_with[fused]"
 WEIGHT_GRADIENT = f"{GRADIENTS}::test_float64_gradients_are_those_of_the_reference[1]"
@@ -775,6 +776,20 @@ MUTANTS = (
         "-C[:, 1:]",
         "C[:, 1:]",
         f"{LINEAR_CELLS}::test_lru",
+    ),
+    Mutant(
+        "Stack: every layer reads the one at the bottom",
+        "wrappers/stack.py",
+        "params[layer - 1], stepped[-1], u)",
+        "params[layer - 1], stepped[0], u)",
+        f"{STACK}::test_it_is_its_layers_one_after_the_other",
+    ),
+    Mutant(
+        "Stack: a layer reads the one below a step late",
+        "wrappers/stack.py",
+        "params[layer - 1], stepped[-1], u)",
+        "params[layer - 1], carry[layer - 1], u)",
+        f"{STACK}::test_it_is_its_layers_one_after_the_other",
     ),
 )
 

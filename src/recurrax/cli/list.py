@@ -33,11 +33,12 @@ def list_all(experiments: Path = Path("experiments")) -> int:
     Args:
         experiments: Folder of the experiments' scripts, as in a clone of the project.
     """
-    from recurrax import cells, tasks
+    from recurrax import cells, tasks, wrappers
     from recurrax.cells import initializers
 
     console = terminal()
     _show_classes(console, "Cells", cells.ALL)
+    _show_classes(console, "Wrappers of cells", wrappers.ALL)
     _show_initialisations(console, initializers)
     _show_classes(console, "Tasks", tasks.ALL)
     _show_classes(console, "Tasks of your own files", tasks.OF_FILES)

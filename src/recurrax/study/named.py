@@ -6,6 +6,7 @@
 | `lstm:forget_bias=chrono,t_max=100` | with these fields, each value read as its field's type |
 | `gru:init=uniform` | `init` is no field of it, so every field that ends in `_init` |
 | `my_cells.py:Leaky:alpha=0.1` | the class of that name in that file, which is imported only when it is named |
+| `stack:cells=[elman,(gru:reset_after=False)]` | a wrapper, of cells that are texts themselves |
 | `my_cells.py:Twice:cell=(lstm:forget_bias=0),gain=2` | a field that is a cell: parentheses hold a text of its own |
 | `my_cells.py:Deep:cells=[gru,(gru:reset_after=False)]` | a field that is a sequence |
 """
@@ -25,6 +26,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from recurrax import cells as known_cells
 from recurrax import tasks as known_tasks
+from recurrax import wrappers as known_wrappers
 from recurrax.tasks import Task
 from recurrax.typing import Cell
 
@@ -35,8 +37,8 @@ _LONGEST = 40
 _WORDS = {int: "a whole number", float: "a number", str: "a text"}
 _CHOICES = {bool: (True, False), type(None): (None,)}
 _KNOWN: dict[type, tuple[type, ...]] = {
-    Cell: known_cells.ALL,
-    Task: (*known_tasks.ALL, *known_tasks.OF_FILES),
+    Cell: known_cells.ALL + known_wrappers.ALL,
+    Task: known_tasks.ALL + known_tasks.OF_FILES,
 }
 
 

@@ -1,0 +1,31 @@
+"""What a wrapper asks of the cell in it: that it is one, and how many features it gives."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from recurrax.typing import Cell, DTypeLike, Params
+
+__all__ = ["check_cell_field", "output_size"]
+
+
+def output_size(cell: Cell, params: Params, input_size: int, dtype: DTypeLike) -> int:
+    """Features of y_t, from shapes alone, for inputs with `input_size` floating features.
+
+    >>> import recurrax
+    >>> cell = recurrax.LSTM(8, projection_size=3)
+    >>> output_size(cell, cell.init(jax.random.key(0), 2), 2, jnp.float32)
+    3
+    """
+
+    def step(params: Params) -> jax.Array:
+        return cell.step(params, cell.initial_carry(params, (), dtype), jnp.zeros(input_size, dtype))[1]
+
+    return jax.eval_shape(step, params).shape[-1]
+
+
+def check_cell_field(cell: Any) -> None:
+    """Raises a ValueError unless the field `cell` of a wrapper is an instance of a cell."""
+    if isinstance(cell, type) or not isinstance(cell, Cell):
+        raise ValueError(f"cell: expected an instance of a cell, got {cell!r:.200}")
