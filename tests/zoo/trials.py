@@ -1,6 +1,7 @@
 """Trials of the zoo: every option of `recurrax.scan`, and what the fused scan gives beside the reference."""
 
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -57,7 +58,7 @@ def draw_trial(cell: Any, batch_shape: tuple[int, ...] = BATCH) -> Trial:
     """A trial of a cell on its own kind of inputs, floating ones if it has none; its parameters are drawn by NumPy
     where all of them are floating.
     """
-    inputs, features = getattr(cell, "inputs", Small(3).inputs), getattr(cell, "features", FEATURES)
+    inputs, features = getattr(cell, "inputs", partial(Small.inputs, cell)), getattr(cell, "features", FEATURES)
     xs = inputs(np.random.default_rng(0), T, batch_shape, np.float64)
     key = jax.random.key(0)
     params = jax.eval_shape(lambda key: cell.init(key, features, np.float64), key)
