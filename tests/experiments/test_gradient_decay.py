@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import signal
+import time
 
 import gradient_decay
 import numpy as np
@@ -67,7 +68,16 @@ def test_stopped_and_killed_inside_a_training_it_goes_on_there(finished, tmp_pat
         restored.append(found and found.header["step"])
         return found
 
-    end_at(1, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    def ask_to_stop():
+        # The handler runs in the main thread: a training of milliseconds may end before that gets its turn.
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(1000):
+            if "SIGTERM: saving" in capfd.readouterr().err:
+                return
+            time.sleep(0.01)
+        pytest.fail("the signal was not noticed within 10 s")
+
+    end_at(1, ask_to_stop)
     with pytest.raises(SystemExit) as stopped:
         run(tmp_path)
     assert stopped.value.code == 143
