@@ -1,10 +1,11 @@
 """Every law on every cell of the library: `python tests/long/cells.py --out docs/cells_laws.json`.
 
-For each cell of `tests/cells/variants.py`: `check_cell`; in float64 every option of the scan against the reference, in
-first and second order, as `tests/long/zoo.py` does; bfloat16 parameters; the lag instruments against autodiff; lowering
-for platforms that are not here; memory. Prints one line for each cell, records the count after each with `--out`, goes
-on where an earlier record stopped, and exits with 1 if anything failed. About a minute for each cell on two cores; the
-suite runs a tenth of it, on every cell, and the rest on `walks.KINDS`. Names on the command line choose cells.
+For each cell of `tests/cells/variants.py` and some wrapped ones: `check_cell`; in float64 every option of the scan
+against the reference, in first and second order, as `tests/long/zoo.py` does; and for cells that are not wrapped:
+bfloat16 parameters; the lag instruments against autodiff; lowering for platforms that are not here; memory. Prints one
+line for each cell, records the count after each with `--out`, goes on where an earlier record stopped, and exits with 1
+if anything failed. About a minute for each cell on two cores; the suite runs a tenth of it, on every cell, and the rest
+on `walks.KINDS`. Names on the command line choose cells.
 """
 
 import argparse
@@ -27,11 +28,15 @@ from lag import test_adjoint_laws, test_parameter  # noqa: E402
 from long.record import Record, as_users_run, sentence_of  # noqa: E402
 from long.zoo import differences  # noqa: E402
 from train import test_readout  # noqa: E402
+from wrappers import test_around_one_cell, test_stack  # noqa: E402
 from zoo.trials import OPTIONS  # noqa: E402
 
 from recurrax import check_cell  # noqa: E402
 
 COMMAND = "python tests/long/cells.py --out docs/cells_laws.json"
+
+
+ALL = [*variants.ALL, *test_around_one_cell.AROUND, test_around_one_cell.NESTED, test_stack.STACK]
 
 
 def wide(cell):
@@ -64,10 +69,17 @@ IN_FLOAT64 = {
 }
 
 
+def laws_of(cell):
+    """Laws in float32 and in float64; of a wrapper, which has no width of its own, `check_cell` alone."""
+    if cell in variants.ALL:
+        return IN_FLOAT32, IN_FLOAT64
+    return {"check_cell": IN_FLOAT32["check_cell"]}, {}
+
+
 def broken(cell):
     """A sentence for each law that a cell breaks, by the name of the law."""
     said = differences(cell)
-    for laws, wide in ((IN_FLOAT32, False), (IN_FLOAT64, True)):
+    for laws, wide in zip(laws_of(cell), (False, True), strict=True):
         with jax.enable_x64(wide):
             found = {name: sentence_of(law, cell) for name, law in laws.items()}
         said |= {name: sentence for name, sentence in found.items() if sentence}
@@ -77,13 +89,14 @@ def broken(cell):
 def run(out=None, names=()):
     """Runs all of it, and returns whether every law held."""
     record = Record(COMMAND, out)
-    for cell in variants.ALL:
+    for cell in ALL:
         if repr(cell) in record.done or (names and type(cell).__name__ not in names):
             continue
         begun = time.monotonic()
-        record.add(repr(cell), 2 * len(OPTIONS) + len(IN_FLOAT32) + len(IN_FLOAT64), broken(cell))
+        record.add(repr(cell), 2 * len(OPTIONS) + sum(map(len, laws_of(cell))), broken(cell))
         jax.clear_caches()  # programs of a cell are of no use to the next
-        print(f"{variants.short(cell)}: {time.monotonic() - begun:.0f} s; {record.line()}", flush=True)
+        name = variants.short(cell) if cell in variants.ALL else repr(cell)
+        print(f"{name}: {time.monotonic() - begun:.0f} s; {record.line()}", flush=True)
     return not record.failures
 
 

@@ -46,9 +46,9 @@ def test_it_is_its_layers_one_after_the_other(name, implementation, x64):
     assert_close((tuple(got.result), *got[1:]), separately(given), "float64")
 
 
-@pytest.mark.parametrize("cell", [STACK, Stack((Stack([Elman(3)]), Elman(2)))], ids=["three", "nested"])
-def test_it_obeys_the_laws(cell):
-    assert check_cell(cell, input_size=2).broken == ()
+def test_it_obeys_the_laws():
+    """`tests/long/cells.py` checks more stacks."""
+    assert check_cell(Stack((Stack([Elman(3)]), Elman(2))), input_size=2).broken == ()
 
 
 def test_an_instrument_measures_the_joint_state_through_depth():
