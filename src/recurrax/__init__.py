@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from recurrax.cells import *
     from recurrax.check import check_cell
     from recurrax.fixed import Fixed
-    from recurrax.kernels import ScanResult, scan
+    from recurrax.kernels import ScanResult, bidirectional, scan
     from recurrax.typing import Cell
     from recurrax.wrappers import *
 
@@ -19,6 +19,7 @@ __all__ = [
     "Elman",
     "Fixed",
     "ScanResult",
+    "bidirectional",
     "cells",
     "check_cell",
     "lag",
@@ -38,6 +39,7 @@ __version__ = "0.1.0"
 _ROOMS = {"cells", "lag", "linen", "nnx", "plot", "report", "runs", "study", "tasks", "train", "wrappers"}
 _NAMES = {
     "ScanResult": "kernels",
+    "bidirectional": "kernels",
     "check_cell": "check",
     "scan": "kernels",
     "Cell": "typing",

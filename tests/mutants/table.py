@@ -30,6 +30,7 @@ CONTRACT = "tests/lag/test_contract.py"
 ASSOCIATIVE = "tests/kernels/test_associative.py"
 LINEAR_CELLS = "tests/cells/test_linear.py"
 STACK = "tests/wrappers/test_stack.py"
+BIDIRECTIONAL = "tests/kernels/test_bidirectional.py"
 
 LENGTH_ZERO = f"{PADDING}::test_a_length_of_zero_gives_the_carry_it_started_with[fused]"
 WEIGHT_GRADIENT = f"{GRADIENTS}::test_float64_gradients_are_those_of_the_reference[1]"
@@ -790,6 +791,13 @@ MUTANTS = (
         "params[layer - 1], stepped[-1], u)",
         "params[layer - 1], carry[layer - 1], u)",
         f"{STACK}::test_it_is_its_layers_one_after_the_other",
+    ),
+    Mutant(
+        "bidirectional: a reset walked backwards not shifted",
+        "kernels/bidirectional.py",
+        "jnp.concatenate([resets[1:], jnp.zeros_like(resets[:1])])",
+        "resets",
+        BIDIRECTIONAL,
     ),
 )
 
