@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from recurrax.check import check_cell
     from recurrax.fixed import Fixed
     from recurrax.kernels import ScanResult, bidirectional, scan
+    from recurrax.keys import with_key
     from recurrax.typing import Cell
     from recurrax.wrappers import *
 
@@ -32,6 +33,7 @@ __all__ = [
     "study",
     "tasks",
     "train",
+    "with_key",
     "wrappers",
 ]
 __version__ = "0.1.0"
@@ -44,6 +46,7 @@ _NAMES = {
     "scan": "kernels",
     "Cell": "typing",
     "Fixed": "fixed",
+    "with_key": "keys",
 }
 
 

@@ -57,7 +57,7 @@ class Cell(Protocol[ParamsT, CarryT]):
     methods: the contract is structural. `Cell[MyParams, MyCarry]` tells a type checker what `result.carry` is.
 
     Parameters, carry and projection are any pytrees of arrays; so is x, if the cell reads more than one array. Integer
-    and bool leaves and keys are carried along and have no gradient. Arrays that nothing trains are fields of the cell,
+    and bool leaves and keys are carried along and have no gradient; a reset leaves keys as they are. Arrays that nothing trains are fields of the cell,
     as `recurrax.Fixed`.
 
     A cell that is linear in its carry may say so by one method more, `coefficients(params, u) -> (a, b)`, both of the

@@ -30,6 +30,7 @@ CONTRACT = "tests/lag/test_contract.py"
 ASSOCIATIVE = "tests/kernels/test_associative.py"
 LINEAR_CELLS = "tests/cells/test_linear.py"
 STACK = "tests/wrappers/test_stack.py"
+DROPOUT = "tests/wrappers/test_dropout.py"
 BIDIRECTIONAL = "tests/kernels/test_bidirectional.py"
 
 LENGTH_ZERO = f"{PADDING}::test_a_length_of_zero_gives_the_carry_it_started_with[fused]"
@@ -798,6 +799,27 @@ MUTANTS = (
         "jnp.concatenate([resets[1:], jnp.zeros_like(resets[:1])])",
         "resets",
         BIDIRECTIONAL,
+    ),
+    Mutant(
+        "Dropout: a mask drawn per step instead of per sequence",
+        "wrappers/dropout.py",
+        "u, v), carry.key)",
+        "u, v), jax.vmap(jax.random.split)(carry.key.reshape(-1))[:, 0].reshape(carry.key.shape))",
+        f"{DROPOUT}::test_a_unit_is_dropped_for_a_whole_sequence_and_no_unit_at_the_mean_of_others",
+    ),
+    Mutant(
+        "a reset takes a row's key",
+        "kernels/padding.py",
+        "old if is_key(old) else new",
+        "new",
+        f"{DROPOUT}::test_halves_are_the_whole_and_an_episode_keeps_its_row_s_mask",
+    ),
+    Mutant(
+        "one key for all rows",
+        "keys.py",
+        "jax.random.split(jax.random.fold_in(key, number), leaf.shape)",
+        "jnp.broadcast_to(key, leaf.shape)",
+        f"{DROPOUT}::test_a_unit_is_dropped_for_a_whole_sequence_and_no_unit_at_the_mean_of_others",
     ),
 )
 
