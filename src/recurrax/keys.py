@@ -68,3 +68,9 @@ def bernoulli(key: Key, rate: float, like: Array, number: int) -> Array:
         return jax.random.uniform(jax.random.fold_in(key, number), shape, jnp.float32) < rate
 
     return jax.vmap(of_row)(key.reshape(-1)).reshape(like.shape)
+
+
+def advanced(key: Key) -> tuple[Key, Key]:
+    """Two keys from each of (*batch,): the row's next one, and one to draw from now. An absent key stays absent."""
+    pairs = jax.vmap(jax.random.split)(key.reshape(-1))  # (B, 2)
+    return jnp.where(is_given(key), pairs[:, 0].reshape(key.shape), key), pairs[:, 1].reshape(key.shape)

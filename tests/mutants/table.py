@@ -31,6 +31,7 @@ ASSOCIATIVE = "tests/kernels/test_associative.py"
 LINEAR_CELLS = "tests/cells/test_linear.py"
 STACK = "tests/wrappers/test_stack.py"
 DROPOUT = "tests/wrappers/test_dropout.py"
+ZONEOUT = "tests/wrappers/test_zoneout.py"
 BIDIRECTIONAL = "tests/kernels/test_bidirectional.py"
 
 LENGTH_ZERO = f"{PADDING}::test_a_length_of_zero_gives_the_carry_it_started_with[fused]"
@@ -806,6 +807,13 @@ MUTANTS = (
         "u, v), carry.key)",
         "u, v), jax.vmap(jax.random.split)(carry.key.reshape(-1))[:, 0].reshape(carry.key.shape))",
         f"{DROPOUT}::test_a_unit_is_dropped_for_a_whole_sequence_and_no_unit_at_the_mean_of_others",
+    ),
+    Mutant(
+        "Zoneout: one draw for a whole sequence",
+        "wrappers/zoneout.py",
+        "tree.unflatten(mixed), following)",
+        "tree.unflatten(mixed), carry.key)",
+        f"{ZONEOUT}::test_each_step_draws_again_and_a_row_moves_or_stays",
     ),
     Mutant(
         "a reset takes a row's key",

@@ -8,6 +8,7 @@ from recurrax.wrappers.dropout import *
 from recurrax.wrappers.normed import *
 from recurrax.wrappers.residual import *
 from recurrax.wrappers.stack import *
+from recurrax.wrappers.zoneout import *
 
-ALL = (Stack, Residual, Normed, BlockDiagonal, Dropout)
+ALL = (Stack, Residual, Normed, BlockDiagonal, Dropout, Zoneout)
 """Every wrapper class of the library."""
