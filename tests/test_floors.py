@@ -10,7 +10,7 @@ import pytest
 SRC = Path(__file__).parents[1] / "src" / "recurrax"
 CONTRIBUTING = SRC.parents[1] / "CONTRIBUTING.md"
 FLOORS = {
-    1: ("typing", "norms", "fixed", "code", "files", "extras", "checkpoints"),
+    1: ("typing", "norms", "fixed", "keys", "code", "files", "extras", "checkpoints"),
     2: ("cells", "wrappers", "kernels", "tasks", "runs", "report"),
     3: ("study", "lag", "train", "sweep", "layers", "convert", "check"),
     4: ("cli", "plot", "nnx", "linen"),

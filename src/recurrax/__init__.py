@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     from recurrax.cells import *
     from recurrax.check import check_cell
     from recurrax.fixed import Fixed
-    from recurrax.kernels import ScanResult, scan
+    from recurrax.kernels import ScanResult, bidirectional, scan
+    from recurrax.keys import with_key
     from recurrax.typing import Cell
     from recurrax.wrappers import *
 
@@ -19,6 +20,7 @@ __all__ = [
     "Elman",
     "Fixed",
     "ScanResult",
+    "bidirectional",
     "cells",
     "check_cell",
     "lag",
@@ -31,6 +33,7 @@ __all__ = [
     "study",
     "tasks",
     "train",
+    "with_key",
     "wrappers",
 ]
 __version__ = "0.1.0"
@@ -38,10 +41,12 @@ __version__ = "0.1.0"
 _ROOMS = {"cells", "lag", "linen", "nnx", "plot", "report", "runs", "study", "tasks", "train", "wrappers"}
 _NAMES = {
     "ScanResult": "kernels",
+    "bidirectional": "kernels",
     "check_cell": "check",
     "scan": "kernels",
     "Cell": "typing",
     "Fixed": "fixed",
+    "with_key": "keys",
 }
 
 

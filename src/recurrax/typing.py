@@ -57,8 +57,8 @@ class Cell(Protocol[ParamsT, CarryT]):
     methods: the contract is structural. `Cell[MyParams, MyCarry]` tells a type checker what `result.carry` is.
 
     Parameters, carry and projection are any pytrees of arrays; so is x, if the cell reads more than one array. Integer
-    and bool leaves and keys are carried along and have no gradient. Arrays that nothing trains are fields of the cell,
-    as `recurrax.Fixed`.
+    and bool leaves and keys are carried along and have no gradient; a reset leaves keys as they are. Arrays that
+    nothing trains are fields of the cell, as `recurrax.Fixed`.
 
     A cell that is linear in its carry may say so by one method more, `coefficients(params, u) -> (a, b)`, both of the
     carry's structure: s_t = a_t * s_tm1 + b_t leaf by leaf, where a_t broadcasts against the leaf (of a decay that is

@@ -30,6 +30,9 @@ CONTRACT = "tests/lag/test_contract.py"
 ASSOCIATIVE = "tests/kernels/test_associative.py"
 LINEAR_CELLS = "tests/cells/test_linear.py"
 STACK = "tests/wrappers/test_stack.py"
+DROPOUT = "tests/wrappers/test_dropout.py"
+ZONEOUT = "tests/wrappers/test_zoneout.py"
+BIDIRECTIONAL = "tests/kernels/test_bidirectional.py"
 
 LENGTH_ZERO = f"{PADDING}::test_a_length_of_zero_gives_the_carry_it_started_with[fused]"
 WEIGHT_GRADIENT = f"{GRADIENTS}::test_float64_gradients_are_those_of_the_reference[1]"
@@ -790,6 +793,41 @@ MUTANTS = (
         "params[layer - 1], stepped[-1], u)",
         "params[layer - 1], carry[layer - 1], u)",
         f"{STACK}::test_it_is_its_layers_one_after_the_other",
+    ),
+    Mutant(
+        "bidirectional: a reset walked backwards not shifted",
+        "kernels/bidirectional.py",
+        "jnp.concatenate([resets[1:], jnp.zeros_like(resets[:1])])",
+        "resets",
+        BIDIRECTIONAL,
+    ),
+    Mutant(
+        "Dropout: a mask drawn per step instead of per sequence",
+        "wrappers/dropout.py",
+        "u, v), carry.key)",
+        "u, v), jax.vmap(jax.random.split)(carry.key.reshape(-1))[:, 0].reshape(carry.key.shape))",
+        f"{DROPOUT}::test_a_unit_is_dropped_for_a_whole_sequence_and_no_unit_at_the_mean_of_others",
+    ),
+    Mutant(
+        "Zoneout: one draw for a whole sequence",
+        "wrappers/zoneout.py",
+        "tree.unflatten(mixed), following)",
+        "tree.unflatten(mixed), carry.key)",
+        f"{ZONEOUT}::test_each_step_draws_again_and_a_row_moves_or_stays",
+    ),
+    Mutant(
+        "a reset takes a row's key",
+        "kernels/padding.py",
+        "old if is_key(old) else new",
+        "new",
+        f"{DROPOUT}::test_halves_are_the_whole_and_an_episode_keeps_its_row_s_mask",
+    ),
+    Mutant(
+        "one key for all rows",
+        "keys.py",
+        "jax.random.split(jax.random.fold_in(key, number), leaf.shape)",
+        "jnp.broadcast_to(key, leaf.shape)",
+        f"{DROPOUT}::test_a_unit_is_dropped_for_a_whole_sequence_and_no_unit_at_the_mean_of_others",
     ),
 )
 

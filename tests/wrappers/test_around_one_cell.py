@@ -82,6 +82,33 @@ def test_heads_are_one_cell_with_a_block_diagonal_kernel(x64):
     np.testing.assert_allclose(got, expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("cell", [Residual(MinGRU(2)), BlockDiagonal(Residual(MinGRU(2)), 2)], ids=repr)
+def test_a_wrapper_of_a_linear_cell_is_walked_in_parallel(cell, x64):
+    params = cell.init(jax.random.key(0), 3, jnp.float64)
+    xs = jax.random.normal(jax.random.key(1), (5, 3), jnp.float64)
+    got, expected = (recurrax.scan(cell, params, xs, implementation=name) for name in ("associative", "fused"))
+    np.testing.assert_allclose(got.outputs, expected.outputs, rtol=1e-12)
+
+
+def test_a_wrapper_exposes_what_its_cell_exposes(x64):
+    """Around a memory nothing changes: dL/dc of an LSTM and of the same with its input added are one curve."""
+    cell = Residual(LSTM(3))
+    params = cell.init(jax.random.key(0), 3, jnp.float64)
+    xs = jax.random.normal(jax.random.key(1), (5, 3), jnp.float64)
+    bare = recurrax.lag.adjoint_profile(LSTM(3), params.cell, xs).log_norm_bptt
+    assert bare is not None
+    for got, expected in zip(
+        jax.tree.leaves(recurrax.lag.adjoint_profile(cell, params, xs).log_norm_bptt),
+        jax.tree.leaves(bare),
+        strict=True,
+    ):
+        np.testing.assert_allclose(got, expected, atol=1e-12)
+    assert hasattr(Normed(LSTM(3)), "expose")
+    assert hasattr(BlockDiagonal(LSTM(3), 2), "expose")
+    assert not hasattr(Residual(GRU(3)), "expose")
+    assert not hasattr(Residual(LSTM(3)), "coefficients")
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

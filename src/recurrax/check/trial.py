@@ -9,6 +9,7 @@ import numpy as np
 
 from recurrax import code
 from recurrax.kernels.scan import ScanResult, scan
+from recurrax.keys import is_key, with_key
 from recurrax.typing import Array, Carry, Cell, DTypeLike, Params, Shape
 
 
@@ -59,6 +60,7 @@ def draw(
     shapes = jax.eval_shape(initial, params)
     drawable = all(has_gradient(leaf) for leaf in jax.tree.leaves(shapes))
     carry = jax.tree.map(lambda leaf: _near(noise, leaf, 1.0), shapes if drawable else initial(params))
+    carry = with_key(carry, jax.random.key(seed))
     result = jax.eval_shape(lambda xs: scan(cell, params, xs, carry, implementation="reference"), xs)
     return Trial(params, xs, carry, jax.tree.map(lambda leaf: _cotangent(noise, leaf), result))
 
@@ -143,7 +145,8 @@ def loop(cell: Cell, trial: Trial, reverse: bool = False) -> tuple[list[Any], Ca
     initial = initial_carry(cell, trial, valid.shape[1:])
     outputs: list[Any] = [None] * len(valid)
     for t in sorted(range(len(outputs)), reverse=reverse):
-        entering = carry if trial.resets is None else _rows(np.asarray(trial.resets)[t], initial, carry)
+        afresh = jax.tree.map(lambda new, old: old if is_key(old) else new, initial, carry)
+        entering = carry if trial.resets is None else _rows(np.asarray(trial.resets)[t], afresh, carry)
         stepped, y = _step(cell, trial.params, entering, _at(t, trial.xs))
         carry = _rows(valid[t], stepped, entering)
         outputs[t] = _rows(valid[t], y, np.zeros_like(y))

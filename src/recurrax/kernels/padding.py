@@ -5,6 +5,7 @@ from typing import NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 
+from recurrax.keys import is_key
 from recurrax.typing import Array
 
 Tree = TypeVar("Tree")
@@ -32,8 +33,11 @@ def in_dtype_of(like: Array, leaf: Array) -> Array:
 
 
 def entering_carry(reset: Array | None, initial: Tree, carry: Tree) -> Tree:
-    """The carry a step starts from: the initial one in rows that are reset."""
-    return carry if reset is None else where_rows(reset, initial, carry)
+    """The carry a step starts from: the initial one in rows that are reset, but keys, since chance is no memory."""
+    if reset is None:
+        return carry
+    initial = jax.tree.map(lambda new, old: old if is_key(old) else new, initial, carry)
+    return where_rows(reset, initial, carry)
 
 
 def leaving_carry(valid: Array | None, stepped: Tree, entering: Tree) -> Tree:

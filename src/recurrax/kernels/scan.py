@@ -56,7 +56,7 @@ def scan(
         lengths: (*batch,) ints in 0..T, True steps being those before the length.
         mask: (T, *batch) bools, True = valid. An invalid step passes the carry through and outputs zeros.
         resets: (T, *batch) bools, True = the carry entering this step is the cell's initial carry (not `carry`, so that
-            a sequence cut into chunks gives what the whole gives).
+            a sequence cut into chunks gives what the whole gives); keys of `jax.random.key` in it stay.
         reverse: run from the last valid step to the first; outputs stay at their own positions.
         unroll: steps per iteration of the compiled loop, where there is one. 1 is fastest in most shapes measured.
         chunk: bounds the memory of a training step: carries are kept every `chunk` steps and the rest is computed again

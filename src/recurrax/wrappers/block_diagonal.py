@@ -1,5 +1,6 @@
 """Heads: copies of a cell side by side that read the same input and never each other."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from recurrax.typing import Array, Cell, DTypeLike, Key, Shape
-from recurrax.wrappers.sizes import check_cell_field
+from recurrax.wrappers.sizes import check_cell_field, optional_method
 
 __all__ = ["BlockDiagonal"]
 
@@ -62,3 +63,20 @@ class BlockDiagonal(Cell[tuple[Any, ...], tuple[Any, ...]]):
 
     def output(self, params: tuple[Any, ...], carry: tuple[Any, ...], u: tuple[Any, ...]) -> Array:
         return jnp.concatenate([*map(self.cell.output, params, carry, u)], axis=-1)
+
+    @property
+    def expose(self) -> Callable[..., tuple[Any, ...]]:
+        """That of the cell, head by head, where it has one."""
+        expose = optional_method(self.cell, "expose")
+        return lambda params, carry, v: tuple(map(expose, params, carry, v))
+
+    @property
+    def coefficients(self) -> Callable[..., tuple[tuple[Any, ...], tuple[Any, ...]]]:
+        """Those of the cell, head by head, where it is linear in its carry."""
+        coefficients = optional_method(self.cell, "coefficients")
+
+        def of_heads(params: tuple[Any, ...], u: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+            a, b = zip(*map(coefficients, params, u), strict=True)
+            return a, b
+
+        return of_heads

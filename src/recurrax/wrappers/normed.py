@@ -1,5 +1,6 @@
 """Layer normalisation of a cell's pre-activations."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -7,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from recurrax.typing import Array, Carry, Cell, DTypeLike, Key, Shape
-from recurrax.wrappers.sizes import check_cell_field
+from recurrax.wrappers.sizes import check_cell_field, optional_method
 
 __all__ = ["Normed", "NormedParams"]
 
@@ -89,6 +90,12 @@ class Normed(Cell[NormedParams, Carry]):
 
     def output(self, params: NormedParams, carry: Carry, u: Any) -> Array:
         return self.cell.output(params.cell, carry, u)
+
+    @property
+    def expose(self) -> Callable[..., Carry]:
+        """That of the cell, where it has one."""
+        expose = optional_method(self.cell, "expose")
+        return lambda params, carry, v: expose(params.cell, carry, v)
 
 
 def _is_normalised(leaf: Array, lead: int = 0) -> bool:

@@ -1,5 +1,6 @@
 """A connection around a cell: what it reads is added to what it gives."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -7,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from recurrax.typing import Array, Carry, Cell, DTypeLike, Key, Shape
-from recurrax.wrappers.sizes import check_cell_field, output_size
+from recurrax.wrappers.sizes import check_cell_field, optional_method, output_size
 
 __all__ = ["Residual", "ResidualParams"]
 
@@ -70,3 +71,15 @@ class Residual(Cell[ResidualParams, Carry]):
     def output(self, params: ResidualParams, carry: Carry, u: tuple[Any, Array]) -> Array:
         y = self.cell.output(params.cell, carry, u[0])
         return y + u[1].astype(y.dtype)
+
+    @property
+    def expose(self) -> Callable[..., Carry]:
+        """That of the cell, where it has one."""
+        expose = optional_method(self.cell, "expose")
+        return lambda params, carry, v: expose(params.cell, carry, v)
+
+    @property
+    def coefficients(self) -> Callable[..., tuple[Carry, Carry]]:
+        """Those of the cell, where it is linear in its carry."""
+        coefficients = optional_method(self.cell, "coefficients")
+        return lambda params, u: coefficients(params.cell, u[0])

@@ -1,5 +1,6 @@
 """What a wrapper asks of the cell in it: that it is one, and how many features it gives."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 
 from recurrax.typing import Cell, DTypeLike, Params
 
-__all__ = ["check_cell_field", "output_size"]
+__all__ = ["check_cell_field", "check_rate", "optional_method", "output_size"]
 
 
 def output_size(cell: Cell, params: Params, input_size: int, dtype: DTypeLike) -> int:
@@ -29,3 +30,18 @@ def check_cell_field(cell: Any) -> None:
     """Raises a ValueError unless the field `cell` of a wrapper is an instance of a cell."""
     if isinstance(cell, type) or not isinstance(cell, Cell):
         raise ValueError(f"cell: expected an instance of a cell, got {cell!r:.200}")
+
+
+def check_rate(rate: Any) -> None:
+    """Raises a ValueError unless the field `rate` of a wrapper is a probability below 1."""
+    if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 <= rate < 1:
+        raise ValueError(f"rate: expected a float from 0 to below 1, got {rate!r}")
+
+
+def optional_method(cell: Cell, name: str) -> Callable[..., Any]:
+    """A method that a cell may lack; a property of a wrapper that calls this is then missing too, as `hasattr` sees it.
+
+    Raises:
+        AttributeError: the cell has no such method.
+    """
+    return getattr(cell, name)
