@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from recurrax import cells, convert, lag, linen, nnx, plot, report, runs, study, tasks, train, wrappers
     from recurrax.cells import *
     from recurrax.check import check_cell
-    from recurrax.convert import from_equinox, from_linen, from_nnx, from_step
+    from recurrax.convert import from_equinox, from_linen, from_nnx, from_step, load, save
     from recurrax.fixed import Fixed
     from recurrax.kernels import ScanResult, scan
     from recurrax.typing import Cell
@@ -29,10 +29,12 @@ __all__ = [
     "from_step",
     "lag",
     "linen",
+    "load",
     "nnx",
     "plot",
     "report",
     "runs",
+    "save",
     "scan",
     "study",
     "tasks",
@@ -49,6 +51,8 @@ _NAMES = {
     "from_linen": "convert",
     "from_nnx": "convert",
     "from_step": "convert",
+    "load": "convert",
+    "save": "convert",
     "scan": "kernels",
     "Cell": "typing",
     "Fixed": "fixed",

@@ -1,5 +1,7 @@
 """Other libraries' cells, unchanged, through scan, its gradient and the instruments: what ours give."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,8 @@ from tolerances import assert_close
 
 import recurrax
 from recurrax import GRU, LSTM, Elman, cells, lag
+from recurrax.check import contract
+from recurrax.check.subject import Subject
 
 T, B, D, H = 12, 2, 3, 4
 XS = np.random.default_rng(0).standard_normal((T, B, D))
@@ -73,8 +77,8 @@ class WithEquinoxsCall:
 
     hidden_size, input_size = H, D
 
-    def __init__(self, params):
-        self.params = params
+    def __init__(self, params, name="a leaf that is no array"):
+        self.params, self.name = params, name
 
     def __call__(self, x, carry):
         p = self.params
@@ -91,9 +95,7 @@ class WithEquinoxsCall:
 
 
 jax.tree_util.register_pytree_node(
-    WithEquinoxsCall,
-    lambda cell: ((cell.params, "a leaf that is no array"), None),
-    lambda _, parts: WithEquinoxsCall(parts[0]),
+    WithEquinoxsCall, lambda cell: ((cell.params, cell.name), None), lambda _, parts: WithEquinoxsCall(*parts)
 )
 
 
@@ -102,7 +104,7 @@ def equinox_lstm():
 
 
 def equinox_gru():
-    return recurrax.from_equinox(WithEquinoxsCall(drawn(GRU(H))))
+    return recurrax.from_equinox(lambda key: WithEquinoxsCall(GRU(H).init(key, D)))
 
 
 def of_haiku_like():
@@ -139,27 +141,47 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("make, cell, convert", CASES.values(), ids=CASES)
-def test_equals_ours(make, cell, convert, x64, quick_compile):
+@pytest.mark.parametrize(("make", "cell", "convert"), CASES.values(), ids=CASES)
+def test_values_and_gradients_are_ours(make, cell, convert, x64, quick_compile):
     foreign = make()
     theirs = drawn(foreign)
-    ours = convert(theirs)
 
-    def of(cell, convert):
-        def loss(params, xs):
+    @jax.jit
+    def both(params, xs):
+        def loss(params, xs, cell, convert):
             result = recurrax.scan(cell, convert(params), xs, lengths=jnp.array([T, T - 3]))
             return jnp.sum(jnp.sin(result.outputs)), result.outputs
 
-        def at(params):
-            gradients, outputs = jax.grad(loss, argnums=(0, 1), has_aux=True)(params, XS)
-            profile = lag.adjoint_profile(cell, convert(params), XS).log_norm_joint
-            return outputs, gradients, profile, lag.lyapunov_spectrum(cell, convert(params), XS[:, 0]).exponents
+        # Both by the other library's parameters: the conversion is a part of the function.
+        gradient = jax.grad(loss, argnums=(0, 1), has_aux=True)
+        return gradient(params, xs, foreign, lambda params: params), gradient(params, xs, cell, convert)
 
-        return at(theirs)
+    assert_close(*both(theirs, XS), "float64")
+    assert jax.tree.structure(convert(theirs)) == jax.tree.structure(cell.init(jax.random.key(0), D))
 
-    # Both are differentiated by the other library's parameters: the conversion is a part of the function.
-    assert_close(of(foreign, lambda params: params), of(cell, convert), "float64")
-    assert jax.tree.structure(ours) == jax.tree.structure(cell.init(jax.random.key(0), D))
+
+@pytest.mark.parametrize("name", ["nnx LSTMCell", "Equinox's GRU"])
+def test_instruments_say_what_they_say_of_ours(name, x64, quick_compile):
+    make, cell, convert = CASES[name]
+    foreign = make()
+    theirs = drawn(foreign)
+
+    def say(cell, params):
+        spectrum = lag.lyapunov_spectrum(cell, params, XS[:, 0]).exponents
+        # Flax's carry is (c, h), ours (h, c): over a few steps the single exponents depend on where the axes start,
+        # their sum, ln |det| of the whole Jacobian, does not.
+        spectrum = jnp.sum(spectrum) if cell is foreign and "LSTM" in name else spectrum
+        return lag.adjoint_profile(cell, params, XS).log_norm_joint, spectrum
+
+    actual, (profile, spectrum) = say(foreign, theirs), say(cell, convert(theirs))
+    assert_close(actual, (profile, spectrum if actual[1].ndim else jnp.sum(spectrum)), "float64")
+
+
+@pytest.mark.parametrize("name", ["linen SimpleCell", "nnx Optimized"])
+def test_structures_keep_the_contract_in_every_dtype(name):
+    cell = CASES[name][0]()
+    subject = Subject(cell, D, XS.astype(np.float32), jax.random.key(0), None, ("float32", "bfloat16", "float64"))
+    assert not [found for law in contract.LAWS if (found := law(subject))]
 
 
 def test_a_module_of_ones_own(x64, quick_compile):
@@ -174,11 +196,6 @@ def test_a_module_of_ones_own(x64, quick_compile):
     assert_close((result.outputs, result.carry), (np.stack(expected), h), "float64")
     other = cell.init(jax.random.key(4), D)
     assert not np.allclose(params["inner"]["kernel"][...], other["inner"]["kernel"][...])
-
-
-def test_the_laws_hold_in_every_dtype():
-    cell = recurrax.from_nnx(nnx.GRUCell(5, H, rngs=nnx.Rngs(0)))
-    assert not recurrax.check_cell(cell).broken
 
 
 def test_a_step_that_wants_a_batch_and_any_trees():
@@ -222,16 +239,13 @@ def test_an_output_that_reads_the_carry_before():
     ids=["linen", "nnx", "nnx's layer", "linen's layer"],
 )
 def test_another_librarys_cell_is_named_with_its_adapter(cell, said):
-    for instrument in (lag.adjoint_profile, lag.parameter_profile, lag.jacobian_profile, lag.lyapunov_spectrum):
-        with pytest.raises(ValueError) as caught:
+    for instrument in (lag.adjoint_profile, lag.lyapunov_spectrum):
+        with pytest.raises(ValueError, match=f"^cell: expected an object.*{re.escape(said)}[^\n]*$"):
             instrument(cell(), None, XS)
-        assert said in str(caught.value)
-        assert "\n" not in str(caught.value)
     if not hasattr(cell(), "time_major"):
         for door in (lambda: recurrax.check_cell(cell()), lambda: recurrax.scan(cell(), None, XS)):
-            with pytest.raises(ValueError) as caught:
+            with pytest.raises(ValueError, match=re.escape(said)):
                 door()
-            assert said in str(caught.value)
 
 
 def test_what_is_no_step_and_no_module():

@@ -1,6 +1,8 @@
 """Cells of Flax and Equinox, unchanged: `from_nnx`, `from_linen` and `from_equinox`."""
 
 from dataclasses import dataclass
+from functools import partial
+from inspect import isfunction
 from typing import Any
 
 import jax
@@ -74,7 +76,7 @@ def from_nnx(cell: Any, *, carry: Any = None, input_size: int | None = None) -> 
     from flax import nnx
 
     made = cell
-    if not isinstance(cell, nnx.Module) and callable(cell):
+    if isfunction(cell) or isinstance(cell, partial | type):
         made = nnx.eval_shape(lambda: cell(nnx.Rngs(0)))
     if not isinstance(made, nnx.Module):
         raise ValueError(f"cell: expected a module of flax.nnx, got a {type(made).__name__}")
@@ -141,14 +143,14 @@ def from_equinox(cell: Any, *, carry: Any = None, input_size: int | None = None)
     Raises:
         ValueError: `cell` is no pytree that can be called, or takes neither carry.
     """
-    made = cell
-    if len(leaves := jax.tree.leaves(cell)) == 1 and leaves[0] is cell:
-        made = jax.eval_shape(cell, jax.random.key(0)) if callable(cell) else None
-    if not callable(made):
+    made, arrays, seen = cell, _arrays(cell), []
+    if isfunction(cell) or isinstance(cell, partial):
+        arrays = jax.eval_shape(lambda key: _arrays(seen.append(cell(key)) or seen[0]), jax.random.key(0))
+        made = seen[0]
+    if not callable(made) or not jax.tree.leaves(arrays):
         raise ValueError(f"cell: expected a module of Equinox, got a {type(cell).__name__}")
     leaves, tree = jax.tree.flatten(made)
     step = EquinoxStep(tree, tuple(None if hasattr(leaf, "shape") else leaf for leaf in leaves))
-    arrays = _arrays(made)
     input_size = getattr(made, "input_size", None) if input_size is None else input_size
     if carry is None:
         carry = _carry_of_zeros(step, arrays, made.hidden_size, input_size)  # pyright: ignore
