@@ -32,7 +32,8 @@ def _safetensors(monkeypatch):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: type(cell).__name__)
 def test_there_and_back(cell, dtype, tmp_path):
-    params = jax.jit(lambda key: cell.init(key, D, dtype))(jax.random.key(0))
+    shapes, noise = jax.eval_shape(lambda key: cell.init(key, D, dtype), jax.random.key(0)), np.random.default_rng(0)
+    params = jax.tree.map(lambda leaf: noise.standard_normal(leaf.shape).astype(leaf.dtype), shapes)
     recurrax.save(tmp_path / "cell.safetensors", cell, params)
     other, found = recurrax.load(tmp_path / "cell.safetensors")
     assert other == cell
@@ -45,7 +46,7 @@ def test_damaged_and_foreign_files(tmp_path):
     cell = Elman(4)
     recurrax.save(path, cell, cell.init(jax.random.key(0), D))
     content = path.read_bytes()
-    for at in (2, 40, len(content) - 5):
+    for at in (2, content.index(b"Elman") + 20, content.index(b"input_size") + 12, len(content) - 5):
         path.write_bytes(content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :])
         with pytest.raises(ValueError, match=r"cell\.safetensors: expected "):
             recurrax.load(path)
@@ -57,6 +58,8 @@ def test_damaged_and_foreign_files(tmp_path):
     with pytest.raises(ValueError, match=r"expected a file that recurrax\.save has written, got another"):
         recurrax.load(path)
     path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"^params: expected what Elman\.init draws, got a dict"):
+        recurrax.save(path, cell, {"W": np.ones(3)})
     with pytest.raises(ValueError, match=r"^cell: .* holds .*Elman.*, got .*GRU"):
         recurrax.load(path, GRU(4))
 

@@ -44,11 +44,11 @@ def save(path: str | Path, cell: Any, params: Params) -> None:
 
     Raises:
         ModuleNotFoundError: safetensors, of the extra "interchange", is not installed.
-        ValueError: parameters have complex leaves or keys, for which the format has no place.
+        ValueError: parameters are not such as the cell's `init` draws, or have complex leaves or keys, for which the
+            format has no place.
     """
     arrays = {jax.tree_util.keystr(at): leaf for at, leaf in jax.tree.leaves_with_path(params)}
-    inputs = _input_size(cell, params)
-    metadata = {"layout": _LAYOUT, "cell": _text(cell)} | ({} if inputs is None else {"input_size": str(inputs)})
+    metadata = {"layout": _LAYOUT, "cell": _text(cell), "input_size": str(_input_size(cell, params))}
     write_arrays(Path(path), arrays, metadata)
 
 
@@ -62,6 +62,11 @@ def load(path: str | Path, cell: Any = None) -> tuple[Any, Params]:
     Raises:
         ModuleNotFoundError: safetensors is not installed.
         ValueError: the file is damaged, none of `save`'s, or of another cell.
+
+    ```python
+    recurrax.save("lstm.safetensors", cell, params)
+    cell, params = recurrax.load("lstm.safetensors")
+    ```
     """
     path = Path(path)
     arrays, metadata = read_arrays(path)
@@ -71,8 +76,6 @@ def load(path: str | Path, cell: Any = None) -> tuple[Any, Params]:
     kept = _cell(path, metadata["cell"]) if cell is None else cell
     if _text(kept) != metadata["cell"]:
         raise ValueError(f"cell: {path} holds {metadata['cell']:.100}, got {_text(kept):.100}")
-    if "input_size" not in metadata:
-        raise ValueError(f"{path}: expected parameters as {type(kept).__name__}.init draws them, got others")
     like = jax.eval_shape(partial(kept.init, input_size=int(metadata["input_size"])), jax.random.key(0))
     leaves = [(jax.tree_util.keystr(at), leaf.shape) for at, leaf in jax.tree.leaves_with_path(like)]
     if leaves != [(name, arrays[name].shape) for name, _ in leaves if name in arrays] or len(leaves) != len(arrays):
@@ -86,9 +89,10 @@ def write_arrays(path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, s
     for name, array in held.items():
         if array.dtype.name not in _DTYPES.values():
             raise ValueError(f"params: expected real numbers in {name!r}, got {array.dtype}, which safetensors lacks")
-    said = {"recurrax": version("recurrax") or "", "jax": version("jax") or "", "sha256": _checksum(held)}
+    metadata = {**(metadata or {}), "recurrax": version("recurrax") or "", "jax": version("jax") or ""}
     content = {name: {"dtype": a.dtype.name, "shape": a.shape, "data": a.tobytes()} for name, a in held.items()}
-    written = require("safetensors", "interchange").serialize(content, metadata={**(metadata or {}), **said})
+    metadata["sha256"] = _checksum(held, metadata)
+    written = require("safetensors", "interchange").serialize(content, metadata=metadata)
     write_whole(path, lambda file: file.write(written))
 
 
@@ -109,28 +113,30 @@ def read_arrays(path: Path) -> File:
         }
     except Exception as error:  # a damaged file can fail in any part of the reader
         raise ValueError(f"{path}: expected a safetensors file, got one that cannot be read: {error}") from error
-    if "sha256" in metadata and metadata["sha256"] != _checksum(arrays):
-        raise ValueError(f"{path}: expected the arrays that were written, got others: the file is damaged")
+    if "sha256" in metadata and metadata["sha256"] != _checksum(arrays, metadata):
+        raise ValueError(f"{path}: expected what was written, got something else: the file is damaged")
     return File(arrays, metadata)
 
 
-def _checksum(arrays: Mapping[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
+def _checksum(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
+    said = {name: text for name, text in metadata.items() if name != "sha256"}
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
     for name in sorted(arrays):
         digest.update(f"{name} {arrays[name].dtype.name} {arrays[name].shape}".encode())
         digest.update(arrays[name].tobytes())
     return digest.hexdigest()
 
 
-def _input_size(cell: Any, params: Params) -> int | None:
+def _input_size(cell: Any, params: Params) -> int:
     """The features D for which `init` gives parameters of this structure and these shapes."""
     shapes = jax.tree.map(jnp.shape, params)
-    sizes = sorted({size for leaf in jax.tree.leaves(params) for size in jnp.shape(leaf) if size})
+    sizes = sorted({1} | {size for leaf in jax.tree.leaves(params) for size in jnp.shape(leaf) if size})
     for size in sizes:
         like = jax.eval_shape(partial(cell.init, input_size=size), jax.random.key(0))
         if jax.tree.structure(like) == jax.tree.structure(params) and jax.tree.map(jnp.shape, like) == shapes:
             return size
-    return None
+    name, kind = type(cell).__name__, type(params).__name__
+    raise ValueError(f"params: expected what {name}.init draws, got a {kind} of another structure or other shapes")
 
 
 def _text(cell: Any) -> str:

@@ -4,9 +4,10 @@ A new wrapper is one file here, imported below and entered in `ALL`; what it sho
 """
 
 from recurrax.wrappers.block_diagonal import *
+from recurrax.wrappers.learned_carry import *
 from recurrax.wrappers.normed import *
 from recurrax.wrappers.residual import *
 from recurrax.wrappers.stack import *
 
-ALL = (Stack, Residual, Normed, BlockDiagonal)
+ALL = (Stack, Residual, Normed, BlockDiagonal, LearnedCarry)
 """Every wrapper class of the library."""
