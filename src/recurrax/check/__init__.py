@@ -59,7 +59,7 @@ def check_cell(
     if isinstance(cell, type) or not any(hasattr(cell, name) for name in contract.METHODS if name != "init"):
         arguments.check_is_cell(cell)
     key = jax.random.key(0) if key is None else key
-    input_size = input_size or getattr(cell, "input_size", None) or 3
+    input_size = int(input_size or getattr(cell, "input_size", None) or 3)
     if xs is None:
         xs = np.random.default_rng(0).standard_normal((4, 3, input_size)).astype(np.float32)
     xs = jax.tree.map(np.asarray, xs)

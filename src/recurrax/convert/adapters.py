@@ -87,7 +87,7 @@ def from_nnx(cell: Any, *, carry: Any = None, input_size: int | None = None) -> 
     input_size = getattr(made, "in_features", None) if input_size is None else input_size
     if carry is None:
         # A module of shapes alone makes a carry as well.
-        carry = made.initialize_carry((input_size or 1,), nnx.Rngs(0))
+        carry = made.initialize_carry((input_size or 1,), nnx.Rngs(0))  # pyright: ignore[reportAttributeAccessIssue]
     return Foreign(
         f"from_nnx({type(made).__name__})", NnxStep(graph), draw, FixedTree.of("carry", carry), None, input_size
     )

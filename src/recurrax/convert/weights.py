@@ -19,6 +19,7 @@ _OF_START |= {"recurrent_gain", "projection_size"}
 K_R = ("kernel", "recurrent_kernel")
 ORDER = {LSTM: "ifgo", GRU: "rzn", Elman: "n"}
 """Our gates."""
+_PARAMS: dict[type, Any] = {LSTM: LSTMParams, GRU: GRUParams, Elman: ElmanParams}
 
 
 class Conversion(NamedTuple):
@@ -141,7 +142,7 @@ def carry_from(library: str, cell: Any, carry: Any) -> Any:
 def carry_to(library: str, cell: Any, carry: Any) -> Any:
     """Our carry in the order of another library: a tuple, or h alone."""
     parts = tuple(getattr(carry, name) for name in _carry_order(library, cell))
-    return parts if len(parts) > 1 else parts[0]
+    return parts if len(parts) > 1 else parts[0]  # pyright: ignore[reportGeneralTypeIssues]
 
 
 def _carry_order(library: str, cell: Any) -> tuple[str, ...]:
@@ -245,12 +246,10 @@ def _params_of(layout: Layout, gates: Gates, notes: list[str]) -> Any:
         notes.append(f"the two biases of {', '.join(both)} summed")
     bias = np.stack([x[gate] + h[gate] + np.asarray(layout.added.get(gate, 0), kernel.dtype) for gate in order])
     notes += [f"{gate}: {value} added to its bias, as their code does" for gate, value in layout.added.items()]
-    if layout.kind is LSTM:
-        projection = gates["projection"][""] if "projection" in gates else None
-        return LSTMParams(kernel, recurrent, bias, projection=projection)
     if layout.kind is GRU:
-        return GRUParams(kernel, recurrent, bias, inner)
-    return ElmanParams(kernel, recurrent, bias)
+        return _PARAMS[GRU](kernel, recurrent, bias, inner)
+    params = _PARAMS[layout.kind](kernel, recurrent, bias)
+    return params._replace(projection=gates["projection"][""]) if "projection" in gates else params
 
 
 def _gates_of(layout: Layout, cell: Any, params: Any) -> Gates:

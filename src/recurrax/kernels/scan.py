@@ -137,9 +137,10 @@ def _scan(
     given = arguments.check_step(given)
     implementation = _chosen(how.implementation, given)
 
-    def run(xs: Any, carry: Carry, rows: Rows) -> tuple[Array, Carry]:
+    def whole(xs: Any, carry: Carry, rows: Rows) -> tuple[Array, Carry]:
         return implementation.scan(given._replace(xs=xs, carry=carry, rows=rows))
 
+    run: chunks.Run = whole
     steps = jax.tree.leaves(xs)[0].shape[0]
     if how.chunk is not None and how.chunk < steps:
         run = chunks.bounded(run, how.chunk, how.reverse)
