@@ -59,14 +59,14 @@ def check_cell(
     if isinstance(cell, type) or not any(hasattr(cell, name) for name in contract.METHODS if name != "init"):
         arguments.check_is_cell(cell)
     key = jax.random.key(0) if key is None else key
-    input_size = int(input_size or getattr(cell, "input_size", None) or 3)
+    features: int = input_size or getattr(cell, "input_size", None) or 3
     if xs is None:
-        xs = np.random.default_rng(0).standard_normal((4, 3, input_size)).astype(np.float32)
+        xs = np.random.default_rng(0).standard_normal((4, 3, features)).astype(np.float32)
     xs = jax.tree.map(np.asarray, xs)
     _check_inputs(xs)
     if hasattr(xs, "shape") and np.issubdtype(xs.dtype, np.floating):
-        input_size = xs.shape[-1]
-    table = _table(Subject(cell, input_size, xs, key, implementation, dtypes))
+        features = xs.shape[-1]
+    table = _table(Subject(cell, features, xs, key, implementation, dtypes))
     if table.broken:
         raise AssertionError("\n".join(f"{type(cell).__name__}: {sentence}" for _, sentence in table.broken))
     return table
