@@ -216,6 +216,23 @@ def test_pytorchs_recorded_weights(case):
     )
 
 
+CASES = load("torch_f64_grads.json")["cases"]
+SIMPLE = [case for case in CASES if case["layers"] == 1 and not case["bidirectional"] and not case["lens"]]
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_pytorchs_recorded_outputs(kind, x64, quick_compile):
+    case = next(case for case in SIMPLE if case["kind"] == kind and case["bias"] and not case["proj_size"])
+    with np.load(DATA / "torch_f64_grads.npz") as file:
+        x, y, *state = (file[f"{case['name']}/{name}"] for name in ("in/x", "out/y", "in/h0"))
+        state += [file[f"{case['name']}/in/c0"]] if kind == "LSTM" else []
+        names = (f"{part}_{side}_l0" for part in ("weight", "bias") for side in ("ih", "hh"))
+        held = {name: file[f"{case['name']}/in/{name}"] for name in names}
+    ((found,),) = convert.from_torch(held, nonlinearity=case["nonlinearity"] or "tanh")
+    carry = convert.carry_from("torch", found.cell, [part[0] for part in state])
+    assert_close(recurrax.scan(found.cell, found.params, x, carry).outputs, y, "float64")
+
+
 def test_what_is_refused():
     refusals = [
         (lambda: convert.weights_from("tensorflow", {}), "^library: expected one of torch, equinox"),
