@@ -4,9 +4,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from recurrax import cells, lag, linen, nnx, plot, report, runs, study, tasks, train, wrappers
+    from recurrax import cells, convert, lag, linen, nnx, plot, report, runs, study, tasks, train, wrappers
     from recurrax.cells import *
     from recurrax.check import check_cell
+    from recurrax.convert import from_equinox, from_linen, from_nnx, from_step, load, save
     from recurrax.fixed import Fixed
     from recurrax.kernels import ScanResult, bidirectional, scan
     from recurrax.keys import with_key
@@ -23,12 +24,19 @@ __all__ = [
     "bidirectional",
     "cells",
     "check_cell",
+    "convert",
+    "from_equinox",
+    "from_linen",
+    "from_nnx",
+    "from_step",
     "lag",
     "linen",
+    "load",
     "nnx",
     "plot",
     "report",
     "runs",
+    "save",
     "scan",
     "study",
     "tasks",
@@ -38,11 +46,17 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-_ROOMS = {"cells", "lag", "linen", "nnx", "plot", "report", "runs", "study", "tasks", "train", "wrappers"}
+_ROOMS = {"cells", "convert", "lag", "linen", "nnx", "plot", "report", "runs", "study", "tasks", "train", "wrappers"}
 _NAMES = {
     "ScanResult": "kernels",
     "bidirectional": "kernels",
     "check_cell": "check",
+    "from_equinox": "convert",
+    "from_linen": "convert",
+    "from_nnx": "convert",
+    "from_step": "convert",
+    "load": "convert",
+    "save": "convert",
     "scan": "kernels",
     "Cell": "typing",
     "Fixed": "fixed",

@@ -38,12 +38,13 @@ class Fixed:
             raise ValueError(f"array: expected numbers, got objects of shape {values.shape}")
         values.flags.writeable = False
         object.__setattr__(self, "array", values)
+        object.__setattr__(self, "_hash", hash(self._value()))  # asked for in every call: large arrays are read once
 
     def _value(self) -> tuple[Any, ...]:
         return self.array.shape, self.array.dtype.str, self.array.tobytes()
 
     def __hash__(self) -> int:
-        return hash(self._value())
+        return self._hash  # pyright: ignore[reportAttributeAccessIssue]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Fixed) and self._value() == other._value()

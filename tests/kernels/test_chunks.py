@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tolerances import assert_close
+from tolerances import assert_close, assert_same_bits
 from walks import draw
 
 import recurrax
@@ -59,3 +59,44 @@ def test_temporaries_grow_like_carries_and_one_stretch():
 def test_a_chunk_is_a_positive_int(chunk):
     with pytest.raises(ValueError, match="chunk"):
         gradients(chunk)
+    with pytest.raises(ValueError, match="truncate"):
+        gradients(None, truncate=chunk)
+
+
+@pytest.mark.parametrize("options", [{}, {"reverse": True, "chunk": 3}], ids=["forward", "reverse, chunks"])
+def test_truncation_is_a_loop_of_scans_between_which_gradients_stop(options, quick_compile):
+    """Windows of 6 and 5 steps, with lengths and resets; the gradient of the carry given is that of its window."""
+    cell = LSTM(4)
+    drawn = draw(cell, STEPS, (3,), 3)
+    resets = jnp.zeros((STEPS, 3), bool).at[5, 0].set(True)
+    windows = [(start, min(start + 6, STEPS)) for start in range(0, STEPS, 6)][:: -1 if options else 1]
+
+    def whole(params, xs, carry):
+        return recurrax.scan(cell, params, xs, carry, lengths=LENGTHS, resets=resets, truncate=6, **options)
+
+    def loop(params, xs, carry):
+        outputs = {}
+        for start, end in windows:
+            rows = {"lengths": jnp.clip(LENGTHS - start, 0, end - start), "resets": resets[start:end]}
+            reverse = options.get("reverse", False)
+            outputs[start], after = recurrax.scan(cell, params, xs[start:end], carry, reverse=reverse, **rows)
+            carry = jax.lax.stop_gradient(after)
+        return recurrax.kernels.ScanResult(jnp.concatenate([outputs[start] for start in sorted(outputs)]), after)
+
+    def pulled(run):
+        result, pull = jax.vjp(run, drawn.params, drawn.xs, drawn.carry)
+        return result, pull(result)
+
+    (result, (params, xs, carry)), (expected, (params_of_loop, *others)) = jax.jit(
+        lambda: (pulled(whole), pulled(loop))
+    )()
+    assert_close((result, xs, carry), (expected, *others), "float32")
+    assert_close(params, params_of_loop, "float32")
+    assert np.any(carry.c)
+
+
+def test_truncation_changes_no_bit_of_the_values(quick_compile):
+    drawn = draw(LSTM(4), STEPS, (3,), 3)
+    results = [recurrax.scan(LSTM(4), drawn.params, drawn.xs, drawn.carry, truncate=size) for size in (None, 4, 99)]
+    assert_same_bits(results[1], results[0])
+    assert_same_bits(results[2], results[0])

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from flax import linen as nn
 from flax import nnx
@@ -212,3 +213,13 @@ def test_a_swapped_carry_of_flax_s_order_is_refused(lstm):
     layer.apply(variables, XS, initial_carry=LSTMCarry(h=zeros, c=zeros))
     with pytest.raises(ValueError, match="LSTMCarry"):
         layer.apply(variables, XS, initial_carry=(zeros, zeros))
+
+
+def test_gradients_stop_as_in_the_scan(lstm):
+    """Of the last output by the inputs: none before the last window of two steps, in both layers."""
+    layer, variables = recurrax.linen.RNN(LSTM(H), truncate=2), lstm[1]
+    twin = recurrax.nnx.RNN(LSTM(H), D, truncate=2, rngs=nnx.Rngs(0))
+    for run in (lambda xs: layer.apply(variables, xs), twin):
+        gradient = jax.grad(lambda xs, run=run: jnp.sum(run(xs)[:, -1]))(XS)
+        assert not np.any(gradient[:, :4])
+        assert np.all(np.any(gradient[:, 4:], axis=-1))

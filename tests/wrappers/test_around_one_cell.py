@@ -11,7 +11,7 @@ from wrappers.skipping import Skipping
 from zoo.trials import OPTIONS, found
 
 import recurrax
-from recurrax import GRU, LSTM, BlockDiagonal, Elman, MinGRU, Normed, Residual, Stack, check_cell
+from recurrax import GRU, LSTM, BlockDiagonal, Elman, LearnedCarry, MinGRU, Normed, Residual, Stack, check_cell
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "plain_style")
 
@@ -34,7 +34,7 @@ def test_it_obeys_the_laws(cell):
     assert check_cell(cell, input_size=3).broken == ()
 
 
-@pytest.mark.parametrize("cell", [*AROUND, NESTED], ids=repr)
+@pytest.mark.parametrize("cell", [*AROUND, NESTED, LearnedCarry(LSTM(3))], ids=repr)
 def test_the_fused_scan_is_the_reference(cell, x64):
     assert found(cell, OPTIONS["all rows"], compiled=True) is None
 

@@ -22,7 +22,7 @@ _SILENCE = 2.0
 def check_cell(
     cell: Cell,
     *,
-    input_size: int = 3,
+    input_size: int | None = None,
     xs: Any = None,
     key: Key | None = None,
     implementation: Implementation | None = None,
@@ -37,7 +37,8 @@ def check_cell(
 
     Args:
         cell: an instance of any class with the methods of `recurrax.Cell`.
-        input_size: features D that `init` is given; those of `xs` where that is one floating array.
+        input_size: features D that `init` is given; those of `xs` where that is one floating array. If None, the cell's
+            own `input_size`, as of one that `recurrax.from_nnx` made, or 3.
         xs: inputs to try it on, any pytree of arrays (T, B, ...) with T >= 3 and B >= 3; drawn (4, 3, D) if None.
         key: what parameters are drawn from; `jax.random.key(0)` if None.
         implementation: what is held to the reference: a name that `recurrax.scan` knows, or None for its default.
@@ -55,16 +56,17 @@ def check_cell(
     >>> table.verdicts[0]
     Verdict(law='A cell is hashable, immutable and equal by value.', finding='holds')
     """
-    if isinstance(cell, type) or not any(hasattr(cell, name) for name in contract.METHODS):
+    if isinstance(cell, type) or not any(hasattr(cell, name) for name in contract.METHODS if name != "init"):
         arguments.check_is_cell(cell)
     key = jax.random.key(0) if key is None else key
+    features: int = input_size or getattr(cell, "input_size", None) or 3
     if xs is None:
-        xs = np.random.default_rng(0).standard_normal((4, 3, input_size)).astype(np.float32)
+        xs = np.random.default_rng(0).standard_normal((4, 3, features)).astype(np.float32)
     xs = jax.tree.map(np.asarray, xs)
     _check_inputs(xs)
     if hasattr(xs, "shape") and np.issubdtype(xs.dtype, np.floating):
-        input_size = xs.shape[-1]
-    table = _table(Subject(cell, input_size, xs, key, implementation, dtypes))
+        features = xs.shape[-1]
+    table = _table(Subject(cell, features, xs, key, implementation, dtypes))
     if table.broken:
         raise AssertionError("\n".join(f"{type(cell).__name__}: {sentence}" for _, sentence in table.broken))
     return table

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from recurrax.cli.claims import claims
 from recurrax.cli.compare import compare
+from recurrax.cli.convert import convert
 from recurrax.cli.doctor import examine
 from recurrax.cli.launch import launch
 from recurrax.cli.list import list_all
@@ -20,6 +21,7 @@ from recurrax.sweep.sweep import sweep
 COMMANDS = {
     "claims": claims,
     "compare": compare,
+    "convert": convert,
     "doctor": examine,
     "launch": launch,
     "list": list_all,

@@ -33,11 +33,25 @@ class Arguments(NamedTuple):
     effects: frozenset[Any] = frozenset()
 
 
+_ADAPTERS = {
+    "flax.nnx": "from_nnx(cell)",
+    "flax.linen": "from_linen(cell)",
+    "equinox": "from_equinox(cell)",
+    "haiku": "from_step(step, params, carry)",
+    "keras": "from_step(step, params, carry)",
+}
+"""What makes a cell of another library's, by the module that its classes come from."""
+
+
 def check_is_cell(cell: Any) -> None:
     """Raises a ValueError unless `cell` is an instance with the methods of the contract."""
     if isinstance(cell, type):
         raise ValueError(f"cell: expected an instance such as {cell.__name__}(128), got the class itself")
     if not isinstance(cell, Cell):
+        for library, adapter in _ADAPTERS.items():
+            if any(f"{kind.__module__}.".startswith(f"{library}.") for kind in type(cell).__mro__):
+                said = f"got {library}'s {type(cell).__name__}; recurrax.{adapter} makes a cell of it"
+                raise ValueError(f"cell: expected an object with the methods of recurrax.typing.Cell, {said}")
         raise ValueError(f"cell: expected an object with the methods of recurrax.typing.Cell, got {cell!r:.200}")
 
 

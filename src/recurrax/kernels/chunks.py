@@ -1,6 +1,7 @@
-"""Memory for time: carries kept at the ends of chunks of K steps, everything between computed again backwards.
+"""Time walked chunk by chunk: to bound the memory of a training step, or to stop gradients between chunks.
 
-A training step then holds T/K carries and one chunk of K steps instead of T steps of everything (Chen et al. 2016,
+Memory for time: carries are kept at the ends of chunks of K steps, everything between is computed again backwards. A
+training step then holds T/K carries and one chunk of K steps instead of T steps of everything (Chen et al. 2016,
 section 3, with equal chunks; K = √T holds the least).
 """
 
@@ -15,6 +16,40 @@ from recurrax.typing import Array, Carry
 
 Run = Callable[[Any, Carry, Rows], tuple[Array, Carry]]
 """xs (K, *batch, ...), the carry before them and their rows, to outputs (K, *batch, ...) and the carry after them."""
+
+
+def bounded(run: Run, chunk: int, reverse: bool) -> Run:
+    """`run` that keeps the carries at the ends of chunks alone, and computes the rest again backwards."""
+    # prevent_cse guards against a merge that cannot happen across the iterations of a loop.
+    again = jax.checkpoint(run, prevent_cse=False)
+
+    def over_chunks(xs: Any, carry: Carry, rows: Rows) -> tuple[Array, Carry]:
+        if chunk >= jax.tree.leaves(xs)[0].shape[0]:  # a window of truncated gradients shorter than a chunk
+            return again(xs, carry, rows)
+        return run_in_chunks(again, xs, carry, rows, chunk, reverse)
+
+    return over_chunks
+
+
+def truncated(run: Run, window: int, reverse: bool) -> Run:
+    """`run` whose gradients stop at the ends of windows of `window` steps, but for that of the carry it is given."""
+
+    def run_window(xs: Any, entering: tuple[Array, Carry], rows: Rows) -> tuple[Array, tuple[Array, Carry]]:
+        is_first, carry = entering
+        ys, carry = run(xs, jax.tree.map(lambda leaf: _stopped(leaf, is_first), carry), rows)
+        return ys, (jnp.zeros_like(is_first), carry)
+
+    def over_windows(xs: Any, carry: Carry, rows: Rows) -> tuple[Array, Carry]:
+        ys, (_, last) = run_in_chunks(run_window, xs, (jnp.asarray(True), carry), rows, window, reverse)
+        return ys, last
+
+    return over_windows
+
+
+def _stopped(leaf: Array, unless: Array) -> Array:
+    if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+        return leaf
+    return jax.lax.select(unless, leaf, jax.lax.stop_gradient(leaf))
 
 
 def run_in_chunks(run: Run, xs: Any, carry: Carry, rows: Rows, chunk: int, reverse: bool) -> tuple[Array, Carry]:

@@ -36,6 +36,7 @@ def scan(
     reverse: bool = False,
     unroll: int = 1,
     chunk: int | None = None,
+    truncate: int | None = None,
     implementation: Implementation | None = None,
 ) -> ScanResult[CarryT]:
     """Runs a cell over a sequence: s_t, y_t = cell.step(θ, s_tm1, x_t) for t = 0 .. T-1.
@@ -61,6 +62,9 @@ def scan(
         unroll: steps per iteration of the compiled loop, where there is one. 1 is fastest in most shapes measured.
         chunk: bounds the memory of a training step: carries are kept every `chunk` steps and the rest is computed again
             in the backward pass, so that temporaries grow as T/chunk + chunk at the price of a second forward pass.
+        truncate: K of truncated backpropagation through time: xs is cut into windows of K steps from its start, and no
+            gradient crosses from one into the carry before it. Values stay. A given carry has the gradient of the
+            window that begins with it, the initial one also that of every reset.
         implementation: "reference" is plain `lax.scan` differentiated by JAX, in forward mode too; "fused" has a
             backward pass of its own, made from the traced step; "associative" walks all steps in parallel, for a cell
             with `coefficients`. None takes "fused" but for a step that has effects, such as printing.
@@ -92,7 +96,8 @@ def scan(
         def again(xs: Any, *args: Any) -> ScanResult:
             params, carry, lengths, mask, resets = args
             rows = {"lengths": lengths, "mask": mask, "resets": resets}
-            how = {"reverse": reverse, "unroll": unroll, "chunk": chunk, "implementation": implementation}
+            how = {"reverse": reverse, "unroll": unroll, "chunk": chunk}
+            how |= {"truncate": truncate, "implementation": implementation}
             return scan(cell, params, xs, carry, **rows, **how)
 
         return meshes.with_automatic_axes(again, mesh, xs, batch_shape, params, carry, lengths, mask, resets)
@@ -102,9 +107,10 @@ def scan(
         raise ValueError(f"reverse: expected True or False, got {reverse!r}")
     if not isinstance(unroll, int) or unroll < 1:
         raise ValueError(f"unroll: expected a positive int, got {unroll!r}")
-    if chunk is not None and (not isinstance(chunk, int) or chunk < 1):
-        raise ValueError(f"chunk: expected a positive int or None, got {chunk!r}")
-    how = Settings(implementation, batch_shape, reverse, unroll, chunk)
+    for name, size in (("chunk", chunk), ("truncate", truncate)):
+        if size is not None and (not isinstance(size, int) or size < 1):
+            raise ValueError(f"{name}: expected a positive int or None, got {size!r}")
+    how = Settings(implementation, batch_shape, reverse, unroll, chunk, truncate)
     with forward_mode.explained():
         return _scan(cell, params, xs, carry, initial, rows, how=how)
 
@@ -117,6 +123,7 @@ class Settings(NamedTuple):
     reverse: bool
     unroll: int
     chunk: int | None
+    truncate: int | None
 
 
 @partial(code.jit, static_argnames="how")
@@ -130,15 +137,16 @@ def _scan(
     given = arguments.check_step(given)
     implementation = _chosen(how.implementation, given)
 
-    def run(xs: Any, carry: Carry, rows: Rows) -> tuple[Array, Carry]:
+    def whole(xs: Any, carry: Carry, rows: Rows) -> tuple[Array, Carry]:
         return implementation.scan(given._replace(xs=xs, carry=carry, rows=rows))
 
-    if how.chunk is None or how.chunk >= jax.tree.leaves(xs)[0].shape[0]:
-        ys, last = run(xs, carry, rows)
-    else:
-        # prevent_cse guards against a merge that cannot happen across the iterations of a loop.
-        run = jax.checkpoint(run, prevent_cse=False)
-        ys, last = chunks.run_in_chunks(run, xs, carry, rows, how.chunk, how.reverse)
+    run: chunks.Run = whole
+    steps = jax.tree.leaves(xs)[0].shape[0]
+    if how.chunk is not None and how.chunk < steps:
+        run = chunks.bounded(run, how.chunk, how.reverse)
+    if how.truncate is not None and how.truncate < steps:
+        run = chunks.truncated(run, how.truncate, how.reverse)
+    ys, last = run(xs, carry, rows)
     return ScanResult(outputs=ys, carry=last)
 
 

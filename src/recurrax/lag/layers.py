@@ -26,6 +26,7 @@ def takes_layers(instrument: Instrument) -> Instrument:
     def door(cell: Any, *args: Any, **kwargs: Any) -> Any:
         if not is_layer(cell):
             return instrument(cell, *args, **kwargs)
+        arguments.check_is_cell(cell.cell)  # Flax's own layers hold cells of Flax's
         order = order_of(cell)
         held = cell if hasattr(cell, "params") else kwargs.pop("params", None)
         if held is None and args:

@@ -22,6 +22,7 @@ def run_layer(
     time_major: bool = False,
     reverse: bool = False,
     dtype: DTypeLike | None = None,
+    truncate: int | None = None,
     implementation: Implementation | None = None,
 ) -> ScanResult:
     """`recurrax.scan` of inputs (*batch, T, ...), with mask and resets (*batch, T), to outputs (*batch, T, H).
@@ -38,6 +39,7 @@ def run_layer(
         time_major: whether time stands before the batch axes instead of after them.
         reverse: walk from the last valid step to the first; outputs stay at their own positions.
         dtype: what inputs and parameters are cast to; the carry stays at least float32. None casts nothing.
+        truncate: as in `recurrax.scan`.
         implementation: as in `recurrax.scan`.
 
     Raises:
@@ -61,13 +63,24 @@ def run_layer(
         mask=mask,
         resets=resets,
         reverse=reverse,
+        truncate=truncate,
         implementation=implementation,
     )
     return ScanResult(outputs if time_major else jnp.moveaxis(outputs, 0, len(batch_shape)), carry)
 
 
 _TAKEN = {
-    *("cell", "input_size", "time_major", "return_carry", "reverse", "dtype", "param_dtype", "implementation"),
+    *(
+        "cell",
+        "input_size",
+        "time_major",
+        "return_carry",
+        "reverse",
+        "dtype",
+        "param_dtype",
+        "truncate",
+        "implementation",
+    ),
     *("params", "params_tree", "name", "parent", "scope"),
 }
 """What the layers, and Flax's modules, call their own."""

@@ -30,6 +30,7 @@ class RNN(nn.Module):
         dtype: compute dtype, to which inputs and parameters are cast; the carry and so the outputs stay at least
             float32. None promotes, as `recurrax.scan` does.
         param_dtype: dtype the parameters are kept in, bfloat16 included.
+        truncate: as in `recurrax.scan`, steps after which gradients stop.
         implementation: as in `recurrax.scan`.
 
     Differs from: Flax's `linen.RNN`, as `recurrax.nnx.RNN` differs from Flax's `nnx.RNN`.
@@ -59,6 +60,7 @@ class RNN(nn.Module):
     reverse: bool = False
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
+    truncate: int | None = None
     implementation: Implementation | None = None
 
     @nn.compact
@@ -95,6 +97,7 @@ class RNN(nn.Module):
             time_major=time_major,
             reverse=self.reverse if reverse is None else reverse,
             dtype=self.dtype,
+            truncate=self.truncate,
             implementation=self.implementation,
         )
         return_carry = self.return_carry if return_carry is None else return_carry

@@ -32,6 +32,7 @@ class RNN(nnx.Module):
         dtype: compute dtype, to which inputs and parameters are cast; the carry and so the outputs stay at least
             float32. None promotes, as `recurrax.scan` does.
         param_dtype: dtype the parameters are kept in, bfloat16 included.
+        truncate: as in `recurrax.scan`, steps after which gradients stop.
         implementation: as in `recurrax.scan`.
         rngs: the parameters are drawn from its "params" stream.
 
@@ -73,6 +74,7 @@ class RNN(nnx.Module):
         reverse: bool = False,
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike = jnp.float32,
+        truncate: int | None = None,
         implementation: Implementation | None = None,
         rngs: nnx.Rngs,
     ):
@@ -86,6 +88,7 @@ class RNN(nnx.Module):
         self.reverse = reverse
         self.dtype = dtype
         self.param_dtype = param_dtype
+        self.truncate = truncate
         self.implementation: Implementation | None = implementation
         params = cell.init(rngs.params(), input_size, param_dtype)
         self.params_tree = jax.tree.structure(params)
@@ -146,6 +149,7 @@ class RNN(nnx.Module):
             time_major=time_major,
             reverse=self.reverse if reverse is None else reverse,
             dtype=self.dtype,
+            truncate=self.truncate,
             implementation=self.implementation,
         )
         return_carry = self.return_carry if return_carry is None else return_carry

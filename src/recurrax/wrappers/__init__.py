@@ -5,10 +5,11 @@ A new wrapper is one file here, imported below and entered in `ALL`; what it sho
 
 from recurrax.wrappers.block_diagonal import *
 from recurrax.wrappers.dropout import *
+from recurrax.wrappers.learned_carry import *
 from recurrax.wrappers.normed import *
 from recurrax.wrappers.residual import *
 from recurrax.wrappers.stack import *
 from recurrax.wrappers.zoneout import *
 
-ALL = (Stack, Residual, Normed, BlockDiagonal, Dropout, Zoneout)
+ALL = (Stack, Residual, Normed, BlockDiagonal, Dropout, Zoneout, LearnedCarry)
 """Every wrapper class of the library."""
