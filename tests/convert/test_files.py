@@ -1,12 +1,8 @@
 """A cell and its parameters in a file and back; damaged and foreign files; the command line."""
 
-import importlib.util
-import sys
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-import plain_safetensors
 import pytest
 from tolerances import assert_same_bits
 
@@ -21,12 +17,6 @@ CELLS = [
     GRU(4, reset_after=False),
     Stack([Normed(Elman(4, activation="relu")), Residual(GRU(4))]),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _safetensors(monkeypatch):
-    if importlib.util.find_spec("safetensors") is None:
-        monkeypatch.setitem(sys.modules, "safetensors", plain_safetensors)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -90,9 +90,8 @@ def write_arrays(path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, s
         if array.dtype.name not in _DTYPES.values():
             raise ValueError(f"params: expected real numbers in {name!r}, got {array.dtype}, which safetensors lacks")
     metadata = {**(metadata or {}), "recurrax": version("recurrax") or "", "jax": version("jax") or ""}
-    content = {name: {"dtype": a.dtype.name, "shape": a.shape, "data": a.tobytes()} for name, a in held.items()}
     metadata["sha256"] = _checksum(held, metadata)
-    written = require("safetensors", "interchange").serialize(content, metadata=metadata)
+    written = require("safetensors.numpy", "interchange").save(held, metadata)
     write_whole(path, lambda file: file.write(written))
 
 
