@@ -41,14 +41,16 @@ Pick = Callable[[np.ndarray], np.ndarray]
 """The curves (S, T) in a measured array."""
 
 
-def vanish_lag(of: str, name: str = "K", pick: Pick = np.asarray) -> Number:
+def vanish_lag(
+    of: str, name: str = "K", pick: Pick = np.asarray, epsilon: float = EPSILON, beyond: str = "lags"
+) -> Number:
     """The first lag at which the gradient has vanished."""
 
     def value(array: np.ndarray, settings: Any, task: Any) -> list[float]:
-        return [lag.vanish_lag(curve, EPSILON) for curve in pick(array)]
+        return [lag.vanish_lag(curve, epsilon) for curve in pick(array)]
 
-    means = f"first lag at which the norm is below {EPSILON:g} of that at lag 0"
-    return Number(name, of, value, "steps", means, show=steps, beyond="lags")
+    means = f"first lag at which the norm is below {epsilon:g} of that at lag 0"
+    return Number(name, of, value, "steps", means, show=steps, beyond=beyond)
 
 
 def level(of: str, pick: Pick = np.asarray) -> Number:
