@@ -11,6 +11,7 @@ gives the script flags, a dry run, jobs side by side, resume, saved files and a 
 """
 
 from recurrax.study import failing, named, networks, program, standard, statistics, timing
+from recurrax.study.association import Association, Contrast, Term
 from recurrax.study.claims import Claim, Pair
 from recurrax.study.command import Command, Findings, RefusedError
 from recurrax.study.experiment import Arrays, Experiment, Part, Run, main
@@ -31,9 +32,11 @@ from recurrax.study.settings import (
 __all__ = [
     "USUAL",
     "Arrays",
+    "Association",
     "CellSettings",
     "Claim",
     "Command",
+    "Contrast",
     "Curve",
     "Curves",
     "Experiment",
@@ -49,6 +52,7 @@ __all__ = [
     "RefusedError",
     "Run",
     "Settings",
+    "Term",
     "TimingSettings",
     "TrainingSettings",
     "check_least",

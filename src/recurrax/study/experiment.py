@@ -12,6 +12,7 @@ import numpy as np
 
 from recurrax import runs, train
 from recurrax.study import named
+from recurrax.study.association import Association
 from recurrax.study.claims import Claim
 from recurrax.study.command import Command, Findings
 from recurrax.study.jobs import Job, JobResult
@@ -110,7 +111,7 @@ class Experiment:
     measure: Measure | tuple[Part, ...]
     numbers: tuple[Numbers, ...] | Callable[[Any], tuple[Numbers, ...]]
     curves: tuple[Curves | Reaches, ...] = ()
-    claims: tuple[Claim, ...] = ()
+    claims: tuple[Claim | Association, ...] = ()
     protocol: tuple[str, ...] = ()
     smoke: Mapping[str, Any] = field(default_factory=dict)
     over: str = "networks"

@@ -43,6 +43,21 @@ def output_size(cell: Cell, input_size: int) -> int:
     return jax.eval_shape(output, jax.random.key(0)).shape[-1]
 
 
+def step_text(cell: Cell) -> str:
+    """What a cell computes in a step: the same text for cells that differ only in how they are drawn.
+
+    >>> from recurrax import LSTM
+    >>> step_text(LSTM(2)) == step_text(LSTM(2, forget_bias=3.0)) != step_text(LSTM(2, coupled=True))
+    True
+    """
+    params = jax.eval_shape(lambda key: cell.init(key, 1), jax.random.key(0))
+
+    def step(params: Params, x: Array) -> Any:
+        return cell.step(params, cell.initial_carry(params, (), jnp.float32), x)
+
+    return str(jax.make_jaxpr(step)(params, jax.ShapeDtypeStruct((1,), jnp.float32)))
+
+
 def log_norms(cell: Cell, params: Params, at: Probe) -> Array:
     """Ln ‖∂L/∂s_{T-1-k}‖ (T, rows) for L = ⟨unit, y_T⟩, s being the whole carry: (h, c) together for an LSTM."""
     return lag.adjoint_profile(cell, params, at.xs, at.unit).log_norm_joint

@@ -9,7 +9,7 @@ import numpy as np
 
 from recurrax import report
 from recurrax.report import style
-from recurrax.study import claims, named
+from recurrax.study import association, claims, named, networks
 from recurrax.study.command import Findings
 from recurrax.study.quantities import IN_BRACKETS, WAYS, Curve, Curves, Number, Numbers, Summary, listed
 from recurrax.study.reach import Reaches
@@ -200,8 +200,17 @@ class Results:
             markers=curve.markers,
         )
 
-    def _judge(self, claim: claims.Claim) -> claims.Verdict | None:
+    def column(self, number: Number, task: str) -> np.ndarray | None:
+        """The median of a number for every cell drawn (N,) on the task of that label, None where one lacks it."""
+        found = {cell: one for (at, cell), one in self._summaries(number).items() if at and at.label == task}
+        return np.array([found[cell].interval.estimate for cell in self.drawn]) if {*self.drawn} <= {*found} else None
+
+    def _judge(self, claim: claims.Claim | association.Association) -> claims.Verdict | None:
         """The verdict on a claim from the cells and tasks that were measured."""
+        if isinstance(claim, association.Association):
+            return association.judge(
+                claim, self.column, [networks.step_text(cell.build(hidden_size=8)) for cell in self.drawn]
+            )
         compared = []
         for pair, task in itertools.product(claim.pairs, self.tasks):
             number = pair.number or claim.number
