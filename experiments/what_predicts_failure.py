@@ -96,6 +96,51 @@ K = standard.vanish_lag("gradient", "K", epsilon=0.01, beyond="longest")
 MEMORY = study.Number(
     "memory", "memory", forgotten, "steps", "first lag with R² below 0.01", show=study.steps, beyond="longest"
 )
+FIXED, LADDER = "recall", "recall:ladder=true"
+
+
+def correlation(predictor: study.Number, task: str, level: str) -> tuple[study.Contrast, ...]:
+    """A predictor with the failing lag, over all cells and among those that compute the same step."""
+    terms = (study.Term(predictor, failing.FAILING_LAG, task),)
+    what = f"{predictor.name} with the failing lag"
+    return (
+        study.Contrast(f"{what}, {task}", terms, level),
+        study.Contrast(f"{what}, {task}, given the class", terms, level, within_class=True),
+    )
+
+
+def predicts(what: str, predictor: study.Number) -> study.Association:
+    """That a number of fresh networks predicts their failing lag, whether lags are mixed or not."""
+    contrasts = *correlation(predictor, FIXED, "one lag"), *correlation(predictor, LADDER, "mixed lags")
+    return study.Association(f"{what} predicts where training fails.", contrasts, 0.5, "whether lags are mixed")
+
+
+LEAD = tuple(
+    study.Term(predictor, failing.FAILING_LAG, task, sign)
+    for predictor, task, sign in ((K, FIXED, 1), (MEMORY, FIXED, -1), (K, LADDER, -1), (MEMORY, LADDER, 1))
+)
+CLAIMS = (
+    predicts("The gradient of a fresh network", K),
+    predicts("The memory of a fresh network", MEMORY),
+    study.Association(
+        "The gradient's lead over memory as a predictor is larger with one lag than with mixed lags.",
+        (study.Contrast("(K - memory with one lag) - (K - memory with mixed lags)", LEAD),),
+        delta=0.2,
+    ),
+)
+
+
+def finding(results: Any) -> str:
+    """The correlation of K with the failing lag on every task, and what the cells gain from the first to the second."""
+    said = []
+    for task in filter(None, results.tasks):
+        x, y = results.column(K, task.label), results.column(failing.FAILING_LAG, task.label)
+        if x is not None and y is not None and len(x) > 3:
+            rho = study.statistics.spearman(x, y)
+            said.append(f"{task.label} {rho.estimate:+.2f} [{rho.low:+.2f}, {rho.high:+.2f}]")
+    return f"Rank correlation of the fresh networks' K with the lag at which training fails: {'; '.join(said)}."
+
+
 EXPERIMENT = study.Experiment(
     "what_predicts_failure",
     Settings,
@@ -106,6 +151,11 @@ EXPERIMENT = study.Experiment(
             (failing.FAILING_LAG, K, MEMORY, failing.RATE),
         ),
     ),
+    curves=(
+        study.Scatter("what_predicts_failure", "Failing lag against K", K, failing.FAILING_LAG, finding),
+        study.Arrows("failing_lags", "Failing lag with one lag and with mixed lags", failing.FAILING_LAG),
+    ),
+    claims=CLAIMS,
     protocol=failing.PROTOCOL,
     smoke={
         "cells": ("elman",), "tasks": ("recall",), "configurations": 1, "seeds": 2, "hidden_size": 8,

@@ -11,8 +11,9 @@ import numpy as np
 from recurrax import extras
 from recurrax.files import write_whole
 from recurrax.report import labels, panels, style
-from recurrax.report.description import Dots, Figure
+from recurrax.report.description import Dots, Figure, Scatter
 from recurrax.report.dots import draw_dots
+from recurrax.report.scatter import draw_scatter
 
 _PANEL_INCHES = (4.7, 3.0)
 
@@ -46,6 +47,8 @@ def draw(figure: Figure, arrays: Mapping[str, np.ndarray], folder: Path) -> tupl
         for axes, panel in zip(grid.flat, figure.panels, strict=False):
             if isinstance(panel, Dots):
                 draw_dots(axes, panel, arrays)
+            elif isinstance(panel, Scatter):
+                draw_scatter(axes, panel, arrays)
             else:
                 panels.draw_panel(axes, panel, arrays)
                 of_lines[axes] = panels.floor(axes, panel)
@@ -62,11 +65,11 @@ def draw(figure: Figure, arrays: Mapping[str, np.ndarray], folder: Path) -> tupl
 
 
 def _head(canvas: Any, figure: Figure, first: Any) -> None:
-    """The finding above all panels, and for dots of several kinds what is which."""
+    """The finding above all panels, and for dots and points of several kinds what is which."""
     if figure.finding:
         said = "\n".join(fill(line, 57 * figure.columns) for line in figure.finding.splitlines())
         canvas.suptitle(said, x=0.01, ha="left", fontsize=9.6, fontweight="bold", linespacing=1.4)
-    if isinstance(figure.panels[0], Dots):
+    if isinstance(figure.panels[0], Dots | Scatter):
         kinds = dict(zip(*reversed(first.get_legend_handles_labels()), strict=True))
         if kinds:
             canvas.legend(kinds.values(), kinds.keys(), loc="outside upper right", ncols=len(kinds))

@@ -19,6 +19,7 @@ from recurrax.study.jobs import Job, JobResult, shared_compilations
 from recurrax.study.quantities import Curve, Curves, Number, Numbers, half_life, power, said, signed, steps
 from recurrax.study.reach import Reaches
 from recurrax.study.results import looks
+from recurrax.study.scatter import Arrows, Scatter
 from recurrax.study.settings import (
     USUAL,
     CellSettings,
@@ -32,6 +33,7 @@ from recurrax.study.settings import (
 __all__ = [
     "USUAL",
     "Arrays",
+    "Arrows",
     "Association",
     "CellSettings",
     "Claim",
@@ -51,6 +53,7 @@ __all__ = [
     "Reaches",
     "RefusedError",
     "Run",
+    "Scatter",
     "Settings",
     "Term",
     "TimingSettings",

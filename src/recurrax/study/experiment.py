@@ -16,9 +16,8 @@ from recurrax.study.association import Association
 from recurrax.study.claims import Claim
 from recurrax.study.command import Command, Findings
 from recurrax.study.jobs import Job, JobResult
-from recurrax.study.quantities import Curves, Numbers
-from recurrax.study.reach import Reaches
-from recurrax.study.results import Results, key
+from recurrax.study.quantities import Numbers
+from recurrax.study.results import Figures, Results, key
 from recurrax.tasks import Task
 from recurrax.typing import Cell
 
@@ -110,7 +109,7 @@ class Experiment:
     settings: type
     measure: Measure | tuple[Part, ...]
     numbers: tuple[Numbers, ...] | Callable[[Any], tuple[Numbers, ...]]
-    curves: tuple[Curves | Reaches, ...] = ()
+    curves: tuple[Figures, ...] = ()
     claims: tuple[Claim | Association, ...] = ()
     protocol: tuple[str, ...] = ()
     smoke: Mapping[str, Any] = field(default_factory=dict)

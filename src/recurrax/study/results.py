@@ -13,12 +13,15 @@ from recurrax.study import association, claims, named, networks
 from recurrax.study.command import Findings
 from recurrax.study.quantities import IN_BRACKETS, WAYS, Curve, Curves, Number, Numbers, Summary, listed
 from recurrax.study.reach import Reaches
+from recurrax.study.scatter import Arrows, Scatter
 
 if TYPE_CHECKING:
     from recurrax.study.experiment import Experiment
 
 _SETTING = re.compile(r"\{s\.(\w+)[^}]*\}")
 
+Figures = Curves | Reaches | Scatter | Arrows
+"""What an experiment draws."""
 Row = tuple[named.Name | None, named.Name]
 """A task, None where there is none, and a cell."""
 
@@ -134,8 +137,8 @@ class Results:
         """Colour and dash of every cell where all are drawn."""
         return looks(self.drawn)
 
-    def _figures(self, curves: Curves | Reaches, drawn: dict[str, np.ndarray]) -> Iterator[report.Figure | None]:
-        if isinstance(curves, Reaches):
+    def _figures(self, curves: Figures, drawn: dict[str, np.ndarray]) -> Iterator[report.Figure | None]:
+        if not isinstance(curves, Curves):
             yield curves.figure(self, drawn)
             return
         for name, cells in self._groups(curves).items():
