@@ -157,6 +157,7 @@ EXPERIMENT = study.Experiment(
     ),
     claims=CLAIMS,
     protocol=failing.PROTOCOL,
+    quick={"configurations": 16, "seeds": 1, "rates": (2e-3,), "longest": 64, "steps": 400},
     smoke={
         "cells": ("elman",), "tasks": ("recall",), "configurations": 1, "seeds": 2, "hidden_size": 8,
         "rates": (2e-3,), "shortest": 4, "longest": 5, "steps": 3, "batch_size": 4, "rows": 2, "decoded": 400,

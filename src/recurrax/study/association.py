@@ -92,7 +92,9 @@ def judge(claim: Association, column: Column, classes: Sequence[str]) -> claims.
         for one, p_value in zip(found, adjusted, strict=True)
     ]
     verdict = claims.together(claim.depends_on, found)
-    return claims.Verdict(claim.statement, verdict, "rank correlation", claim.delta, claim.analogue, tuple(found))
+    return claims.Verdict(
+        claim.statement, verdict, "rank correlation", claim.delta, claim.analogue, tuple(found), claim.depends_on
+    )
 
 
 def bootstrap(

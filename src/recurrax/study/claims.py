@@ -106,6 +106,7 @@ class Verdict(NamedTuple):
     delta: float
     analogue: bool
     comparisons: tuple[Comparison, ...]
+    depends_on: str = ""
 
     def sentences(self) -> list[str]:
         """A line per comparison: its verdict, the cells, θ, interval, δ, n, and "analogue" where data are generated."""
@@ -164,7 +165,7 @@ def judge(claim: Claim, heading: str, compared: Sequence[Evidence]) -> Verdict |
         together(claim.depends_on, found),
         heading if claim.effect == "value" else f"{claim.effect} in {heading}",
     )
-    return Verdict(claim.statement, verdict, effect, claim.delta, claim.analogue, tuple(found))
+    return Verdict(claim.statement, verdict, effect, claim.delta, claim.analogue, tuple(found), claim.depends_on)
 
 
 def _effect(claim: Claim, of: Sample, against: Sample | None) -> Bounds:

@@ -101,7 +101,7 @@ class Experiment:
         curves: figures.
         claims: beliefs to be judged, where their cells are among those measured.
         protocol: how it was measured, sentences filled in with the settings `s`.
-        smoke: what --smoke does, see `Command`.
+        smoke, quick: what --smoke and --quick do, see `Command`.
         over: what the first axis of measured arrays is, in words.
     """
 
@@ -113,6 +113,7 @@ class Experiment:
     claims: tuple[Claim | Association, ...] = ()
     protocol: tuple[str, ...] = ()
     smoke: Mapping[str, Any] = field(default_factory=dict)
+    quick: Mapping[str, Any] = field(default_factory=dict)
     over: str = "networks"
 
     @property
@@ -122,7 +123,7 @@ class Experiment:
     @property
     def command(self) -> Command:
         """Its command line."""
-        return Command(self.name, self.settings, self.plan, self.finish, self.smoke, self.program)
+        return Command(self.name, self.settings, self.plan, self.finish, self.smoke, self.program, self.quick)
 
     def tasks(self, settings: Any) -> dict[named.Name | None, Task | None]:
         """The tasks that the settings name, built; None alone where they have no `tasks`."""
