@@ -30,6 +30,7 @@ NEEDED = {
     "lyapunov_of_cells": ["_spectrum", "run", "probe_row"],
     "mean_field_check": ["_profile"],  # gains share it
     "memory_versus_gradient": ["_curve", "_profile"],
+    "what_predicts_failure": ["_curve", "_profile", "run"],  # seeds share them
     "table_of_cells": ["_curve", "_profile", "_spectrum", "<lambda>", "<lambda>"],  # the last two: cell and yardstick
 }
 """What a smoke run has to compile, a program per walk, chunk of training and shape: nearly all of its time."""
@@ -92,6 +93,16 @@ def test_a_smoke_run_with_ones_own_cell_and_task(name, tmp_path, capsys):
     assert {path: path.read_bytes() for path in drawn} == drawn
     config = json.loads((folder / "config.json").read_text())
     assert config["cells"] == [f"{OWN}:Leaky:alpha=0.25"]
+
+
+def test_who_judges_a_claim_has_quick_sizes_of_settings_it_has():
+    asked = [command(name) for name in NAMES if getattr(importlib.import_module(name), "EXPERIMENT", None)]
+    judging = [one for one in asked if importlib.import_module(one.name).EXPERIMENT.claims]
+    assert {"gradient_decay", "long_range", "analogues", "what_predicts_failure"} <= {one.name for one in judging}
+    for one in judging:
+        fields = {field.name for field in dataclasses.fields(one.settings)}
+        assert one.quick, one.name
+        assert one.quick.keys() <= fields, one.name
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -41,13 +41,13 @@ class Scatter:
             for slot in dict.fromkeys(slots.values()):
                 who = [place for place, cell in enumerate(results.drawn) if slots[cell] == slot]
                 kinds = dict.fromkeys(results.drawn[place].kind.__name__ for place in who)
-                names = [f"{self.name}.{axis}.{slot}.{task.label}" for axis in "xy"]
-                drawn |= {names[0]: x[who], names[1]: y[who]}
-                groups.append(report.Group(", ".join(kinds), *names, slot))
+                at_x, at_y = (f"{self.name}.{axis}.{slot}.{task.label}" for axis in "xy")
+                drawn |= {at_x: x[who], at_y: y[who]}
+                groups.append(report.Group(", ".join(kinds), at_x, at_y, slot))
             slope, intercept = line(x, y)
-            headings = (number.heading(results.settings) for number in (self.x, self.y))
+            of_x, of_y = (number.heading(results.settings) for number in (self.x, self.y))
             panels.append(
-                report.Scatter(task.label, *headings, tuple(groups), limit, slope, intercept, _note(x, y, slope))
+                report.Scatter(task.label, of_x, of_y, tuple(groups), limit, slope, intercept, _note(x, y, slope))
             )
         if not panels:
             return None
