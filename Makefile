@@ -33,7 +33,8 @@ CLAIMS := \
 	decay_at_init \
 	long_range \
 	analogues \
-	what_predicts_failure
+	what_predicts_failure \
+	forgetting
 
 claims: $(DEMO_READY)
 	for name in $(CLAIMS); do $(BIN)/python experiments/$$name.py $(ARGS) || exit 1; done

@@ -23,6 +23,7 @@ OURS = re.compile(rf"\b({'|'.join(OURS)})\b", re.IGNORECASE)
 NEEDED = {
     "analogues": ["run"],  # seeds share it
     "decay_at_init": ["_profile"],  # scales share it
+    "forgetting": ["_curve", "decoded", "run", "states"],  # seeds share them
     "gradient_decay": ["_profile", "run", "probe_row"],
     "instrument_cost": ["<lambda>", "_share", "_spectrum", *4 * ["_profile"]],  # adjoint, parameter, two of Jacobians
     "kernel_speed": 2 * ["<lambda>", "loss", "loss", "whole"],  # per pass: a product, fused, reference, split batch

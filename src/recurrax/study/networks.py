@@ -93,6 +93,40 @@ def drawn_curves(
     return median_curves(np.stack(measured), lags)
 
 
+def memory_lags(longest: int) -> np.ndarray:
+    """Lags of ratio 2^(1/4), rounded, from 1 to the longest.
+
+    >>> memory_lags(20).tolist()
+    [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 13, 16, 19]
+    """
+    return np.unique(np.round(2.0 ** np.arange(0, np.log2(longest) + 1e-9, 0.25)).astype(int))
+
+
+def drawn_memory(
+    cell: Cell,
+    task: Task,
+    longest: int,
+    seeds: Sequence[int],
+    steps: int,
+    before_each: Callable[[], object] = lambda: None,
+) -> np.ndarray:
+    """R² (S, K) at `memory_lags` of a linear decoder of the inputs from the state of freshly drawn networks.
+
+    The decoder is fitted to and tried on some `steps` steps of sequences six times as long as the longest lag, in
+    float64: some directions of a state vary too little for float32.
+    """
+    lags, task, curves = memory_lags(longest), task.with_lag(6 * longest), []
+    for seed in seeds:
+        before_each()
+        key = train.probe_key(seed)
+        rows = -(-steps // (len(task.batch(key, 1).xs) - 2 * int(lags[-1])))
+        xs = task.batch(key, rows).xs
+        with jax.enable_x64(True):  # holds for this thread alone
+            params = cell.init(train.init_key(jnp.asarray(seed)), task.input_size, jnp.float64)
+            curves.append(np.asarray(lag.memory_curve(cell, params, xs.astype(jnp.float64), lags=lags.tolist()).r2))
+    return np.stack(curves)
+
+
 def trained_curves(
     cell: Cell,
     task: Task,
