@@ -205,7 +205,8 @@ class Results:
 
     def column(self, number: Number, task: str) -> np.ndarray | None:
         """The median of a number for every cell drawn (N,) on the task of that label, None where one lacks it."""
-        found = {cell: one for (at, cell), one in self._summaries(number).items() if at and at.label == task}
+        summaries = self.summaries.get(number) or self._summaries(number)
+        found = {cell: one for (at, cell), one in summaries.items() if at and at.label == task}
         return np.array([found[cell].interval.estimate for cell in self.drawn]) if {*self.drawn} <= {*found} else None
 
     def _judge(self, claim: claims.Claim | association.Association) -> claims.Verdict | None:
