@@ -10,16 +10,13 @@ K, the first lag at which A(k) is below a hundredth of A(0), and the first lag a
 Expected: with one lag the gradient predicts the failing lag, and better than memory; with mixed lags it does not.
 """
 
-import math
 import sys
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from recurrax import lag, study, train
+from recurrax import study
 from recurrax.study import failing, networks, standard
 
 CONFIGURATIONS = (
@@ -57,61 +54,29 @@ class Settings(failing.FailingSettings):
             places = np.linspace(0, len(self.cells) - 1, self.configurations).round().astype(int)
             object.__setattr__(self, "cells", tuple(self.cells[place] for place in places))
 
-    @property
-    def memory_lags(self) -> np.ndarray:
-        """Lags of ratio 2^(1/4), rounded, from 1 to the longest."""
-        return np.unique(np.round(2.0 ** np.arange(0, math.log2(self.longest) + 1e-9, 0.25)).astype(int))
-
 
 def measure(settings: Settings, cell: Any, task: Any, run: study.Run) -> study.Arrays:
     """Bounds (S, 2) of the failing lag, the rate (S,), ln A(k) - ln A(0) (S, lags + 1) and R² (S, K)."""
-    seeds = settings.network_seeds
-    memory = []
-    for seed in seeds:
-        run.check()
-        memory.append(memory_curve(settings, cell, task.with_lag(6 * settings.longest), seed))
-    gradient = networks.drawn_curves(cell, task, settings.longest, seeds, settings.rows, before_each=run.check)
+    seeds, longest = settings.network_seeds, settings.longest
+    memory = networks.drawn_memory(cell, task, longest, seeds, settings.decoded, run.check)
+    gradient = networks.drawn_curves(cell, task, longest, seeds, settings.rows, before_each=run.check)
     found = failing.failing_lags(cell, task, settings, run.check)
-    return {**found, "gradient": gradient, "memory": np.stack(memory), "seed": seeds}
-
-
-def memory_curve(settings: Settings, cell: Any, task: Any, seed: int) -> np.ndarray:
-    """R² (K,) at `settings.memory_lags` of the decoder of a task's inputs from the state of a fresh network."""
-    lags = settings.memory_lags
-    xs = task.batch(train.probe_key(seed), 1).xs
-    rows = -(-settings.decoded // (len(xs) - 2 * int(lags[-1])))
-    xs = task.batch(train.probe_key(seed), rows).xs
-    # Some directions of a state vary too little for a float32 decoder; the setting holds for this thread alone.
-    with jax.enable_x64(True):
-        params = cell.init(train.init_key(jnp.asarray(seed)), task.input_size, jnp.float64)
-        return np.asarray(lag.memory_curve(cell, params, xs.astype(jnp.float64), lags=lags.tolist()).r2)
-
-
-def forgotten(memory: np.ndarray, settings: Settings, task: Any) -> list[float]:
-    lags = settings.memory_lags
-    return [float(lags[below[0]]) if (below := np.flatnonzero(curve < 0.01)).size else math.inf for curve in memory]
+    return {**found, "gradient": gradient, "memory": memory, "seed": seeds}
 
 
 K = standard.vanish_lag("gradient", "K", epsilon=0.01, beyond="longest")
-MEMORY = study.Number(
-    "memory", "memory", forgotten, "steps", "first lag with R² below 0.01", show=study.steps, beyond="longest"
-)
+MEMORY = standard.forgotten("memory", "memory", 0.01, "longest")
 FIXED, LADDER = "recall", "recall:ladder=true"
 
 
-def correlation(predictor: study.Number, task: str, level: str) -> tuple[study.Contrast, ...]:
-    """A predictor with the failing lag, over all cells and among those that compute the same step."""
-    terms = (study.Term(predictor, failing.FAILING_LAG, task),)
-    what = f"{predictor.name} with the failing lag"
-    return (
-        study.Contrast(f"{what}, {task}", terms, level),
-        study.Contrast(f"{what}, {task}, given the class", terms, level, within_class=True),
-    )
-
-
 def predicts(what: str, predictor: study.Number) -> study.Association:
-    """That a number of fresh networks predicts their failing lag, whether lags are mixed or not."""
-    contrasts = *correlation(predictor, FIXED, "one lag"), *correlation(predictor, LADDER, "mixed lags")
+    """That a number of fresh networks predicts their failing lag, over all cells and among those of the same step."""
+    contrasts = tuple(
+        study.Contrast(f"{predictor.name} with the failing lag, {task}{said}", terms, level, within_class)
+        for task, level in ((FIXED, "one lag"), (LADDER, "mixed lags"))
+        for terms in [(study.Term(predictor, failing.FAILING_LAG, task),)]
+        for said, within_class in (("", False), (", given the class", True))
+    )
     return study.Association(f"{what} predicts where training fails.", contrasts, 0.5, "whether lags are mixed")
 
 
@@ -131,14 +96,14 @@ CLAIMS = (
 
 
 def finding(results: Any) -> str:
-    """The correlation of K with the failing lag on every task, and what the cells gain from the first to the second."""
-    said = []
-    for task in filter(None, results.tasks):
-        x, y = results.column(K, task.label), results.column(failing.FAILING_LAG, task.label)
-        if x is not None and y is not None and len(x) > 3:
-            rho = study.statistics.spearman(x, y)
-            said.append(f"{task.label} {rho.estimate:+.2f} [{rho.low:+.2f}, {rho.high:+.2f}]")
-    return f"Rank correlation of the fresh networks' K with the lag at which training fails: {'; '.join(said)}."
+    """The correlation of K with the failing lag on every task."""
+    columns = [
+        (task.label, results.column(K, task.label), results.column(failing.FAILING_LAG, task.label))
+        for task in results.tasks
+    ]
+    told = [(task, study.statistics.spearman(x, y)) for task, x, y in columns if len(results.drawn) > 3]
+    said = "; ".join(f"{task} {rho.estimate:+.2f} [{rho.low:+.2f}, {rho.high:+.2f}]" for task, rho in told)
+    return f"Rank correlation of the fresh networks' K with the lag at which training fails: {said}." if told else ""
 
 
 EXPERIMENT = study.Experiment(

@@ -7,6 +7,7 @@ import pytest
 import what_predicts_failure
 
 from recurrax.report import Report
+from recurrax.study import networks
 
 FIXED, LADDER = what_predicts_failure.FIXED, what_predicts_failure.LADDER
 
@@ -20,7 +21,7 @@ def planted(settings, predicts):
         for cell, place, against, remembered in zip(cells, *orders, strict=True):
             lag = 2.0 ** ((place if task in predicts else against) / 6)
             curve = -np.arange(settings.longest + 1) * np.log(100) / (4 + place)
-            r2 = (np.arange(len(settings.memory_lags)) <= remembered).astype(float)
+            r2 = (np.arange(len(networks.memory_lags(settings.longest))) <= remembered).astype(float)
             found = {"failing": [lag, 1.2 * lag], "rate": 2e-3, "gradient": curve, "memory": r2}
             for name, value in found.items():
                 arrays[f"{name}.{task}.{cell.label}"] = np.array([value, value])
