@@ -19,13 +19,11 @@ import numpy as np
 from recurrax import study
 from recurrax.study import failing, networks, standard
 
+IRNN = "elman:activation=relu,recurrent_init=identity"
 CONFIGURATIONS = (
     *(f"elman:recurrent_gain={gain}" for gain in (0.6, 0.8, 0.9, 1.0, 1.1, 1.3)),
     *(f"elman:recurrent_init=lecun,recurrent_gain={gain}" for gain in (0.6, 0.8, 0.9, 1.0, 1.1, 1.3)),
-    *(
-        f"elman:activation=relu,recurrent_init=identity,recurrent_gain={gain}"
-        for gain in (0.8, 0.9, 0.95, 0.98, 1.0, 1.02)
-    ),
+    *(f"{IRNN},recurrent_gain={gain}" for gain in (0.8, 0.9, 0.95, 0.98, 1.0, 1.02)),
     *(f"gru:update_bias={bias}" for bias in (-2, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3, 4)),
     *(f"lstm:forget_bias={bias}" for bias in (-1, 0, 1, 2, 3, 4, 5)),
     *(f"lstm:forget_bias={bias},input_bias={-bias}" for bias in (1, 2, 3, 4, 5)),
@@ -97,13 +95,8 @@ CLAIMS = (
 
 def finding(results: Any) -> str:
     """The correlation of K with the failing lag on every task."""
-    columns = [
-        (task.label, results.column(K, task.label), results.column(failing.FAILING_LAG, task.label))
-        for task in results.tasks
-    ]
-    told = [(task, study.statistics.spearman(x, y)) for task, x, y in columns if len(results.drawn) > 3]
-    said = "; ".join(f"{task} {rho.estimate:+.2f} [{rho.low:+.2f}, {rho.high:+.2f}]" for task, rho in told)
-    return f"Rank correlation of the fresh networks' K with the lag at which training fails: {said}." if told else ""
+    said = [f"{task.label} {study.correlation(results, K, failing.FAILING_LAG, task.label)}" for task in results.tasks]
+    return f"Rank correlation of the fresh networks' K with the lag at which training fails: {'; '.join(said)}."
 
 
 EXPERIMENT = study.Experiment(

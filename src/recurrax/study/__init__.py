@@ -19,7 +19,7 @@ from recurrax.study.jobs import Job, JobResult, shared_compilations
 from recurrax.study.quantities import Curve, Curves, Number, Numbers, half_life, power, said, signed, steps
 from recurrax.study.reach import Reaches
 from recurrax.study.results import looks
-from recurrax.study.scatter import Arrows, Scatter
+from recurrax.study.scatter import Arrows, Scatter, correlation
 from recurrax.study.settings import (
     USUAL,
     CellSettings,
@@ -59,6 +59,7 @@ __all__ = [
     "TimingSettings",
     "TrainingSettings",
     "check_least",
+    "correlation",
     "failing",
     "half_life",
     "looks",

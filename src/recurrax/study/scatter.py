@@ -8,7 +8,7 @@ import numpy as np
 
 from recurrax import report
 from recurrax.study import named, statistics
-from recurrax.study.quantities import Number
+from recurrax.study.quantities import Number, said
 
 if TYPE_CHECKING:
     from recurrax.study.results import Results
@@ -45,18 +45,18 @@ class Scatter:
                 drawn |= {at_x: x[who], at_y: y[who]}
                 groups.append(report.Group(", ".join(kinds), at_x, at_y, slot))
             slope, intercept = line(x, y)
+            note = f"Spearman {correlation(results, self.x, self.y, task.label)}, {len(x)} cells"
+            note += "" if slope is None else f"; slope {slope:.2f}"
             of_x, of_y = (number.heading(results.settings) for number in (self.x, self.y))
-            panels.append(
-                report.Scatter(task.label, of_x, of_y, tuple(groups), limit, slope, intercept, _note(x, y, slope))
-            )
+            panels.append(report.Scatter(task.label, of_x, of_y, tuple(groups), limit, slope, intercept, note))
         if not panels:
             return None
         caption = (
             f"A point per cell, the median of its {results.experiment.over}; the line is fitted by least squares in "
             f"octaves to the cells that lie within {limit:g} steps on both axes."
         )
-        said = "" if results.settings.smoke else self.finding(results)
-        return report.Figure(self.name, self.title, caption, tuple(panels), len(panels), said)
+        shown = "" if results.settings.smoke else self.finding(results)
+        return report.Figure(self.name, self.title, caption, tuple(panels), len(panels), shown)
 
 
 def line(x: np.ndarray, y: np.ndarray) -> tuple[float | None, float]:
@@ -72,11 +72,12 @@ def line(x: np.ndarray, y: np.ndarray) -> tuple[float | None, float]:
     return float(slope), float(intercept)
 
 
-def _note(x: np.ndarray, y: np.ndarray, slope: float | None) -> str:
-    if slope is None:
-        return ""
-    rho = statistics.spearman(x, y)
-    return f"Spearman {rho.estimate:+.2f} [{rho.low:+.2f}, {rho.high:+.2f}], {len(x)} cells; slope {slope:.2f}"
+def correlation(results: "Results", x: Number, y: Number, task: str) -> str:
+    """Spearman's correlation of two numbers over the cells drawn, in words; "unknown" of too few or constant ones."""
+    columns = results.column(x, task), results.column(y, task)
+    if any(column is None or len(column) < 4 or len(np.unique(column)) < 2 for column in columns):
+        return "unknown"
+    return said(statistics.spearman(*columns), "{:+.2f}".format)  # pyright: ignore[reportArgumentType]
 
 
 @dataclass(frozen=True)
