@@ -133,15 +133,17 @@ def table(claims: Sequence[Judgement]) -> list[str]:
 
 def _row(number: str, sentence: str, one: Judgement) -> tuple[str, ...]:
     saved, compared = one.saved, one.saved["comparisons"]
+    several = len({entry["task"] for entry in compared}) > 1
+    places = [", ".join(filter(None, [entry["level"], entry["task"] if several else ""])) for entry in compared]
     effects = [
-        f"{entry['level'] + ': ' if entry['level'] else ''}{theta_of(sentence)}"
-        for entry, sentence in zip(compared, saved["sentences"], strict=False)
+        f"{place + ': ' if place else ''}{theta_of(sentence)}"
+        for place, sentence in zip(places, saved["sentences"], strict=False)
     ]
     arms = [" over ".join(filter(None, [entry["of"], entry["against"]])) for entry in compared]
     kind = "analogue" if saved.get("analogue") else ""
     sizes = f"--quick, {one.finished[:10]}" if one.quick else one.finished[:10]
     cells = (
-        "<br>".join([*effects, f"{saved.get('effect', '')}, δ {saved.get('delta', '')}"]) if effects else "",
+        "<br>".join([*effects, f"{saved.get('effect', '')}, δ {saved['delta']:.3g}"]) if effects else "",
         ", ".join(dict.fromkeys(str(entry["seeds"]) for entry in compared)),
         "<br>".join(dict.fromkeys(arms)),
         ", ".join(filter(None, [*dict.fromkeys(entry["task"] for entry in compared), kind])),

@@ -38,7 +38,8 @@ def _inside(panel: Scatter, values: np.ndarray) -> np.ndarray:
 def _scale(axis: Any, beyond: float, least: float) -> None:
     """Powers of two along an axis, and a last tick for what lies beyond."""
     powers = 2.0 ** np.arange(np.floor(np.log2(least)), np.log2(beyond) + 1e-9)
-    ticks, texts = [*powers, beyond * EDGE], [*(f"{tick:g}" for tick in powers), f">{beyond:g}"]
+    ticks, texts = [*powers, beyond * EDGE], [f"{tick:g}" for tick in powers]
+    texts[-1:] = ["", f">{beyond:g}"]  # the last power would run into what is beyond it
     axis.set_ticks(ticks, texts)
     axis.set_ticks([], minor=True)
     axis.axes.set(**{f"{axis.axis_name}lim": (min(least, powers[0]) / 1.15, beyond * EDGE * 1.15)})
