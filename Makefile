@@ -1,6 +1,6 @@
 # make demo    the decay of gradients with time lag, measured and plotted, in about three minutes
 # make test    the whole suite
-# make claims  every experiment that judges a claim, resumed where one was cut off, then docs/claims.md: hours
+# make claims  every experiment that judges a claim, resumed where one was cut off, then docs/claims.md: hours; ARGS=--quick: minutes each
 # All are complete on a machine with Python 3.11 or newer and venv. The demo installs what it needs; the suite, linters
 # and type checker add the rest to the same environment. PYTHON chooses the interpreter, VENV the environment's folder,
 # JOBS the processes of the suite, ARGS is handed to what runs.
@@ -28,7 +28,13 @@ PY_TAG = $$($(BIN)/python -c "import sys; print('py311' if sys.version_info < (3
 demo: $(DEMO_READY)
 	$(BIN)/python experiments/gradient_decay.py $(ARGS)
 
-CLAIMS := gradient_decay decay_at_init long_range analogues
+CLAIMS := \
+	gradient_decay \
+	decay_at_init \
+	long_range \
+	analogues \
+	what_predicts_failure \
+	forgetting
 
 claims: $(DEMO_READY)
 	for name in $(CLAIMS); do $(BIN)/python experiments/$$name.py $(ARGS) || exit 1; done

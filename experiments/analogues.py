@@ -66,6 +66,7 @@ EXPERIMENT = study.Experiment(
         claim("Language modelling", "agreement"),
     ),
     protocol=(*failing.PROTOCOL, "An analogue: generated data test the range, not real-world accuracy."),
+    quick={"cells": ("elman", IRNN, "lstm"), "rates": (2e-3,), "longest": 48, "steps": 200},
     smoke={
         "cells": ("elman",), "tasks": ("tones",), "seeds": 2, "hidden_size": 7, "rates": (2e-3,), "shortest": 8,
         "longest": 9, "steps": 3, "batch_size": 4,

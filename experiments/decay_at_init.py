@@ -116,6 +116,7 @@ EXPERIMENT = study.Experiment(
     curves=(study.Curves("decay", "Gradient norm at initialisation", PANELS, "Relative to lag 0.", per_class=True),),
     claims=(LARGER_INPUTS,),
     protocol=(standard.ADJOINT, "Each network is measured on {s.rows} sequences; its curve is the median over them."),
+    quick={"hidden_size": 64},
     smoke={
         "cells": ("elman",), "tasks": ("adding",), "scales": (1.0, 2.0), "seeds": 2, "hidden_size": 8, "lags": 16,
         "rows": 2,

@@ -168,6 +168,7 @@ EXPERIMENT = study.Experiment(
         "its curve is the median of ln A(k) - ln A(0) over them.",
         standard.TRAINING,
     ),
+    quick={"steps": 100, "hidden_size": 64, "train_hidden_size": 32},
     smoke=SMOKE,
 )
 

@@ -57,6 +57,7 @@ EXPERIMENT = study.Experiment(
     numbers=(study.Numbers("Where training fails, {s.hidden_size} units", (failing.FAILING_LAG, failing.RATE)),),
     claims=(LONGER,),
     protocol=failing.PROTOCOL,
+    quick={"tasks": ("recall", "recall:ladder=true"), "rates": (2e-3,), "longest": 64, "steps": 400},
     smoke={
         "cells": ("elman",), "tasks": ("recall",), "seeds": 2, "hidden_size": 8, "rates": (2e-3,), "shortest": 4,
         "longest": 5, "steps": 3, "batch_size": 4,

@@ -3,6 +3,8 @@
 import dataclasses
 import inspect
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import get_args
 
@@ -24,7 +26,7 @@ def test_the_flags_are_those_of_the_comparison():
     )
     for name, flag in flags.items():
         assert flag.default == fields[name].default, name
-    assert set(fields) - set(flags) == {"replot", "track"}
+    assert set(fields) - set(flags) == {"replot", "track", "quick"}
     assert set(get_args(Instruments)) == set(get_args(flags["instrument"].annotation)) == set(INSTRUMENTS)
 
 
@@ -71,13 +73,14 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_computed(flags, said
     assert list(tmp_path.iterdir()) == []
 
 
-def run(root, name, finished, verdict, status="finished"):
-    folder = root / "alphas" / name
+def run(root, name, finished, verdict, status="finished", experiment="alphas"):
+    folder = root / experiment / name
     folder.mkdir(parents=True)
-    about = {"experiment": "alphas", "status": status, "finished": finished, "command": "python alphas.py --out here"}
+    about = {"experiment": experiment, "status": status, "finished": finished, "command": "python alphas.py --out here"}
     claim = {"statement": "A half is more.", "verdict": verdict, "sentences": [f"{verdict}: θ"], "comparisons": []}
     for file, content in (("run", about), ("config", {}), ("summary", {"claims": [claim]})):
         (folder / f"{file}.json").write_text(json.dumps(content))
+    return folder
 
 
 def test_the_latest_verdict_on_every_claim_is_shown_and_written(tmp_path, capsys):
@@ -93,6 +96,26 @@ def test_the_latest_verdict_on_every_claim_is_shown_and_written(tmp_path, capsys
     assert "`python alphas.py`, 2026-01-02." in text
     (claim,) = json.loads((docs / "claims.json").read_text())["claims"]
     assert (claim["run"], claim["saved"]["verdict"]) == ("alphas/run-1", "supported")
+
+
+def test_verdicts_are_those_of_the_runs_and_go_with_them(tmp_path):
+    docs = tmp_path / "docs"
+    run(tmp_path, "run-1", "2026-01-02T00:00", "supported")
+    measured = run(tmp_path, "run-2", "2026-01-02T00:00", "refuted", experiment="forgetting")
+    run(tmp_path, "quick-3", "2026-01-05T00:00", "undecided", experiment="forgetting")
+
+    def rows():
+        assert main(["claims", str(tmp_path), "--docs", str(docs)]) == 0
+        return [line for line in (docs / "claims.md").read_text().splitlines() if re.match(r"\| \d+ \|", line)]
+
+    twelve = rows()
+    assert len(twelve) == 12
+    assert "| **refuted** |" in twelve[1]
+    assert [line.split(" | ")[2] for line in twelve].count("not measured") == 11
+    shutil.rmtree(measured)
+    assert "| **undecided** |" in rows()[1], "a --quick run stands where there is no other"
+    shutil.rmtree(measured.with_name("quick-3"))
+    assert [line.split(" | ")[2] for line in rows()] == ["not measured"] * 12
 
 
 def test_without_claims_it_says_so(tmp_path, capsys):

@@ -23,6 +23,7 @@ OURS = re.compile(rf"\b({'|'.join(OURS)})\b", re.IGNORECASE)
 NEEDED = {
     "analogues": ["run"],  # seeds share it
     "decay_at_init": ["_profile"],  # scales share it
+    "forgetting": ["_curve", "decoded", "run", "states"],  # seeds share them
     "gradient_decay": ["_profile", "run", "probe_row"],
     "instrument_cost": ["<lambda>", "_share", "_spectrum", *4 * ["_profile"]],  # adjoint, parameter, two of Jacobians
     "kernel_speed": 2 * ["<lambda>", "loss", "loss", "whole"],  # per pass: a product, fused, reference, split batch
@@ -30,6 +31,7 @@ NEEDED = {
     "lyapunov_of_cells": ["_spectrum", "run", "probe_row"],
     "mean_field_check": ["_profile"],  # gains share it
     "memory_versus_gradient": ["_curve", "_profile"],
+    "what_predicts_failure": ["_curve", "_profile", "run"],  # seeds share them
     "table_of_cells": ["_curve", "_profile", "_spectrum", "<lambda>", "<lambda>"],  # the last two: cell and yardstick
 }
 """What a smoke run has to compile, a program per walk, chunk of training and shape: nearly all of its time."""
@@ -92,6 +94,16 @@ def test_a_smoke_run_with_ones_own_cell_and_task(name, tmp_path, capsys):
     assert {path: path.read_bytes() for path in drawn} == drawn
     config = json.loads((folder / "config.json").read_text())
     assert config["cells"] == [f"{OWN}:Leaky:alpha=0.25"]
+
+
+def test_who_judges_a_claim_has_quick_sizes_of_settings_it_has():
+    asked = [command(name) for name in NAMES if getattr(importlib.import_module(name), "EXPERIMENT", None)]
+    judging = [one for one in asked if importlib.import_module(one.name).EXPERIMENT.claims]
+    assert {"gradient_decay", "long_range", "analogues", "what_predicts_failure"} <= {one.name for one in judging}
+    for one in judging:
+        fields = {field.name for field in dataclasses.fields(one.settings)}
+        assert one.quick, one.name
+        assert one.quick.keys() <= fields, one.name
 
 
 @pytest.mark.parametrize("name", NAMES)

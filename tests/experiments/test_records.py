@@ -14,6 +14,8 @@ DOCS = Path(__file__).parents[2] / "docs"
     [
         ("gradient_decay", "gradient_decay"),
         ("gradient_reach", "gradient_decay"),
+        ("what_predicts_failure", "what_predicts_failure"),
+        ("failing_lags", "what_predicts_failure"),
         ("kernel_speed", "kernel_speed"),
         ("kernel_scaling", "kernel_speed"),
     ],
@@ -23,6 +25,15 @@ def test_what_the_readme_shows_is_what_was_recorded(name, experiment):
     assert record["command"].split(" --")[0] == f"python experiments/{experiment}.py"
     for file, digest in record["sha256"].items():
         assert hashlib.sha256((DOCS / file).read_bytes()).hexdigest() == digest
+
+
+def test_the_correlations_in_the_readme_are_the_recorded_ones():
+    claims = json.loads((DOCS / "claims.json").read_text())["claims"]
+    (found,) = (one for one in claims if one["saved"]["statement"].startswith("The gradient of a fresh network"))
+    one_lag, mixed = (found["saved"]["comparisons"][place]["theta"] for place in (0, 2))
+    readme = " ".join((DOCS.parent / "README.md").read_text().split())
+    assert "Spearman {estimate:.2f}, 95 % interval {low:.2f} to {high:.2f}".format(**one_lag) in readme
+    assert "({estimate:.2f}, {low:.2f} to {high:.2f})".format(**mixed) in readme
 
 
 def test_the_speeds_in_the_readme_are_the_recorded_ones():

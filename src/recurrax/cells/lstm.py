@@ -56,6 +56,7 @@ class LSTM(Gated[LSTMParams, LSTMCarry]):
 
     Fields: `hidden_size` H; `forget_bias` is added to the drawn bias of f, or is "chrono": T ~ U(1, t_max - 1) per
     unit, b_f = log T and b_i = -b_f, in the one bias there is; `t_max` is the longest lag chrono should span, in steps.
+    `input_bias` is added to the drawn bias of i.
     `input_gate`, `forget_gate`, `output_gate`: where False, that gate is 1 and has no parameters. `coupled`: σ(i_t) is
     1 - σ(f_t). `peepholes`: i and f see p c_tm1, o sees p c_t, unit by unit. `projection_size` P: h_t is multiplied by
     a matrix (H, P) and has size P. `candidate`, `activation` and `gate`: other functions for tanh of g, tanh of c_t and
@@ -89,10 +90,12 @@ class LSTM(Gated[LSTMParams, LSTMCarry]):
     candidate: Activation = "tanh"
     activation: Activation = "tanh"
     gate: Activation = "sigmoid"
+    input_bias: float = 0.0
 
     def __post_init__(self):
         super().__post_init__()
         initializers.check_forget_bias(self.forget_bias, self.t_max)
+        initializers.check_finite("input_bias", self.input_bias)
         for field in ("input_gate", "forget_gate", "output_gate", "coupled", "peepholes"):
             initializers.check_bool(field, getattr(self, field))
         if self.coupled and not (self.input_gate and self.forget_gate):
@@ -126,7 +129,8 @@ class LSTM(Gated[LSTMParams, LSTMCarry]):
     def _gate_bias(self, key: Key) -> Array:
         """What initialisation adds to the bias (G, H): only the forget gate's, or chrono's pair."""
         b_f = initializers.forget_bias(self.forget_bias, key, self.hidden_size, self.t_max)
-        added = {"i": -b_f, "f": b_f} if self.forget_bias == "chrono" else {"f": b_f}
+        b_i = jnp.full_like(b_f, self.input_bias) - (b_f if self.forget_bias == "chrono" else 0)
+        added = {"i": b_i, "f": b_f}
         return jnp.stack([added.get(letter, jnp.zeros_like(b_f)) for letter in self.gates])
 
     def initial_carry(self, params: LSTMParams, batch_shape: Shape, dtype: DTypeLike) -> LSTMCarry:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from recurrax.report.claims import judged, save
+from recurrax.report.claims import BELIEFS, NOT_MEASURED, answers, judged, save
 from recurrax.report.console import terminal
 
 
@@ -21,6 +21,9 @@ def claims(results: Path, /, docs: Path = Path("docs")) -> int:
         console.print(Text(f"{one.saved['verdict'].capitalize()} ({one.experiment}, {one.finished[:10]})."))
         for sentence in one.saved["sentences"]:
             console.print(Text(f"  {sentence}"))
+    open_ = [belief.sentence for belief in BELIEFS if not answers(belief, found)]
+    if open_:
+        console.print(Text(f"\n{NOT_MEASURED.capitalize()}: {' '.join(open_)}"))
     written = save(found, docs)
     console.print(Text(f"\n{len(found)} claims. Written: {written[0]} and {written[1]}"), soft_wrap=True)
     return 0

@@ -6,7 +6,19 @@ when something is drawn.
 """
 
 from recurrax.report.console import show
-from recurrax.report.description import Dots, Figure, KeyFigure, Level, Line, Panel, Report, Row, Table
+from recurrax.report.description import (
+    Dots,
+    Figure,
+    Group,
+    KeyFigure,
+    Level,
+    Line,
+    Panel,
+    Report,
+    Row,
+    Scatter,
+    Table,
+)
 from recurrax.report.findings import SMOKE
 from recurrax.report.page import render, seconds
 from recurrax.report.runs import Run, overview
@@ -17,6 +29,7 @@ __all__ = [
     "SMOKE",
     "Dots",
     "Figure",
+    "Group",
     "KeyFigure",
     "Level",
     "Line",
@@ -25,6 +38,7 @@ __all__ = [
     "Row",
     "Run",
     "Saved",
+    "Scatter",
     "Table",
     "load",
     "overview",

@@ -76,13 +76,40 @@ class Dots:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Points that belong together: `x` and `y` name arrays (N,), `slot` a colour and a shape."""
+
+    label: str
+    x: str
+    y: str
+    slot: int
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Points of groups on two log axes; inf is drawn at an edge as more than `beyond`, the same on both axes.
+
+    `slope` and `intercept` of a line log2 y = intercept + slope log2 x, drawn where they are given; `note` in a corner.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    groups: tuple[Group, ...]
+    beyond: float
+    slope: float | None = None
+    intercept: float = 0.0
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Figure:
     """Panels row by row in `columns` columns; `name` is the stem of its PNG and SVG."""
 
     name: str
     title: str
     caption: str
-    panels: tuple[Panel | Dots, ...]
+    panels: tuple[Panel | Dots | Scatter, ...]
     columns: int = 2
     finding: str = ""
     """What the figure shows, in one sentence that stands in the picture itself."""
@@ -173,7 +200,9 @@ def _figure(saved: dict[str, Any]) -> Figure:
     return Figure(saved["name"], saved["title"], saved["caption"], panels, saved["columns"], finding)
 
 
-def _panel(saved: dict[str, Any]) -> Panel | Dots:
+def _panel(saved: dict[str, Any]) -> Panel | Dots | Scatter:
+    if "groups" in saved:
+        return Scatter(**{**saved, "groups": tuple(Group(**one) for one in saved["groups"])})
     if "rows" in saved:
         rows, levels = (tuple(kind(**one) for one in saved[name]) for name, kind in (("rows", Row), ("levels", Level)))
         return Dots(**{**saved, "rows": rows, "levels": levels})

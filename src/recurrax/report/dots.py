@@ -10,10 +10,10 @@ from recurrax.report import style
 from recurrax.report.description import Dots, Row
 from recurrax.report.panels import NOTE, values_of
 
-_MARKERS = "os^Dvp*X"
-_WIDE, _NARROW = (1, 2, 5), (1, 1.2, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
+MARKERS = "os^Dvp*X"
+WIDE, _NARROW = (1, 2, 5), (1, 1.2, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
 """Ticks within a decade, for axes of more than one decade and of less."""
-_EDGE = 1.45
+EDGE = 1.45
 """Where what lies beyond the axis is drawn, in multiples of its last value."""
 _STILL = 0.15
 """Octaves; an arrow that short would not be seen, and a full dot stands for it."""
@@ -44,7 +44,7 @@ def draw_dots(axes: Any, panel: Dots, arrays: Mapping[str, np.ndarray]) -> None:
 
 def _values(axes: Any, panel: Dots, row: Row, y: float, arrays: Mapping[str, np.ndarray]) -> None:
     x = _inside(panel, values_of(row.x, arrays, ndim=1))
-    look = {"color": style.colour(row.slot), "marker": _MARKERS[row.slot % len(_MARKERS)], "linestyle": "none"}
+    look = {"color": style.colour(row.slot), "marker": MARKERS[row.slot % len(MARKERS)], "linestyle": "none"}
     if len(x) > 1:
         axes.plot(x, np.full(len(x), y), markersize=2.5, alpha=0.6, **look)
     axes.plot([np.median(x)], [y], markersize=6.5, label=row.name or None, zorder=3, **look)
@@ -72,7 +72,7 @@ def _arrow(axes: Any, panel: Dots, row: Row, y: float, arrays: Mapping[str, np.n
 
 def _inside(panel: Dots, values: np.ndarray) -> np.ndarray:
     """Values as they are drawn: those beyond the axis stand at its edge."""
-    return values if panel.beyond is None else np.where(np.isinf(values), panel.beyond * _EDGE, values)
+    return values if panel.beyond is None else np.where(np.isinf(values), panel.beyond * EDGE, values)
 
 
 def _ticks(axes: Any, panel: Dots, values: np.ndarray) -> None:
@@ -80,15 +80,15 @@ def _ticks(axes: Any, panel: Dots, values: np.ndarray) -> None:
     seen = _inside(panel, values)
     low, high = float(seen.min()) / 1.12, float(seen.max()) * 1.12
     if panel.beyond is not None:
-        high = panel.beyond * _EDGE * 1.12
+        high = panel.beyond * EDGE * 1.12
         axes.axvspan(panel.beyond * 1.05, high, color="#F1F1F1", linewidth=0, zorder=0.5)
-    steps = _WIDE if high / low > 10 else _NARROW
+    steps = WIDE if high / low > 10 else _NARROW
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     last = high if panel.beyond is None else panel.beyond
     ticks = [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= last]
     texts = [f"{tick:g}" for tick in ticks]
     if panel.beyond is not None:
-        ticks, texts = [*ticks, panel.beyond * _EDGE], [*texts, f">{panel.beyond:g}"]
+        ticks, texts = [*ticks, panel.beyond * EDGE], [*texts, f">{panel.beyond:g}"]
     axes.set_xlim(low, high)
     axes.set_xticks(ticks, texts)
     axes.set_xticks([], minor=True)

@@ -11,8 +11,9 @@ import numpy as np
 from recurrax import extras
 from recurrax.files import write_whole
 from recurrax.report import labels, panels, style
-from recurrax.report.description import Dots, Figure
+from recurrax.report.description import Dots, Figure, Scatter
 from recurrax.report.dots import draw_dots
+from recurrax.report.scatter import draw_scatter
 
 _PANEL_INCHES = (4.7, 3.0)
 
@@ -38,7 +39,7 @@ def draw(figure: Figure, arrays: Mapping[str, np.ndarray], folder: Path) -> tupl
     matplotlib = extras.require("matplotlib", "experiments")
     pyplot = extras.require("matplotlib.figure", "experiments")
     rows = ceil(len(figure.panels) / figure.columns)
-    width, height = _PANEL_INCHES
+    width, height = _size(figure)
     with matplotlib.rc_context(style.SETTINGS):
         canvas = pyplot.Figure(figsize=(width * figure.columns, height * rows), layout="constrained")
         grid = canvas.subplots(rows, figure.columns, squeeze=False)
@@ -46,6 +47,8 @@ def draw(figure: Figure, arrays: Mapping[str, np.ndarray], folder: Path) -> tupl
         for axes, panel in zip(grid.flat, figure.panels, strict=False):
             if isinstance(panel, Dots):
                 draw_dots(axes, panel, arrays)
+            elif isinstance(panel, Scatter):
+                draw_scatter(axes, panel, arrays)
             else:
                 panels.draw_panel(axes, panel, arrays)
                 of_lines[axes] = panels.floor(axes, panel)
@@ -61,11 +64,22 @@ def draw(figure: Figure, arrays: Mapping[str, np.ndarray], folder: Path) -> tupl
     return paths
 
 
+def _size(figure: Figure) -> tuple[float, float]:
+    """Inches of a panel: more for dots of many rows, or of long labels."""
+    width, height = _PANEL_INCHES
+    named = [row.label for panel in figure.panels if isinstance(panel, Dots) for row in panel.rows]
+    if len(named) > 12 * len(figure.panels):
+        width, height = width + 0.065 * max(map(len, named)), 0.25 * len(named) / len(figure.panels) + 1.0
+    return width, height
+
+
 def _head(canvas: Any, figure: Figure, first: Any) -> None:
-    """The finding above all panels, and for dots of several kinds what is which."""
+    """The finding above all panels, and for dots and points of several kinds what is which."""
     if figure.finding:
         said = "\n".join(fill(line, 57 * figure.columns) for line in figure.finding.splitlines())
         canvas.suptitle(said, x=0.01, ha="left", fontsize=9.6, fontweight="bold", linespacing=1.4)
+    if isinstance(figure.panels[0], Scatter):
+        first.legend(loc="upper left", fontsize=8)
     if isinstance(figure.panels[0], Dots):
         kinds = dict(zip(*reversed(first.get_legend_handles_labels()), strict=True))
         if kinds:

@@ -131,9 +131,13 @@ def verdicts(saved: Saved) -> list[dict[str, Any]]:
 def _compared(claim: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Comparisons in words: a file has no infinities, so those of an interval are read from its sentence."""
     for one, sentence in zip(claim["comparisons"], claim["sentences"], strict=True):
-        theta = _INTERVAL.search(sentence)
-        said = theta[0].replace("inf", "∞") if theta else ""
-        yield {**one, "word": sentence.partition(":")[0], "said": said}
+        yield {**one, "word": sentence.partition(":")[0], "said": theta_of(sentence)}
+
+
+def theta_of(sentence: str) -> str:
+    """The effect and its interval in the sentence of a comparison."""
+    theta = _INTERVAL.search(sentence)
+    return theta[0].replace("inf", "∞") if theta else ""
 
 
 def _leaves(numbers: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:

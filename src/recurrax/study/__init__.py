@@ -11,6 +11,7 @@ gives the script flags, a dry run, jobs side by side, resume, saved files and a 
 """
 
 from recurrax.study import failing, named, networks, program, standard, statistics, timing
+from recurrax.study.association import Association, Contrast, Term
 from recurrax.study.claims import Claim, Pair
 from recurrax.study.command import Command, Findings, RefusedError
 from recurrax.study.experiment import Arrays, Experiment, Part, Run, main
@@ -18,6 +19,7 @@ from recurrax.study.jobs import Job, JobResult, shared_compilations
 from recurrax.study.quantities import Curve, Curves, Number, Numbers, half_life, power, said, signed, steps
 from recurrax.study.reach import Reaches
 from recurrax.study.results import looks
+from recurrax.study.scatter import Arrows, Scatter, correlation
 from recurrax.study.settings import (
     USUAL,
     CellSettings,
@@ -31,9 +33,12 @@ from recurrax.study.settings import (
 __all__ = [
     "USUAL",
     "Arrays",
+    "Arrows",
+    "Association",
     "CellSettings",
     "Claim",
     "Command",
+    "Contrast",
     "Curve",
     "Curves",
     "Experiment",
@@ -48,10 +53,13 @@ __all__ = [
     "Reaches",
     "RefusedError",
     "Run",
+    "Scatter",
     "Settings",
+    "Term",
     "TimingSettings",
     "TrainingSettings",
     "check_least",
+    "correlation",
     "failing",
     "half_life",
     "looks",

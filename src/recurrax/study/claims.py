@@ -106,6 +106,7 @@ class Verdict(NamedTuple):
     delta: float
     analogue: bool
     comparisons: tuple[Comparison, ...]
+    depends_on: str = ""
 
     def sentences(self) -> list[str]:
         """A line per comparison: its verdict, the cells, θ, interval, δ, n, and "analogue" where data are generated."""
@@ -157,11 +158,14 @@ def judge(claim: Claim, heading: str, compared: Sequence[Evidence]) -> Verdict |
     found = []
     for (pair, task, of, against), effect, p_value in zip(compared, effects, p_values, strict=True):
         theta = statistics.paired_median(effect)
-        verdict = _verdict(theta, claim.delta, p_value)
+        verdict = verdict_of(theta, claim.delta, p_value)
         other = against.label if against else ""
         found.append(Comparison(of.label, other, task, pair.level, theta, p_value, len(of.seeds), verdict))
-    verdict, effect = _together(claim, found), heading if claim.effect == "value" else f"{claim.effect} in {heading}"
-    return Verdict(claim.statement, verdict, effect, claim.delta, claim.analogue, tuple(found))
+    verdict, effect = (
+        together(claim.depends_on, found),
+        heading if claim.effect == "value" else f"{claim.effect} in {heading}",
+    )
+    return Verdict(claim.statement, verdict, effect, claim.delta, claim.analogue, tuple(found), claim.depends_on)
 
 
 def _effect(claim: Claim, of: Sample, against: Sample | None) -> Bounds:
@@ -180,7 +184,8 @@ def _effect(claim: Claim, of: Sample, against: Sample | None) -> Bounds:
     return statistics.differences(*bounds)
 
 
-def _verdict(theta: Interval, delta: float, p_value: float) -> str:
+def verdict_of(theta: Interval, delta: float, p_value: float) -> str:
+    """What an effect's interval and its adjusted p value come to."""
     if p_value <= 1 - statistics.CONFIDENCE:
         if theta.low > delta:
             return SUPPORTED
@@ -189,13 +194,13 @@ def _verdict(theta: Interval, delta: float, p_value: float) -> str:
     return UNDECIDED
 
 
-def _together(claim: Claim, found: Sequence[Comparison]) -> str:
+def together(depends_on: str, found: Sequence[Comparison]) -> str:
     """What the comparisons come to. Those that differ within a task differ by X, others by the task."""
     verdicts = {one.verdict for one in found}
     if {SUPPORTED, REFUTED} <= verdicts:
         by_task = [{one.verdict for one in found if one.task == task} for task in {one.task for one in found}]
         within = any({SUPPORTED, REFUTED} <= of_task for of_task in by_task)
-        return f"depends on {claim.depends_on if within else 'the task'}"
+        return f"depends on {depends_on if within else 'the task'}"
     return verdicts.pop() if len(verdicts) == 1 else UNDECIDED
 
 

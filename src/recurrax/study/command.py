@@ -39,6 +39,7 @@ class Command:
         plan: settings to jobs by title; raises a ValueError where the settings cannot be meant.
         finish: settings and all arrays measured to what is saved.
         smoke: what --smoke does: a number caps a field, a tuple replaces a field that is at its default.
+        quick: what --quick does, likewise; nothing where the defaults take no more than minutes.
         program: settings to the objects whose code the results come from, by name: see `study.program`.
     """
 
@@ -48,6 +49,7 @@ class Command:
     finish: Callable[[Any, Mapping[str, np.ndarray]], Findings]
     smoke: Mapping[str, Any] = field(default_factory=dict)
     program: Callable[[Any], Mapping[str, Any]] = lambda settings: {}
+    quick: Mapping[str, Any] = field(default_factory=dict)
 
     def main(self, arguments: Sequence[str] | None = None) -> int:
         """Runs the command line; `sys.argv` if None.
@@ -91,10 +93,11 @@ class Command:
         return tyro.cli(self.settings, prog=self.name, args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
 
     def _sized(self, settings: Any) -> Any:
-        """The settings, or under --smoke the smallest of their kind."""
+        """The settings, or under --smoke the smallest of their kind, under --quick smaller ones."""
+        sizes = self.smoke if settings.smoke else self.quick if settings.quick else {}
         defaults = {entry.name: entry.default for entry in dataclasses.fields(settings)}
         changes = {}
-        for name, size in self.smoke.items() if settings.smoke else ():
+        for name, size in sizes.items():
             value = getattr(settings, name)
             if not isinstance(size, tuple):
                 changes[name] = min(value, size)
@@ -110,7 +113,7 @@ class Command:
         config, computed = settings.results_depend_on(), program.fingerprint(self.program(settings))
         with contextlib.ExitStack() as stack:
             try:
-                slug = "smoke" if settings.smoke else "run"
+                slug = "smoke" if settings.smoke else "quick" if settings.quick else "run"
                 track = runs.tensorboard if settings.track else None
                 opened = runs.open_run(
                     settings.out, self.name, slug, config, track=track, program=computed, fresh=settings.fresh

@@ -12,12 +12,12 @@ import numpy as np
 
 from recurrax import runs, train
 from recurrax.study import named
+from recurrax.study.association import Association
 from recurrax.study.claims import Claim
 from recurrax.study.command import Command, Findings
 from recurrax.study.jobs import Job, JobResult
-from recurrax.study.quantities import Curves, Numbers
-from recurrax.study.reach import Reaches
-from recurrax.study.results import Results, key
+from recurrax.study.quantities import Numbers
+from recurrax.study.results import Figures, Results, key
 from recurrax.tasks import Task
 from recurrax.typing import Cell
 
@@ -101,7 +101,7 @@ class Experiment:
         curves: figures.
         claims: beliefs to be judged, where their cells are among those measured.
         protocol: how it was measured, sentences filled in with the settings `s`.
-        smoke: what --smoke does, see `Command`.
+        smoke, quick: what --smoke and --quick do, see `Command`.
         over: what the first axis of measured arrays is, in words.
     """
 
@@ -109,10 +109,11 @@ class Experiment:
     settings: type
     measure: Measure | tuple[Part, ...]
     numbers: tuple[Numbers, ...] | Callable[[Any], tuple[Numbers, ...]]
-    curves: tuple[Curves | Reaches, ...] = ()
-    claims: tuple[Claim, ...] = ()
+    curves: tuple[Figures, ...] = ()
+    claims: tuple[Claim | Association, ...] = ()
     protocol: tuple[str, ...] = ()
     smoke: Mapping[str, Any] = field(default_factory=dict)
+    quick: Mapping[str, Any] = field(default_factory=dict)
     over: str = "networks"
 
     @property
@@ -122,7 +123,7 @@ class Experiment:
     @property
     def command(self) -> Command:
         """Its command line."""
-        return Command(self.name, self.settings, self.plan, self.finish, self.smoke, self.program)
+        return Command(self.name, self.settings, self.plan, self.finish, self.smoke, self.program, self.quick)
 
     def tasks(self, settings: Any) -> dict[named.Name | None, Task | None]:
         """The tasks that the settings name, built; None alone where they have no `tasks`."""

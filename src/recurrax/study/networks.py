@@ -43,6 +43,21 @@ def output_size(cell: Cell, input_size: int) -> int:
     return jax.eval_shape(output, jax.random.key(0)).shape[-1]
 
 
+def step_text(cell: Cell) -> str:
+    """What a cell computes in a step: the same text for cells that differ only in how they are drawn.
+
+    >>> from recurrax import LSTM
+    >>> step_text(LSTM(2)) == step_text(LSTM(2, forget_bias=3.0)) != step_text(LSTM(2, coupled=True))
+    True
+    """
+    params = jax.eval_shape(lambda key: cell.init(key, 1), jax.random.key(0))
+
+    def step(params: Params, x: Array) -> Any:
+        return cell.step(params, cell.initial_carry(params, (), jnp.float32), x)
+
+    return str(jax.make_jaxpr(step)(params, jax.ShapeDtypeStruct((1,), jnp.float32)))
+
+
 def log_norms(cell: Cell, params: Params, at: Probe) -> Array:
     """Ln ‖∂L/∂s_{T-1-k}‖ (T, rows) for L = ⟨unit, y_T⟩, s being the whole carry: (h, c) together for an LSTM."""
     return lag.adjoint_profile(cell, params, at.xs, at.unit).log_norm_joint
@@ -76,6 +91,40 @@ def drawn_curves(
         at = at._replace(xs=jax.tree.map(partial(_scaled, scale), at.xs))
         measured.append(np.asarray(log_norms(cell, drawn(cell, task, seed), at)))
     return median_curves(np.stack(measured), lags)
+
+
+def memory_lags(longest: int) -> np.ndarray:
+    """Lags of ratio 2^(1/4), rounded, from 1 to the longest.
+
+    >>> memory_lags(20).tolist()
+    [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 13, 16, 19]
+    """
+    return np.unique(np.round(2.0 ** np.arange(0, np.log2(longest) + 1e-9, 0.25)).astype(int))
+
+
+def drawn_memory(
+    cell: Cell,
+    task: Task,
+    longest: int,
+    seeds: Sequence[int],
+    steps: int,
+    before_each: Callable[[], object] = lambda: None,
+) -> np.ndarray:
+    """R² (S, K) at `memory_lags` of a linear decoder of the inputs from the state of freshly drawn networks.
+
+    The decoder is fitted to and tried on some `steps` steps of sequences six times as long as the longest lag, in
+    float64: some directions of a state vary too little for float32.
+    """
+    lags, task, curves = memory_lags(longest), task.with_lag(6 * longest), []
+    for seed in seeds:
+        before_each()
+        key = train.probe_key(seed)
+        rows = -(-steps // (len(task.batch(key, 1).xs) - 2 * int(lags[-1])))
+        xs = task.batch(key, rows).xs
+        with jax.enable_x64(True):  # holds for this thread alone
+            params = cell.init(train.init_key(jnp.asarray(seed)), task.input_size, jnp.float64)
+            curves.append(np.asarray(lag.memory_curve(cell, params, xs.astype(jnp.float64), lags=lags.tolist()).r2))
+    return np.stack(curves)
 
 
 def trained_curves(

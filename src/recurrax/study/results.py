@@ -9,16 +9,19 @@ import numpy as np
 
 from recurrax import report
 from recurrax.report import style
-from recurrax.study import claims, named
+from recurrax.study import association, claims, named, networks
 from recurrax.study.command import Findings
 from recurrax.study.quantities import IN_BRACKETS, WAYS, Curve, Curves, Number, Numbers, Summary, listed
 from recurrax.study.reach import Reaches
+from recurrax.study.scatter import Arrows, Scatter
 
 if TYPE_CHECKING:
     from recurrax.study.experiment import Experiment
 
 _SETTING = re.compile(r"\{s\.(\w+)[^}]*\}")
 
+Figures = Curves | Reaches | Scatter | Arrows
+"""What an experiment draws."""
 Row = tuple[named.Name | None, named.Name]
 """A task, None where there is none, and a cell."""
 
@@ -134,8 +137,8 @@ class Results:
         """Colour and dash of every cell where all are drawn."""
         return looks(self.drawn)
 
-    def _figures(self, curves: Curves | Reaches, drawn: dict[str, np.ndarray]) -> Iterator[report.Figure | None]:
-        if isinstance(curves, Reaches):
+    def _figures(self, curves: Figures, drawn: dict[str, np.ndarray]) -> Iterator[report.Figure | None]:
+        if not isinstance(curves, Curves):
             yield curves.figure(self, drawn)
             return
         for name, cells in self._groups(curves).items():
@@ -200,8 +203,18 @@ class Results:
             markers=curve.markers,
         )
 
-    def _judge(self, claim: claims.Claim) -> claims.Verdict | None:
+    def column(self, number: Number, task: str) -> np.ndarray | None:
+        """The median of a number for every cell drawn (N,) on the task of that label, None where one lacks it."""
+        summaries = self.summaries.get(number) or self._summaries(number)
+        found = {cell: one for (at, cell), one in summaries.items() if at and at.label == task}
+        return np.array([found[cell].interval.estimate for cell in self.drawn]) if {*self.drawn} <= {*found} else None
+
+    def _judge(self, claim: claims.Claim | association.Association) -> claims.Verdict | None:
         """The verdict on a claim from the cells and tasks that were measured."""
+        if isinstance(claim, association.Association):
+            return association.judge(
+                claim, self.column, [networks.step_text(cell.build(hidden_size=8)) for cell in self.drawn]
+            )
         compared = []
         for pair, task in itertools.product(claim.pairs, self.tasks):
             number = pair.number or claim.number

@@ -24,6 +24,8 @@ class Settings:
     """Folder of all results; the run gets its own in it, named after its settings."""
     smoke: bool = False
     """Smallest sizes: shows in seconds that everything runs; the numbers mean nothing."""
+    quick: bool = False
+    """Sizes between the smallest and the defaults: minutes, wider intervals, more verdicts undecided."""
     dry_run: bool = False
     """Say what would be done; compute and write nothing."""
     fresh: bool = False

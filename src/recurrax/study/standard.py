@@ -12,7 +12,7 @@ import numpy as np
 
 from recurrax import lag
 from recurrax.report import Level
-from recurrax.study import statistics
+from recurrax.study import networks, statistics
 from recurrax.study.quantities import Curve, Curves, Number, Numbers, Value, half_life, power, signed, steps
 
 EPSILON = 1e-6
@@ -41,14 +41,26 @@ Pick = Callable[[np.ndarray], np.ndarray]
 """The curves (S, T) in a measured array."""
 
 
-def vanish_lag(of: str, name: str = "K", pick: Pick = np.asarray) -> Number:
+def vanish_lag(
+    of: str, name: str = "K", pick: Pick = np.asarray, epsilon: float = EPSILON, beyond: str = "lags"
+) -> Number:
     """The first lag at which the gradient has vanished."""
 
     def value(array: np.ndarray, settings: Any, task: Any) -> list[float]:
-        return [lag.vanish_lag(curve, EPSILON) for curve in pick(array)]
+        return [lag.vanish_lag(curve, epsilon) for curve in pick(array)]
 
-    means = f"first lag at which the norm is below {EPSILON:g} of that at lag 0"
-    return Number(name, of, value, "steps", means, show=steps, beyond="lags")
+    means = f"first lag at which the norm is below {epsilon:g} of that at lag 0"
+    return Number(name, of, value, "steps", means, show=steps, beyond=beyond)
+
+
+def forgotten(of: str, name: str, at: float, beyond: str) -> Number:
+    """The first of `networks.memory_lags` at which R² is below a level, from curves (S, K) of R²."""
+
+    def value(curves: np.ndarray, settings: Any, task: Any) -> list[float]:
+        lags = networks.memory_lags(getattr(settings, beyond))
+        return [float(lags[np.argmax(curve < at)]) if (curve < at).any() else math.inf for curve in curves]
+
+    return Number(name, of, value, "steps", f"first lag with R² below {at:g}", show=steps, beyond=beyond)
 
 
 def level(of: str, pick: Pick = np.asarray) -> Number:

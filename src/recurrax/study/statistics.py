@@ -207,14 +207,36 @@ def spearman(x: np.ndarray, y: np.ndarray, *, resamples: int = 2000, confidence:
         )
 
     def correlation(places: np.ndarray) -> np.ndarray:
-        ranks = (rankdata(side[places], axis=-1) for side in (x, y))
-        a, b = (side - side.mean(axis=-1, keepdims=True) for side in ranks)
-        with np.errstate(invalid="ignore"):
-            return (a * b).sum(axis=-1) / np.sqrt((a * a).sum(axis=-1) * (b * b).sum(axis=-1))
+        return rank_correlation(x[places], y[places])
 
     drawn = correlation(np.random.default_rng(0).integers(0, len(x), (resamples, len(x))))
     low, high = np.quantile(drawn[~np.isnan(drawn)], _tails(confidence))
     return Interval(float(correlation(np.arange(len(x)))), float(low), float(high))
+
+
+def rank_correlation(x: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
+    """Spearman's correlation (...) of x and y (..., N), NaN where one side is constant.
+
+    With `groups` (..., N), whole numbers, the ranks are taken less their mean in each group: how x and y go together
+    among what is alike in that.
+
+    >>> x, y = np.array([1.0, 2.0, 8.0, 9.0]), np.array([2.0, 1.0, 9.0, 8.0])
+    >>> [round(float(rank_correlation(x, y, groups)), 2) for groups in (None, np.array([0, 0, 1, 1]))]
+    [0.6, -1.0]
+    """
+    from scipy.stats import rankdata
+
+    a, b = (rankdata(side, axis=-1) for side in (x, y))
+    groups = np.zeros(a.shape, int) if groups is None else groups
+    member = (groups[..., None] == np.arange(groups.max() + 1)).astype(float)  # (..., N, groups)
+
+    def centred(ranks: np.ndarray) -> np.ndarray:
+        means = np.einsum("...n,...ng->...g", ranks, member) / np.maximum(member.sum(axis=-2), 1)
+        return ranks - np.einsum("...g,...ng->...n", means, member)
+
+    a, b = centred(a), centred(b)
+    with np.errstate(invalid="ignore"):
+        return (a * b).sum(axis=-1) / np.sqrt((a * a).sum(axis=-1) * (b * b).sum(axis=-1))
 
 
 def time_to_threshold(curves: np.ndarray, threshold: float, window: int = 1) -> TimeToThreshold:
