@@ -21,6 +21,7 @@ from recurrax.study.results import looks
 from recurrax.study.settings import (
     USUAL,
     CellSettings,
+    ConfirmingSettings,
     LagSettings,
     Settings,
     TimingSettings,
@@ -34,6 +35,7 @@ __all__ = [
     "CellSettings",
     "Claim",
     "Command",
+    "ConfirmingSettings",
     "Curve",
     "Curves",
     "Experiment",
