@@ -104,7 +104,8 @@ def below_the_edge(name: str, place: int, means: str) -> study.Number:
     def values(trained: np.ndarray, settings: Settings, task: Any) -> list[float]:
         back = round(-settings.per_decade * np.log10(0.3))
         runs = zip(trained, windows(trained, task), strict=True)
-        return [of[place, 0, max(end - 1 - back, start)] if end else np.inf for of, (start, end) in runs]
+        found = [of[place, 0, max(end - 1 - back, start)] if end else np.inf for of, (start, end) in runs]
+        return [np.nan_to_num(value, nan=np.inf) for value in found]
 
     return study.Number(name, "trained", values, means=f"{means}, clipped, at 0.3 times the window's upper end")
 

@@ -13,6 +13,7 @@ gives the script flags, a dry run, jobs side by side, resume, saved files and a 
 from recurrax.study import failing, named, networks, program, standard, statistics, timing
 from recurrax.study.claims import Claim, Pair
 from recurrax.study.command import Command, Findings, RefusedError
+from recurrax.study.dots import Dots
 from recurrax.study.experiment import Arrays, Experiment, Part, Run, main
 from recurrax.study.jobs import Job, JobResult, shared_compilations
 from recurrax.study.quantities import Curve, Curves, Number, Numbers, half_life, power, said, signed, steps
@@ -38,6 +39,7 @@ __all__ = [
     "ConfirmingSettings",
     "Curve",
     "Curves",
+    "Dots",
     "Experiment",
     "Findings",
     "Job",

@@ -14,6 +14,7 @@ from recurrax import runs, train
 from recurrax.study import named
 from recurrax.study.claims import Claim
 from recurrax.study.command import Command, Findings
+from recurrax.study.dots import Dots
 from recurrax.study.jobs import Job, JobResult
 from recurrax.study.quantities import Curves, Numbers
 from recurrax.study.reach import Reaches
@@ -109,7 +110,7 @@ class Experiment:
     settings: type
     measure: Measure | tuple[Part, ...]
     numbers: tuple[Numbers, ...] | Callable[[Any], tuple[Numbers, ...]]
-    curves: tuple[Curves | Reaches, ...] = ()
+    curves: tuple[Curves | Dots | Reaches, ...] = ()
     claims: tuple[Claim, ...] = ()
     protocol: tuple[str, ...] = ()
     smoke: Mapping[str, Any] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from recurrax import report
 from recurrax.report import style
 from recurrax.study import claims, named
 from recurrax.study.command import Findings
+from recurrax.study.dots import Dots
 from recurrax.study.quantities import IN_BRACKETS, WAYS, Curve, Curves, Number, Numbers, Summary, listed
 from recurrax.study.reach import Reaches
 
@@ -134,8 +135,8 @@ class Results:
         """Colour and dash of every cell where all are drawn."""
         return looks(self.drawn)
 
-    def _figures(self, curves: Curves | Reaches, drawn: dict[str, np.ndarray]) -> Iterator[report.Figure | None]:
-        if isinstance(curves, Reaches):
+    def _figures(self, curves: Curves | Dots | Reaches, drawn: dict[str, np.ndarray]) -> Iterator[report.Figure | None]:
+        if not isinstance(curves, Curves):
             yield curves.figure(self, drawn)
             return
         for name, cells in self._groups(curves).items():
