@@ -99,52 +99,41 @@ def width(name: str, how: int, means: str, share: float | None = None) -> study.
 
 
 def below_the_edge(name: str, place: int, means: str) -> study.Number:
-    """What the clipped training was like at 0.3 times the upper end of each network's window; inf where it has none."""
+    """What the clipped training was like at 0.3 times the upper end of each window; inf without one, or of a NaN."""
 
-    def values(trained: np.ndarray, settings: Settings, task: Any) -> list[float]:
+    def values(trained: np.ndarray, settings: Settings, task: Any) -> np.ndarray:
         back = round(-settings.per_decade * np.log10(0.3))
         runs = zip(trained, windows(trained, task), strict=True)
         found = [of[place, 0, max(end - 1 - back, start)] if end else np.inf for of, (start, end) in runs]
-        return [np.nan_to_num(value, nan=np.inf) for value in found]
+        return np.nan_to_num(found, nan=np.inf)
 
     return study.Number(name, "trained", values, means=f"{means}, clipped, at 0.3 times the window's upper end")
 
 
-def panel(how: int) -> study.Curve:
-    """The loss at the end against the rate; what is worse than knowing nothing is drawn as that."""
-
-    def ends(trained: np.ndarray, settings: Settings, task: Any) -> np.ndarray:
-        return np.minimum(trained[:, 0, how], max(task.landmarks.values(), default=np.inf))
-
-    def levels(settings: Settings, task: Any) -> list[Level]:
-        return [Level(failing.solved_loss(task), "solved")]
-
-    axes = {"x": lambda settings, size: settings.rates, "x_label": "learning rate", "x_scale": "log"}
-    return study.Curve(
-        f"{{name}}, {HOW[how]}",
-        "trained",
-        y_label="loss at the end ({task.unit})",
-        value=ends,
-        levels=levels,
-        markers=True,
-        **axes,
-    )
-
-
 def finding(results: Any) -> str:
-    """Every cell's common window in a line."""
-    texts = [f"{cell.label} {one.text}" for (_, cell), one in results.summaries[COMMON[0]].items()]
-    return (
-        ""
-        if results.settings.smoke
-        else f"Decades of learning rates at which 5 of 6 networks solve it: {'; '.join(texts)}"
-    )
+    """The common windows of all cells."""
+    widths = [f"{cell.label} {one.text}" for (_, cell), one in results.summaries[COMMON].items()]
+    return "" if results.settings.smoke else f"Decades of rates at which 5 of 6 networks solve it: {'; '.join(widths)}"
 
 
 WINDOWS = [width("window", how, "longest run of learning rates that solve the task at the end") for how in (0, 1)]
-COMMON = [width("common window", how, "that of the rates at which 5 of 6 networks do", 5 / 6) for how in (0, 1)]
-JUMPS = below_the_edge("jumps", 1, "share of steps with a loss above the smallest landmark once the task was solved")
-VARIATION = below_the_edge("variation", 2, "standard deviation of the gradient's log norm in the last 50 steps")
+COMMON = width("common window", 0, "that of the rates at which 5 of 6 networks do", 5 / 6)
+COLUMNS = (
+    *WINDOWS,
+    COMMON,
+    below_the_edge("jumps", 1, "share of steps with a loss above the smallest landmark once the task was solved"),
+    below_the_edge("variation", 2, "standard deviation of the gradient's log norm, inf where it is 0 at times"),
+)
+ENDS = study.Curve(
+    "{name}, clipped",
+    "trained",
+    x=lambda settings, size: np.log10(settings.rates),
+    x_label="log10 of the learning rate",
+    y_label="loss at the end, at most that of knowing nothing ({task.unit})",
+    value=lambda trained, settings, task: np.minimum(trained[:, 0, 0], max(task.landmarks.values(), default=np.inf)),
+    levels=lambda settings, task: [Level(failing.solved_loss(task), "solved")],
+    markers=True,
+)
 STABLE = study.Claim(
     "An LSTM trains more stably than a simple recurrent network: its window of learning rates is half a decade wider.",
     WINDOWS[0],
@@ -161,14 +150,14 @@ EXPERIMENT = study.Experiment(
     "stability",
     Settings,
     measure,
-    numbers=(study.Numbers("Learning rates that work, {s.hidden_size} units", (*WINDOWS, *COMMON, JUMPS, VARIATION)),),
-    curves=(study.Curves("stability", "Which learning rates solve the task", (panel(0), panel(1)), finding=finding),),
+    numbers=(study.Numbers("Learning rates that work, {s.hidden_size} units", COLUMNS),),
+    curves=(study.Curves("stability", "Which learning rates solve the task", (ENDS,), finding=finding),),
     claims=(STABLE,),
     protocol=(
         "{s.steps} Adam steps of {s.batch_size} sequences at every rate, to the end whatever happens; clipped: at a "
         "global norm of {s.max_norm:g}.",
         "A network solves a task where its mean loss over the last 50 steps, all of fresh sequences, comes down to the "
-        "task's floor and a fifth of what its smallest landmark lies above that; one that met an inf or a NaN does not.",
+        "task's floor and a fifth of what its smallest landmark lies above that; one that met a NaN does not.",
     ),
     smoke={
         "cells": ("elman",), "tasks": ("recall:length=5",), "seeds": 2, "hidden_size": 8, "steps": 3, "batch_size": 4,
