@@ -113,7 +113,7 @@ def below_the_edge(name: str, place: int, means: str) -> study.Number:
 def finding(results: Any) -> str:
     """The common windows of all cells."""
     widths = [f"{cell.label} {one.text}" for (_, cell), one in results.summaries[COMMON].items()]
-    return "" if results.settings.smoke else f"Decades of rates at which 5 of 6 networks solve it: {'; '.join(widths)}"
+    return "" if results.settings.smoke else "\n".join(["Decades of rates that solve it, of 5 in 6 networks", *widths])
 
 
 WINDOWS = [width("window", how, "longest run of learning rates that solve the task at the end") for how in (0, 1)]
@@ -129,7 +129,7 @@ ENDS = study.Curve(
     "trained",
     x=lambda settings, size: np.log10(settings.rates),
     x_label="log10 of the learning rate",
-    y_label="loss at the end, at most that of knowing nothing ({task.unit})",
+    y_label="loss at the end ({task.unit})",
     value=lambda trained, settings, task: np.minimum(trained[:, 0, 0], max(task.landmarks.values(), default=np.inf)),
     levels=lambda settings, task: [Level(failing.solved_loss(task), "solved")],
     markers=True,
