@@ -55,7 +55,8 @@ def training_step(settings: Settings, cell: Any, batch: int) -> tuple[Any, float
     params = cell.init(jax.random.key(0), settings.input_size)
     xs = jax.random.normal(jax.random.key(1), (settings.length, batch, settings.input_size))
     compiled = jax.jit(training_step).lower(params, xs).compile()
-    return partial(compiled, params, xs), float(compiled.memory_analysis().temp_size_in_bytes)
+    analysis = compiled.memory_analysis()
+    return partial(compiled, params, xs), math.inf if analysis is None else float(analysis.temp_size_in_bytes)
 
 
 def measure(settings: Settings, cell: Any, task: None, run: study.Run) -> study.Arrays:
@@ -71,7 +72,7 @@ def measure(settings: Settings, cell: Any, task: None, run: study.Run) -> study.
         times[f"memory {batch}"] = np.array([memory / 2**20])
     params = cell.init(jax.random.key(0), settings.input_size)
     at = params, cell.initial_carry(params, (), jnp.float32), jnp.zeros(settings.input_size)
-    times["operations"] = np.array([jax.jit(cell.step).lower(*at).cost_analysis()["flops"]])
+    times["operations"] = np.array([(jax.jit(cell.step).lower(*at).cost_analysis() or {}).get("flops", math.inf)])
     times["parameters"] = np.array([sum(leaf.size for leaf in jax.tree.leaves(params))])
     ratios = np.stack([times[f"ratio {batch}"] for batch in settings.batches], axis=1)
     return {**times, "ratios": ratios, "seed": range(settings.rounds)}

@@ -57,7 +57,10 @@ def measure(settings: Settings, cell: Any, task: Any, run: study.Run) -> study.A
     for row, seed in enumerate(seeds):
         run.check()
         batch, at = (draw(train.probe_key(seed)) for draw in (inputs, probe))
-        for params in (alone.init(train.init_key(seed)), jax.tree.map(lambda leaf, row=row: leaf[row], state.params)):
+        for params in (
+            alone.init_of(rows[row])(train.init_key(seed)),
+            jax.tree.map(lambda leaf, row=row: leaf[row], state.params),
+        ):
             params = params.cell
             opening, gap = look(params, batch.xs, needed(task, batch.xs))
             share = lag.carousel_share(cell, params, at.xs, at.unit).log_share[task.lag // 2]
@@ -86,7 +89,7 @@ def openings(settings: Settings, cell: Any, params: Any, xs: Any, needed: Any) -
 
     start = cell.initial_carry(params, needed.shape[1:], jnp.float32)
     opening = jax.lax.scan(step, start, cell.project(params, xs))[1]  # (T, B)
-    since = jnp.arange(len(needed))[:, None] - jnp.argmax(needed, axis=0)
+    since = jnp.arange(len(needed))[:, None] - jnp.argmax(needed, axis=0)[None]
 
     def mean(where: Any) -> Any:
         return jnp.sum(opening * where) / jnp.maximum(jnp.sum(where), 1)

@@ -79,8 +79,8 @@ def measure(settings: Settings, cell: Any, _: None, run: study.Run) -> study.Arr
     alone = dataclasses.replace(failing.training(cell, task, settings, 0, 0.0), stop=None, metrics=None)  # pyright: ignore
 
     def fitted(name: str, rows: Sequence[tuple[int, float]]) -> train.Fitted:
-        rows = [train.Row(seed, arguments={"learning_rate": rate}) for seed, rate in rows]
-        return run._replace(name=name).fit(dataclasses.replace(alone, rows=rows))
+        with_rates = [train.Row(seed, arguments={"learning_rate": rate}) for seed, rate in rows]
+        return run._replace(name=name).fit(dataclasses.replace(alone, rows=with_rates))
 
     rate = settings.rates[0]
     if len(settings.rates) > 1:
@@ -181,8 +181,8 @@ EXPERIMENT = study.Experiment(
         "is supported where it is beyond 0.05 bits; the claim is refuted where it lies above 0.1 at 4 characters.",
     ),
     smoke={
-        "cells": ("elman",), "contexts": (4, 128), "seeds": 2, "hidden_size": 8, "rates": (2e-3,), "steps": 2,
-        "train_length": 5, "batch_size": 2, "targets": 8, "order": 2, "sample": 5,
+        "cells": ("elman",), "text": "characters:max_bytes=10000", "contexts": (4, 128), "seeds": 2, "hidden_size": 8,
+        "rates": (2e-3,), "steps": 2, "train_length": 5, "batch_size": 2, "targets": 8, "order": 2, "sample": 5,
     },
 )  # fmt: skip
 

@@ -69,12 +69,16 @@ def measure(settings: Settings, cell: Any, task: Any, run: study.Run) -> study.A
         continue_others=True,
     )
     fitted = run.fit(training)
-    losses, last = fitted.metrics.loss, min(failing.WINDOW, settings.steps)
+    losses, last = (
+        np.asarray(fitted.metrics.loss, float),
+        min(failing.WINDOW, settings.steps),
+    )  # of float32 a mean overflows
     ends = np.where(np.asarray(fitted.state.failed_at) < 0, losses[-last:].mean(axis=0), np.inf)
     solved = study.statistics.time_to_threshold(losses, failing.solved_loss(task), last).steps
     after = np.arange(settings.steps)[:, None] >= solved
     jumps = (after & (losses > standard.threshold(task))).sum(axis=0) / np.maximum(after.sum(axis=0), 1)
-    variation = fitted.metrics.log_gradient_norm[-last:].std(axis=0)
+    norms = fitted.metrics.log_gradient_norm[-last:].astype(float)
+    variation = np.where(np.isfinite(norms).all(axis=0), np.nan_to_num(norms).std(axis=0), np.inf)
     of_each = [values.reshape(settings.seeds, 2, -1) for values in (ends, jumps, variation)]
     return {"trained": np.stack(of_each, axis=1), "seed": settings.network_seeds}
 
@@ -99,13 +103,12 @@ def width(name: str, how: int, means: str, share: float | None = None) -> study.
 
 
 def below_the_edge(name: str, place: int, means: str) -> study.Number:
-    """What the clipped training was like at 0.3 times the upper end of each window; inf without one, or of a NaN."""
+    """What the clipped training was like at 0.3 times the upper end of each window; inf where there is none."""
 
-    def values(trained: np.ndarray, settings: Settings, task: Any) -> np.ndarray:
+    def values(trained: np.ndarray, settings: Settings, task: Any) -> list[float]:
         back = round(-settings.per_decade * np.log10(0.3))
         runs = zip(trained, windows(trained, task), strict=True)
-        found = [of[place, 0, max(end - 1 - back, start)] if end else np.inf for of, (start, end) in runs]
-        return np.nan_to_num(found, nan=np.inf)
+        return [of[place, 0, max(end - 1 - back, start)] if end else np.inf for of, (start, end) in runs]
 
     return study.Number(name, "trained", values, means=f"{means}, clipped, at 0.3 times the window's upper end")
 

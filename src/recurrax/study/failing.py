@@ -56,7 +56,7 @@ def solved_loss(task: Task) -> float:
     return floor + SOLVED * (threshold(task) - floor)
 
 
-def training(cell: Cell, task: Task, settings: FailingSettings, seed: int, rate: float) -> train.Training:
+def training(cell: Cell, task: Task, settings: ConfirmingSettings, seed: int, rate: float) -> train.Training:
     """One network on a task until its held-out loss, a mean over 50 steps, says that it is solved.
 
     Seed and rate are data, so cells that differ in how they are drawn, seeds and rates share one program per lag.
