@@ -60,6 +60,17 @@ def every_gate(found: Sequence[claims.Comparison]) -> str:
     return claims.REFUTED if {claims.REFUTED} in of_gates else claims.UNDECIDED
 
 
+def finding(results: Any) -> str:
+    """Median steps over those of the first cell, of cells that differ from it by δ, a line per task."""
+    lines = []
+    for task in results.tasks:
+        steps = {cell: one.interval.estimate for (on, cell), one in results.summaries[TIME].items() if on == task}
+        ratios = {cell.label: of / steps[results.cells[0]] for cell, of in steps.items()}
+        apart = [f"{label} {of:.2g}" for label, of in ratios.items() if abs(np.log2(of)) >= MATTER.delta]
+        lines.append(f"{task.label}, over {results.cells[0].label}: {', '.join(apart) or 'none differs'}")
+    return "\n".join(["Times as many steps, where half an octave and more", *lines])
+
+
 TIME = study.Number(
     "steps to learn", "steps", unit="steps", means="until the held-out loss is below the smallest landmark",
     middle="time", show=study.steps, beyond="steps",
@@ -86,7 +97,7 @@ EXPERIMENT = study.Experiment(
     Settings,
     measure,
     numbers=(study.Numbers("Steps to learn, {s.hidden_size} units", (TIME,)),),
-    curves=(study.Dots("gates", "How long cells take to learn with a part left out or exchanged", TIME),),
+    curves=(study.Dots("gates", "How long cells take to learn with parts left out or exchanged", TIME, finding=finding),),
     claims=(MATTER, SEPARATE),
     protocol=(
         "Adam at {s.learning_rate:g} on batches of {s.batch_size}, gradients clipped at a global norm of "
