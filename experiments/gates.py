@@ -67,12 +67,12 @@ def finding(results: Any) -> str:
         steps = {cell: one.interval.estimate for (on, cell), one in results.summaries[TIME].items() if on == task}
         ratios = {cell.label: of / steps[results.cells[0]] for cell, of in steps.items()}
         apart = [f"{label} {of:.2g}" for label, of in ratios.items() if abs(np.log2(of)) >= MATTER.delta]
-        lines.append(f"{task.label}, over {results.cells[0].label}: {', '.join(apart) or 'none differs'}")
-    return "\n".join(["Times as many steps, where half an octave and more", *lines])
+        lines.append(f"{task.label}: {', '.join(apart) or 'none'}")
+    return "\n".join([f"Times as many steps as {results.cells[0].label}, of cells half an octave from it", *lines])
 
 
 TIME = study.Number(
-    "steps to learn", "steps", unit="steps", means="until the held-out loss is below the smallest landmark",
+    "learned after", "steps", unit="steps", means="until the held-out loss is below the smallest landmark",
     middle="time", show=study.steps, beyond="steps",
 )  # fmt: skip
 MATTER = study.Claim(
@@ -97,7 +97,7 @@ EXPERIMENT = study.Experiment(
     Settings,
     measure,
     numbers=(study.Numbers("Steps to learn, {s.hidden_size} units", (TIME,)),),
-    curves=(study.Dots("gates", "How long cells take to learn with parts left out or exchanged", TIME, finding=finding),),
+    curves=(study.Dots("gates", "How long cells without a part take to learn", TIME, finding=finding),),
     claims=(MATTER, SEPARATE),
     protocol=(
         "Adam at {s.learning_rate:g} on batches of {s.batch_size}, gradients clipped at a global norm of "
