@@ -28,7 +28,11 @@ PY_TAG = $$($(BIN)/python -c "import sys; print('py311' if sys.version_info < (3
 demo: $(DEMO_READY)
 	$(BIN)/python experiments/gradient_decay.py $(ARGS)
 
-CLAIMS := gradient_decay decay_at_init long_range analogues
+CLAIMS := \
+	gradient_decay \
+	decay_at_init \
+	long_range \
+	analogues
 
 claims: $(DEMO_READY)
 	for name in $(CLAIMS); do $(BIN)/python experiments/$$name.py $(ARGS) || exit 1; done
