@@ -31,6 +31,12 @@ demo: $(DEMO_READY)
 CLAIMS := \
 	gradient_decay \
 	decay_at_init \
+	stability \
+	gates \
+	cost \
+	short_range_text \
+	selective_memory \
+	open_gradients \
 	long_range \
 	analogues \
 	what_predicts_failure \

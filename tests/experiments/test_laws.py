@@ -14,7 +14,7 @@ from recurrax import cells, report, tasks
 from recurrax.study import Command, timing
 
 ROOT = Path(__file__).parents[2]
-ORDINARY = re.compile(r"\b(agreement|dates|digits|tones)\b")
+ORDINARY = re.compile(r"\b(agreement|characters|dates|digits|tones)\b")
 """Names of tasks that are words of any sentence too, unless they begin with a capital letter."""
 OWN = str(ROOT / "tests" / "own.py")
 NAMES = sorted(path.stem for path in (ROOT / "experiments").glob("*.py") if path.stem != "peers")
@@ -22,7 +22,9 @@ OURS = {kind.__name__ for kind in (*cells.ALL, *tasks.ALL)} - {"Leaky"}  # as th
 OURS = re.compile(rf"\b({'|'.join(OURS)})\b", re.IGNORECASE)
 NEEDED = {
     "analogues": ["run"],  # seeds share it
+    "cost": 2 * ["training_step"],  # the cell and the first of --cells
     "decay_at_init": ["_profile"],  # scales share it
+    "gates": ["run"],  # seeds share it
     "forgetting": ["_curve", "decoded", "run", "states"],  # seeds share them
     "gradient_decay": ["_profile", "run", "probe_row"],
     "instrument_cost": ["<lambda>", "_share", "_spectrum", *4 * ["_profile"]],  # adjoint, parameter, two of Jacobians
@@ -30,7 +32,11 @@ NEEDED = {
     "long_range": ["run"],  # seeds share it
     "lyapunov_of_cells": ["_spectrum", "run", "probe_row"],
     "mean_field_check": ["_profile"],  # gains share it
+    "open_gradients": 2 * ["run"],  # plain and opened
     "memory_versus_gradient": ["_curve", "_profile"],
+    "selective_memory": ["<lambda>", "_share", "run"],
+    "short_range_text": ["<lambda>", "<lambda>", "run"],
+    "stability": ["run"],  # rates share it
     "what_predicts_failure": ["_curve", "_profile", "run"],  # seeds share them
     "table_of_cells": ["_curve", "_profile", "_spectrum", "<lambda>", "<lambda>"],  # the last two: cell and yardstick
 }

@@ -118,3 +118,9 @@ def test_a_value_of_one_cell_against_delta():
         "supported: K, steps of a (x) +2 [+1.69, +2.31], δ 1, n 10, p 0.0039",
         "refuted: K, steps of a (y) +0 [-0.311, +0.311], δ 1, n 10, p 0.0039",
     ]
+
+
+def test_a_claim_may_have_a_rule_of_its_own():
+    effects = planted(2.0, 0.0)
+    assert verdict(effects, rule=lambda found: found[0].verdict).verdict == "supported"
+    assert verdict(effects, rule=lambda found: found[1].verdict).verdict == "refuted"

@@ -22,6 +22,7 @@ def test_targets_are_the_sum_of_the_marked_values(many):
     _, batch = many
     values, markers = np.asarray(batch.xs[..., 0], np.float64), np.asarray(batch.xs[..., 1], np.float64)
     np.testing.assert_allclose(batch.targets[:, 0], (values * markers).sum(axis=0), atol=2e-7)
+    np.testing.assert_array_equal(Adding().needed(batch.xs), markers == 1)
     assert values.min() >= 0
     assert values.max() < 1
 

@@ -14,6 +14,7 @@ from recurrax.study import failing, named, networks, program, standard, statisti
 from recurrax.study.association import Association, Contrast, Term
 from recurrax.study.claims import Claim, Pair
 from recurrax.study.command import Command, Findings, RefusedError
+from recurrax.study.dots import Dots
 from recurrax.study.experiment import Arrays, Experiment, Part, Run, main
 from recurrax.study.jobs import Job, JobResult, shared_compilations
 from recurrax.study.quantities import Curve, Curves, Number, Numbers, half_life, power, said, signed, steps
@@ -23,6 +24,7 @@ from recurrax.study.scatter import Arrows, Scatter, correlation
 from recurrax.study.settings import (
     USUAL,
     CellSettings,
+    ConfirmingSettings,
     LagSettings,
     Settings,
     TimingSettings,
@@ -38,9 +40,11 @@ __all__ = [
     "CellSettings",
     "Claim",
     "Command",
+    "ConfirmingSettings",
     "Contrast",
     "Curve",
     "Curves",
+    "Dots",
     "Experiment",
     "Findings",
     "Job",

@@ -7,7 +7,7 @@ at most 0.05 too. A claim is what its comparisons are; **depends on X** where so
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -47,6 +47,7 @@ class Claim:
         effect: "difference" of the number, or its "log2 ratio"; or its "value", of one cell.
         depends_on: X, what the pairs differ in.
         analogue: whether generated data stand for what the belief is about.
+        rule: comparisons to a verdict, where that is not what all of them say.
     """
 
     statement: str
@@ -56,6 +57,7 @@ class Claim:
     effect: Literal["difference", "log2 ratio", "value"] = "difference"
     depends_on: str = "the pair"
     analogue: bool = False
+    rule: "Callable[[Sequence[Comparison]], str] | None" = None
 
     def __post_init__(self):
         if not math.isfinite(self.delta) or self.delta < 0 or not self.pairs:
@@ -161,10 +163,8 @@ def judge(claim: Claim, heading: str, compared: Sequence[Evidence]) -> Verdict |
         verdict = verdict_of(theta, claim.delta, p_value)
         other = against.label if against else ""
         found.append(Comparison(of.label, other, task, pair.level, theta, p_value, len(of.seeds), verdict))
-    verdict, effect = (
-        together(claim.depends_on, found),
-        heading if claim.effect == "value" else f"{claim.effect} in {heading}",
-    )
+    verdict = claim.rule(found) if claim.rule else together(claim.depends_on, found)
+    effect = heading if claim.effect == "value" else f"{claim.effect} in {heading}"
     return Verdict(claim.statement, verdict, effect, claim.delta, claim.analogue, tuple(found), claim.depends_on)
 
 

@@ -38,7 +38,7 @@ class Command:
         settings: a frozen dataclass that extends `Settings`; its fields are the flags, its docstring the help.
         plan: settings to jobs by title; raises a ValueError where the settings cannot be meant.
         finish: settings and all arrays measured to what is saved.
-        smoke: what --smoke does: a number caps a field, a tuple replaces a field that is at its default.
+        smoke: what --smoke does: a number caps a field, a tuple or a text replaces one that is at its default.
         quick: what --quick does, likewise; nothing where the defaults take no more than minutes.
         program: settings to the objects whose code the results come from, by name: see `study.program`.
     """
@@ -99,7 +99,7 @@ class Command:
         changes = {}
         for name, size in sizes.items():
             value = getattr(settings, name)
-            if not isinstance(size, tuple):
+            if not isinstance(size, tuple | str):
                 changes[name] = min(value, size)
             elif value == defaults[name]:
                 changes[name] = size

@@ -10,7 +10,7 @@ import optax
 
 from recurrax import train
 from recurrax.study.quantities import Number, steps
-from recurrax.study.settings import CellSettings
+from recurrax.study.settings import ConfirmingSettings
 from recurrax.study.standard import threshold
 from recurrax.tasks import Task
 from recurrax.typing import Cell
@@ -22,14 +22,11 @@ SOLVED = 0.2
 
 
 @dataclass(frozen=True)
-class FailingSettings(CellSettings):
-    """Flags of a question about the lag at which training fails."""
+class FailingSettings(ConfirmingSettings):
+    """Flags of a question about the lag at which training fails; networks are judged on `batch_size` held-out rows."""
 
     tasks: tuple[str, ...] = ("recall", "recall:ladder=true")
     """What is learned: names, or file.py:NAME, each with :field=value,... where wanted."""
-    hidden_size: int = 32
-    first_seed: int = 100
-    """The seed of the first network; the others follow, and the learning rate is chosen with the one before."""
     rates: tuple[float, ...] = (5e-4, 2e-3, 8e-3)
     """Adam's learning rates, of which each cell gets the one that fails last on each task."""
     shortest: int = 8
@@ -38,22 +35,14 @@ class FailingSettings(CellSettings):
     """The lag that no lag of the grid exceeds."""
     steps: int = 800
     """Most Adam steps of a network."""
-    batch_size: int = 32
-    """Training sequences per step, and held-out ones that a network is judged on."""
-    max_norm: float = 1.0
-    """Gradients are clipped to this global norm."""
 
-    LEAST: ClassVar = {"first_seed": 1, "shortest": 1, "steps": 1, "batch_size": 1, "max_norm": 0}
+    LEAST: ClassVar = {"shortest": 1}
 
     def __post_init__(self):
         super().__post_init__()
         if not self.rates or not min(self.rates) > 0:
             raise ValueError(f"rates: expected positive numbers, at least one, got {self.rates}")
         train.lag_grid(self.shortest, self.longest)
-
-    @property
-    def network_seeds(self) -> range:
-        return range(self.first_seed, self.first_seed + self.seeds)
 
 
 def solved_loss(task: Task) -> float:
@@ -67,7 +56,7 @@ def solved_loss(task: Task) -> float:
     return floor + SOLVED * (threshold(task) - floor)
 
 
-def training(cell: Cell, task: Task, settings: FailingSettings, seed: int, rate: float) -> train.Training:
+def training(cell: Cell, task: Task, settings: ConfirmingSettings, seed: int, rate: float) -> train.Training:
     """One network on a task until its held-out loss, a mean over 50 steps, says that it is solved.
 
     Seed and rate are data, so cells that differ in how they are drawn, seeds and rates share one program per lag.

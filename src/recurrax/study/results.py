@@ -11,6 +11,7 @@ from recurrax import report
 from recurrax.report import style
 from recurrax.study import association, claims, named, networks
 from recurrax.study.command import Findings
+from recurrax.study.dots import Dots
 from recurrax.study.quantities import IN_BRACKETS, WAYS, Curve, Curves, Number, Numbers, Summary, listed
 from recurrax.study.reach import Reaches
 from recurrax.study.scatter import Arrows, Scatter
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _SETTING = re.compile(r"\{s\.(\w+)[^}]*\}")
 
-Figures = Curves | Reaches | Scatter | Arrows
+Figures = Curves | Dots | Reaches | Scatter | Arrows
 """What an experiment draws."""
 Row = tuple[named.Name | None, named.Name]
 """A task, None where there is none, and a cell."""

@@ -127,6 +127,29 @@ class TrainingSettings(CellSettings):
     LEAST: ClassVar = {"steps": 0, "train_length": 2, "batch_size": 1, "learning_rate": 0, "max_norm": 0}
 
 
+@dataclass(frozen=True)
+class ConfirmingSettings(CellSettings):
+    """Flags of a question that judges claims, on networks whose seeds no pilot has used."""
+
+    tasks: tuple[str, ...] = ("adding",)
+    """What is learned: names, or file.py:NAME, each with :field=value,... where wanted."""
+    hidden_size: int = 32
+    first_seed: int = 100
+    """The seed of the first network; the others follow, and settings are chosen with those before."""
+    steps: int = 1000
+    """Most Adam steps of a network."""
+    batch_size: int = 32
+    """Training sequences per step."""
+    max_norm: float = 1.0
+    """Gradients are clipped to this global norm."""
+
+    LEAST: ClassVar = {"first_seed": 1, "steps": 1, "batch_size": 1, "max_norm": 0}
+
+    @property
+    def network_seeds(self) -> range:
+        return range(self.first_seed, self.first_seed + self.seeds)
+
+
 def check_least(settings: Any, **least: float) -> None:
     """Raises a ValueError unless each named field of the settings has at least the value given."""
     for name, value in least.items():

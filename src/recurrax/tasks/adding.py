@@ -80,6 +80,10 @@ class Adding(Task):
         targets = jnp.sum(jnp.where(marked, u, 0), axis=0)
         return Batch(xs=jnp.stack([u, marked.astype(u.dtype)], axis=-1), targets=targets[:, None], every_step=False)
 
+    def needed(self, xs: Array) -> Array:
+        """Which inputs (T, B) count: the two that are marked."""
+        return xs[..., 1] > 0
+
     def loss(self, predictions: Array, batch: Batch) -> Array:
         return squared_error(predictions, batch)
 

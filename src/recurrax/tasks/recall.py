@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from recurrax.tasks.task import Batch, Task, check_positive, held_out_key
-from recurrax.typing import Key
+from recurrax.typing import Array, Key
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,10 @@ class Recall(Task):
         here = jnp.arange(self.length)[:, None] == place  # (T, B)
         ids = jnp.where(here, symbols[-1:], self.classes + symbols[:-1])
         return Batch(xs=jax.nn.one_hot(ids, self.input_size), targets=symbols[-1], every_step=False)
+
+    def needed(self, xs: Array) -> Array:
+        """Which inputs (T, B) count: the symbol."""
+        return jnp.any(xs[..., : self.classes] > 0, axis=-1)
 
     def held_out(self, batch_size: int) -> Batch:
         return replace(self, ladder=False).batch(held_out_key(), batch_size)

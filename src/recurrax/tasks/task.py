@@ -56,7 +56,8 @@ class Task(Protocol):
     functions, so `batch` runs inside a compiled training loop and the same key always gives the same batch. Inherit
     from this class to be given what most tasks share (classes to tell after the last step, in nats, held-out data
     drawn with a key of their own), or write a class with the same members: the contract is structural. A task whose
-    data may differ between machines also says `source`, a text that reports carry.
+    data may differ between machines also says `source`, a text that reports carry; one that knows which inputs a
+    prediction needs says so by `needed(xs)`, bools (T, B).
     """
 
     @property
