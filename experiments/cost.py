@@ -136,6 +136,7 @@ EXPERIMENT = study.Experiment(
         "Wall-clock time until the result is there, after one call that warms up, a cell and {s.cells[0]} in turn in "
         "{s.rounds} rounds; milliseconds do not travel between machines, ratios of one run do better.",
     ),
+    quick={"batches": (1, 32)},
     smoke={"hidden_size": 4, "input_size": 2, "length": 5, "batches": (2,), "rounds": 2},
     over="rounds",
 )  # fmt: skip

@@ -136,6 +136,7 @@ EXPERIMENT = study.Experiment(
     ),
     claims=(ENOUGH,),
     protocol=(standard.ADJOINT, standard.TRAINING),
+    quick={"seeds": 6, "steps": 300},
     smoke={
         "cells": ("elman",), "tasks": ("adding:length=6",), "seeds": 2, "hidden_size": 6, "steps": 2, "batch_size": 4,
         "rows": 2,
