@@ -93,6 +93,11 @@ def test_the_forget_bias_is_added_to_what_is_drawn():
     np.testing.assert_allclose(raised - plain, np.outer([0, 1, 0, 0], [2.0] * 3), atol=1e-6)
 
 
+def test_the_input_bias_is_added_to_i_alone():
+    bias = LSTM(3, forget_bias=2.0, input_bias=-2.0).init(KEY, 2).bias
+    np.testing.assert_array_equal(bias, np.outer([-2, 2, 0, 0], [1.0] * 3))
+
+
 def test_the_update_bias_is_added_to_z_alone():
     np.testing.assert_array_equal(GRU(3, update_bias=2.0).init(KEY, 2).bias, np.outer([0, 1, 0], [2.0] * 3))
 

@@ -62,8 +62,8 @@ MUTANTS = (
     Mutant(
         "LSTM: forget bias given to i",
         "cells/lstm.py",
-        """else {"f": b_f}""",
-        """else {"i": b_f}""",
+        """{"i": b_i, "f": b_f}""",
+        """{"i": b_i + b_f, "f": b_i}""",
         f"{INITIALIZERS}::test_the_forget_bias_is_added_to_f_alone",
     ),
     Mutant(
@@ -76,8 +76,8 @@ MUTANTS = (
     Mutant(
         "LSTM: chrono without the input gate's bias",
         "cells/lstm.py",
-        """{"i": -b_f, "f": b_f} if""",
-        """{"f": b_f} if""",
+        """{"i": b_i, "f": b_f}""",
+        """{"f": b_f}""",
         f"{INITIALIZERS}::test_chrono_spans_its_time_scales_once",
     ),
     Mutant(
@@ -363,7 +363,7 @@ MUTANTS = (
     Mutant(
         "resets ignored",
         "kernels/padding.py",
-        "return carry if reset is None else where_rows(reset, initial, carry)",
+        "return where_rows(reset, initial, carry)",
         "return carry",
         f"{WALKS}::test_a_reset_starts_afresh_from_the_initial_carry",
     ),
