@@ -9,10 +9,11 @@ from collections import OrderedDict
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
-from recurrax import cells, report, tasks
-from recurrax.study import Command, timing
+from recurrax import cells, report, study, tasks
+from recurrax.study import Command, statistics, timing
 from recurrax.train import compiled
 
 ROOT = Path(__file__).parents[2]
@@ -113,6 +114,21 @@ def test_who_judges_a_claim_has_quick_sizes_of_settings_it_has():
         fields = {field.name for field in dataclasses.fields(one.settings)}
         assert one.quick, one.name
         assert one.quick.keys() <= fields, one.name
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", ["defaults", "quick"])
+def test_there_are_seeds_enough_to_decide_every_comparison(name, size):
+    """The largest effect on all seeds passes the sign test, adjusted for as many comparisons as a claim makes."""
+    asked, experiment = command(name), getattr(importlib.import_module(name), "EXPERIMENT", None)
+    settings = asked._sized(asked.settings(quick=size == "quick"))
+    n = getattr(settings, "seeds", getattr(settings, "rounds", None))
+    for claim in experiment.claims if experiment else ():
+        if isinstance(claim, study.Claim):
+            asked_of = [1 if pair.task else len(getattr(settings, "tasks", ("all",))) for pair in claim.pairs]
+            effect = statistics.Bounds(np.full(n, np.inf), np.full(n, np.inf))
+            p_values = np.full(sum(asked_of), statistics.sign_test(effect, claim.delta))
+            assert statistics.holm(p_values).max() <= 0.05, claim.statement
 
 
 @pytest.mark.parametrize("name", NAMES)

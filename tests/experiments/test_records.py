@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from recurrax.report import claims
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -28,12 +30,21 @@ def test_what_the_readme_shows_is_what_was_recorded(name, experiment):
 
 
 def test_the_correlations_in_the_readme_are_the_recorded_ones():
-    claims = json.loads((DOCS / "claims.json").read_text())["claims"]
-    (found,) = (one for one in claims if one["saved"]["statement"].startswith("The gradient of a fresh network"))
+    kept = json.loads((DOCS / "claims.json").read_text())["claims"]
+    (found,) = (one for one in kept if one["saved"]["statement"].startswith("The gradient of a fresh network"))
     one_lag, mixed = (found["saved"]["comparisons"][place]["theta"] for place in (0, 2))
     readme = " ".join((DOCS.parent / "README.md").read_text().split())
     assert "Spearman {estimate:.2f}, 95 % interval {low:.2f} to {high:.2f}".format(**one_lag) in readme
     assert "({estimate:.2f}, {low:.2f} to {high:.2f})".format(**mixed) in readme
+
+
+def test_the_verdicts_in_the_readme_are_the_recorded_ones():
+    kept = json.loads((DOCS / "claims.json").read_text())["claims"]
+    judged = [claims.Judgement(**one) for one in kept]
+    readme = (DOCS.parent / "README.md").read_text()
+    for belief in claims.BELIEFS:
+        verdicts = [one.saved["verdict"] for one in claims.answers(belief, judged)] or [claims.NOT_MEASURED]
+        assert f"| {belief.sentence} | {'; '.join(dict.fromkeys(verdicts))} |" in readme
 
 
 def test_the_speeds_in_the_readme_are_the_recorded_ones():
