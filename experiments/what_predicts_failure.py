@@ -1,6 +1,6 @@
 """Does the gradient of a freshly drawn network, or its memory, say up to which lag training will succeed?
 
-Command: `python experiments/what_predicts_failure.py`, some two hours on two CPU cores by estimate;
+Command: `python experiments/what_predicts_failure.py`, some 120 minutes on two CPU cores by estimate;
 `--configurations 24 --rates 0.002 --seeds 2` is a smaller one of some twenty minutes.
 
 Measured for cells that differ in kind and in how they are drawn: the failing lag, found by bisection over recall with
