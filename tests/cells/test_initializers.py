@@ -98,6 +98,12 @@ def test_the_input_bias_is_added_to_i_alone():
     np.testing.assert_array_equal(bias, np.outer([-2, 2, 0, 0], [1.0] * 3))
 
 
+@pytest.mark.parametrize("without", [{"input_gate": False}, {"coupled": True}])
+def test_an_input_bias_of_no_gate_is_refused(without):
+    with pytest.raises(ValueError, match=r"^input_bias: expected 0 where gate i has no parameters, got -1\.0"):
+        LSTM(3, input_bias=-1.0, **without)
+
+
 def test_the_update_bias_is_added_to_z_alone():
     np.testing.assert_array_equal(GRU(3, update_bias=2.0).init(KEY, 2).bias, np.outer([0, 1, 0], [2.0] * 3))
 

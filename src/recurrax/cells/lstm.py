@@ -56,7 +56,7 @@ class LSTM(Gated[LSTMParams, LSTMCarry]):
 
     Fields: `hidden_size` H; `forget_bias` is added to the drawn bias of f, or is "chrono": T ~ U(1, t_max - 1) per
     unit, b_f = log T and b_i = -b_f, in the one bias there is; `t_max` is the longest lag chrono should span, in steps.
-    `input_bias` is added to the drawn bias of i.
+    `input_bias` is added to the drawn bias of i, and to chrono's.
     `input_gate`, `forget_gate`, `output_gate`: where False, that gate is 1 and has no parameters. `coupled`: σ(i_t) is
     1 - σ(f_t). `peepholes`: i and f see p c_tm1, o sees p c_t, unit by unit. `projection_size` P: h_t is multiplied by
     a matrix (H, P) and has size P. `candidate`, `activation` and `gate`: other functions for tanh of g, tanh of c_t and
@@ -100,6 +100,8 @@ class LSTM(Gated[LSTMParams, LSTMCarry]):
             initializers.check_bool(field, getattr(self, field))
         if self.coupled and not (self.input_gate and self.forget_gate):
             raise ValueError("coupled: expected False where input_gate or forget_gate is False, got True")
+        if self.input_bias and "i" not in self.gates:
+            raise ValueError(f"input_bias: expected 0 where gate i has no parameters, got {self.input_bias!r}")
         if self.projection_size is not None:
             initializers.check_size("projection_size", self.projection_size)
         for field in ("candidate", "activation", "gate"):
@@ -127,7 +129,7 @@ class LSTM(Gated[LSTMParams, LSTMCarry]):
         return params
 
     def _gate_bias(self, key: Key) -> Array:
-        """What initialisation adds to the bias (G, H): only the forget gate's, or chrono's pair."""
+        """What initialisation adds to the bias (G, H): that of f and that of i, chrono's pair among them."""
         b_f = initializers.forget_bias(self.forget_bias, key, self.hidden_size, self.t_max)
         b_i = jnp.full_like(b_f, self.input_bias) - (b_f if self.forget_bias == "chrono" else 0)
         added = {"i": b_i, "f": b_f}
