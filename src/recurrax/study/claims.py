@@ -25,7 +25,7 @@ class Pair:
     """Cells to compare, as `study.named` writes them; a claim about a number's value has one cell and none against it.
 
     Fields: `of`; `against`; `level` of X that they stand for; `task`, where not all tasks are meant; `number`, where it
-    is another than the claim's.
+    is another than the claim's; `against_task`, where `against` is measured on another task than `of`.
     """
 
     of: str
@@ -33,6 +33,7 @@ class Pair:
     level: str = ""
     task: str | None = None
     number: Number | None = None
+    against_task: str | None = None
 
 
 @dataclass(frozen=True)
