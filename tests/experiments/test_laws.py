@@ -40,6 +40,7 @@ NEEDED = {
     "selective_memory": ["<lambda>", "_share", "run"],
     "short_range_text": ["<lambda>", "<lambda>", "run"],
     "stability": ["run"],  # rates share it
+    "taught_reach": ["run", "probe_row"],
     "what_predicts_failure": ["_curve", "_profile", "run"],  # seeds share them
     "table_of_cells": ["_curve", "_profile", "_spectrum", "<lambda>", "<lambda>"],  # the last two: cell and yardstick
 }
