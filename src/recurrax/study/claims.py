@@ -179,9 +179,10 @@ def _effect(claim: Claim, of: Sample, against: Sample | None) -> Bounds:
         )
     bounds = [of.bounds, against.bounds]
     if claim.effect == "log2 ratio":
-        if min(float(bound.low.min()) for bound in bounds) <= 0:
+        if min(float(end.min()) for bound in bounds for end in bound) < 0 or any(0 in bound.high for bound in bounds):
             raise ValueError(f"claim: expected positive numbers of {claim.number.name}, of which to take a ratio")
-        bounds = [Bounds(*(np.log2(end) for end in bound)) for bound in bounds]
+        with np.errstate(divide="ignore"):  # a number of which only the most is known may be as small as 0
+            bounds = [Bounds(*(np.log2(end) for end in bound)) for bound in bounds]
     return statistics.differences(*bounds)
 
 
