@@ -40,7 +40,8 @@ CLAIMS := \
 	long_range \
 	analogues \
 	what_predicts_failure \
-	forgetting
+	forgetting \
+	taught_reach
 
 claims: $(DEMO_READY)
 	for name in $(CLAIMS); do $(BIN)/python experiments/$$name.py $(ARGS) || exit 1; done

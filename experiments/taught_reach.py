@@ -1,6 +1,6 @@
 """Does the data teach how far gradients reach, wherever a cell began?
 
-Command: `python experiments/taught_reach.py`, some eight minutes on two CPU cores; `--tasks characters:symbols=32
+Command: `python experiments/taught_reach.py`, some four minutes on two CPU cores; `--tasks characters:symbols=32
 --steps 300` is a smaller one.
 
 Measured: K, the first lag with a gradient below a millionth, of the same networks before, while and after they are
