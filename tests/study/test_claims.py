@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recurrax.study import claims, statistics
-from recurrax.study.claims import Claim, Evidence, Pair, Sample
+from recurrax.study.claims import Claim, Evidence, Pair, Published, Sample
 from recurrax.study.quantities import Number
 
 K = Number("K", "initial", lambda array, settings, task: array, "steps")
@@ -134,3 +134,10 @@ def test_a_claim_may_have_a_rule_of_its_own():
     effects = planted(2.0, 0.0)
     assert verdict(effects, rule=lambda found: found[0].verdict).verdict == "supported"
     assert verdict(effects, rule=lambda found: found[1].verdict).verdict == "refuted"
+
+
+def test_what_a_paper_reports_is_saved_with_the_verdict():
+    published = Published("Known (1999)", "Twice as soon.", "A larger one there.")
+    compared = [Evidence(Pair("a", "b"), "", sample("a", 9.0 + SPREAD), sample("b", SPREAD))]
+    assert verdict(compared, published=published).saved()["published"] == published._asdict()
+    assert "published" not in verdict(compared).saved()

@@ -36,6 +36,14 @@ class Pair:
     against_task: str | None = None
 
 
+class Published(NamedTuple):
+    """What a paper reports of the effect: which paper, its finding, and how its setting differs from the one here."""
+
+    paper: str
+    finding: str
+    setting: str
+
+
 @dataclass(frozen=True)
 class Claim:
     """What is believed, as an effect that can turn out otherwise.
@@ -49,6 +57,7 @@ class Claim:
         depends_on: X, what the pairs differ in.
         analogue: whether generated data stand for what the belief is about.
         rule: comparisons to a verdict, where that is not what all of them say.
+        published: the paper whose finding it is, where it is one.
     """
 
     statement: str
@@ -59,6 +68,7 @@ class Claim:
     depends_on: str = "the pair"
     analogue: bool = False
     rule: "Callable[[Sequence[Comparison]], str] | None" = None
+    published: Published | None = None
 
     def __post_init__(self):
         if not math.isfinite(self.delta) or self.delta < 0 or not self.pairs:
@@ -110,6 +120,7 @@ class Verdict(NamedTuple):
     analogue: bool
     comparisons: tuple[Comparison, ...]
     depends_on: str = ""
+    published: Published | None = None
 
     def sentences(self) -> list[str]:
         """A line per comparison: its verdict, the cells, θ, interval, δ, n, and "analogue" where data are generated."""
@@ -129,7 +140,9 @@ class Verdict(NamedTuple):
     def saved(self) -> Mapping[str, Any]:
         """What summary.json holds of it."""
         comparisons = [{**one._asdict(), "theta": one.theta._asdict()} for one in self.comparisons]
-        return {**self._asdict(), "comparisons": comparisons, "sentences": self.sentences()}
+        published = {"published": self.published._asdict()} if self.published else {}
+        parts = {name: part for name, part in self._asdict().items() if name != "published"}
+        return {**parts, **published, "comparisons": comparisons, "sentences": self.sentences()}
 
     def _how(self, one: Comparison) -> str:
         """Of a refuted comparison, whether the cells are alike or the effect runs the other way."""
@@ -166,7 +179,9 @@ def judge(claim: Claim, heading: str, compared: Sequence[Evidence]) -> Verdict |
         found.append(Comparison(of.label, other, task, pair.level, theta, p_value, len(of.seeds), verdict))
     verdict = claim.rule(found) if claim.rule else together(claim.depends_on, found)
     effect = heading if claim.effect == "value" else f"{claim.effect} in {heading}"
-    return Verdict(claim.statement, verdict, effect, claim.delta, claim.analogue, tuple(found), claim.depends_on)
+    return Verdict(
+        claim.statement, verdict, effect, claim.delta, claim.analogue, tuple(found), claim.depends_on, claim.published
+    )
 
 
 def _effect(claim: Claim, of: Sample, against: Sample | None) -> Bounds:
