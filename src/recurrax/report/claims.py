@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from recurrax.files import load_json, save_json, write_whole
 from recurrax.report.findings import theta_of
+from recurrax.report.forest import draw_forest
 from recurrax.report.runs import plain, run_folders
 from recurrax.report.saved import is_smoke
 
@@ -172,8 +173,12 @@ def save(claims: list[Judgement], docs: Path) -> tuple[Path, ...]:
 
 
 def _write(stem: Path, lines: list[str], claims: list[Judgement]) -> tuple[Path, Path]:
-    for one in claims:
+    for number, one in enumerate(claims, 1):
         lines += [*_section(one, stem.parent), ""]
+        if one.saved["comparisons"]:
+            stem.mkdir(exist_ok=True)
+            draw_forest(one.saved, stem / f"{number:02d}.svg")
+            lines += [f"![Each comparison's θ and interval]({stem.name}/{number:02d}.svg)", ""]
     text = "\n".join(lines).encode()
     page, data = stem.with_suffix(".md"), stem.with_suffix(".json")
     write_whole(page, lambda file: file.write(text))
@@ -186,7 +191,8 @@ _HEAD = (
     "",
     "Written by `recurrax claims` from saved runs. θ is the effect on paired seeds, or over cells, δ the smallest that",
     "counts, fixed beforehand. Supported: the whole interval lies beyond δ; refuted: below it; undecided: neither.",
-    "Analogue: generated data test the range, not real-world accuracy.",
+    "Analogue: generated data test the range, not real-world accuracy. In the figures a dot is supported, a square",
+    "refuted, a ring undecided, and an arrow an interval without end.",
     "",
 )
 
