@@ -41,7 +41,9 @@ CLAIMS := \
 	analogues \
 	what_predicts_failure \
 	forgetting \
-	taught_reach
+	taught_reach \
+	reproduce_pascanu2013 \
+	reproduce_tallec2018
 
 claims: $(DEMO_READY)
 	for name in $(CLAIMS); do $(BIN)/python experiments/$$name.py $(ARGS) || exit 1; done

@@ -1,6 +1,6 @@
 """Does clipping the gradient's norm let a simple recurrent network learn the temporal order problem?
 
-Command: `python experiments/reproduce_pascanu2013.py`, some four minutes on two CPU cores; `--steps 2000` is a smaller
+Command: `python experiments/reproduce_pascanu2013.py`, some three minutes on two CPU cores; `--steps 2000` is a smaller
 one.
 
 Measured: SGD steps until networks of 50 tanh units solve the problem with 50 and with 100 steps, from the same start
