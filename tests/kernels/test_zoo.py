@@ -22,20 +22,14 @@ EVERY_FOURTH = [
 
 
 @pytest.mark.parametrize(("number", "cell"), NUMBERED)
-def test_all_rows_alike(number, cell, x64):
-    """In value and gradients, and for every third cell in second derivatives."""
-    assert (found_twice if number % 3 == 1 else found)(cell, OPTIONS["plain"]) is None
-
-
-@pytest.mark.parametrize("cell", zoo.ALL, ids=lambda cell: type(cell).__name__)
-def test_a_stream_that_donates_its_carry(cell, x64):
-    assert streamed(cell) is None
-
-
-@pytest.mark.parametrize(("number", "cell"), NUMBERED)
-def test_options_at_once(number, cell, x64):
-    """Rows that differ, padding, reverse; for every third cell in chunks and unrolled too."""
-    assert found(cell, OPTIONS["all at once" if number % 3 == 2 else "all rows"]) is None
+def test_value_and_gradients(number, cell, x64):
+    """A third of the cells twice differentiated, a third with rows that differ and padding, a third in chunks too."""
+    ways = (
+        lambda: found(cell, OPTIONS["all rows"]),
+        lambda: found_twice(cell, OPTIONS["plain"]),
+        lambda: found(cell, OPTIONS["all at once"]),
+    )
+    assert ways[number % 3]() is None
 
 
 @pytest.mark.parametrize(("cell", "option"), EVERY_FOURTH)

@@ -491,7 +491,7 @@ MUTANTS = (
         "kernels/fused.py",
         "return leaving_output(rows.valid, ys)",
         "return ys",
-        f"{ZOO}::test_options_at_once[Readout]",
+        f"{ZOO}::test_value_and_gradients[Readout]",
     ),
     Mutant(
         "fused: outputs of padded rows without a derivative",
@@ -505,7 +505,7 @@ MUTANTS = (
         "kernels/jaxprs.py",
         "Replacement([eqn.outvars[0] for eqn in cuts], ",
         "Replacement([eqn.outvars[0] for eqn in cuts[::-1]], ",
-        f"{ZOO}::test_all_rows_alike[Uneven]",
+        f"{ZOO}::test_value_and_gradients[Uneven]",
     ),
     Mutant(
         "jaxprs: a loop is light enough to run twice",
@@ -519,7 +519,7 @@ MUTANTS = (
         "kernels/steps.py",
         "zip([u[i] for i in self.order], self.sizes, strict=True)",
         "zip(u, self.sizes, strict=True)",
-        f"{ZOO}::test_all_rows_alike[ResetBeforeGRU]",
+        f"{ZOO}::test_value_and_gradients[ResetBeforeGRU]",
     ),
     Mutant(
         "steps: nothing is prepared",
@@ -540,7 +540,7 @@ MUTANTS = (
         "kernels/residuals.py",
         "jnp.issubdtype(leaf.dtype, jnp.inexact)",
         "jnp.issubdtype(leaf.dtype, jnp.floating)",
-        f"{ZOO}::test_all_rows_alike[LRU]",
+        f"{ZOO}::test_value_and_gradients[LRU]",
     ),
     Mutant(
         "residuals: what follows from the saved is saved too",
@@ -554,7 +554,7 @@ MUTANTS = (
         "kernels/sums.py",
         "(name in _BILINEAR and len(moved) == 1)",
         "name in _BILINEAR",
-        f"{ZOO}::test_all_rows_alike[Modulated]",
+        f"{ZOO}::test_value_and_gradients[Modulated]",
     ),
     Mutant(
         "sums: the first step is left out",
