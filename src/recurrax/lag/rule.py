@@ -166,8 +166,11 @@ def _profile(
     # A rule that keeps nothing has no direction; where G(k) is 0 there is nothing to keep.
     share = jnp.where(jnp.isneginf(logs[1]), jnp.nan, jnp.where(jnp.isneginf(logs[0]), 0, share))
     total = scaled.times_power(found.value, found.exponent).sum(axis=(0, 1))
-    by_lag = (jnp.moveaxis(field, 0, 1).reshape(steps, *batch_shape) for field in (*logs, log_deviation, share))
-    return RuleProfile(jnp.arange(steps), *by_lag, from_columns(total, walk.differentiable(params), leading=0))
+    fields = jax.tree.map(
+        lambda field: jnp.moveaxis(field, 0, 1).reshape(steps, *batch_shape), [*logs, log_deviation, share]
+    )
+    gradient = from_columns(total, walk.differentiable(params), leading=0)
+    return RuleProfile._make([jnp.arange(steps), *fields, gradient])
 
 
 def _over_draws(
