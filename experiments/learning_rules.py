@@ -1,6 +1,6 @@
 """How far back do learning rules that need no walk back through time see, and how noisy is what they see?
 
-Command: `python experiments/learning_rules.py`, about four minutes on two CPU cores.
+Command: `python experiments/learning_rules.py`, some minutes on two CPU cores.
 
 Measured: G(k), what the step k steps before a loss adds to the gradient of the parameters, and what truncated
 backpropagation, SnAp-1, e-prop and UORO take it to be, for the same freshly drawn networks, inputs and loss: the share
