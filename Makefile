@@ -15,15 +15,17 @@ UV ?= uv
 BIN := $(VENV)/bin
 DEMO_READY := $(VENV)/demo-ready
 READY := $(VENV)/ready
+DOCS_READY := $(VENV)/docs-ready
 PINS := $(foreach python,py311 py312,requirements/$(python).txt)
 DEMO_PINS := $(foreach python,py311 py312,requirements/demo-$(python).txt)
 COMPILE := $(UV) pip compile pyproject.toml --quiet --universal --generate-hashes
 ALL_PARTS := --extra experiments --extra sweep --extra track --extra data --extra interchange --group dev
 DEMO_PARTS := --extra experiments --group build
+DOCS_PARTS := --group docs
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 PY_TAG = $$($(BIN)/python -c "import sys; print('py311' if sys.version_info < (3, 12) else 'py312')")
 
-.PHONY: demo claims test lint format mutants requirements clean
+.PHONY: demo claims test lint format mutants docs requirements clean
 
 demo: $(DEMO_READY)
 	$(BIN)/python experiments/gradient_decay.py $(ARGS)
@@ -40,7 +42,10 @@ CLAIMS := \
 	long_range \
 	analogues \
 	what_predicts_failure \
-	forgetting
+	forgetting \
+	taught_reach \
+	reproduce_pascanu2013 \
+	reproduce_tallec2018
 
 claims: $(DEMO_READY)
 	for name in $(CLAIMS); do $(BIN)/python experiments/$$name.py $(ARGS) || exit 1; done
@@ -71,6 +76,12 @@ requirements:
 		--output-file requirements/demo-py311.txt
 	$(COMPILE) $(DEMO_PARTS) --python-version 3.12 --constraints requirements/py312.txt \
 		--output-file requirements/demo-py312.txt
+	$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --fork-strategy fewest $(DOCS_PARTS) \
+		--constraints requirements/py311.txt $(ARGS) --output-file requirements/docs.txt
+
+# The pages as a site under build/docs, any warning an error.
+docs: $(DOCS_READY)
+	JAX_PLATFORMS=cpu $(BIN)/sphinx-build -W --keep-going -q docs build/docs $(ARGS)
 
 clean:
 	rm -rf $(VENV)
@@ -85,4 +96,8 @@ $(DEMO_READY): pyproject.toml $(DEMO_PINS)
 
 $(READY): $(DEMO_READY) $(PINS)
 	$(INSTALL) --require-hashes --requirement requirements/$(PY_TAG).txt
+	touch $@
+
+$(DOCS_READY): $(DEMO_READY) requirements/docs.txt
+	$(INSTALL) --require-hashes --requirement requirements/docs.txt
 	touch $@

@@ -1,6 +1,6 @@
 """Do speech, translation, sentiment and language need an LSTM, as far as their range goes?
 
-Command: `python experiments/analogues.py`, some sixty minutes on two CPU cores by estimate;
+Command: `python experiments/analogues.py`, some twenty minutes on two CPU cores by estimate;
 `--tasks tones --rates 0.002 --longest 32` is a smaller one.
 
 Measured: the failing lag on generated data that stand for each: keypad tones before silence, dates to rewrite after a

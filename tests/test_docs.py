@@ -43,3 +43,11 @@ def test_every_instrument_has_a_place_on_the_page():
     page = (DOCS / "instruments.md").read_text()
     functions = (name for name in lag.__all__ if name[0].islower())
     assert not [name for name in functions if f"lag.{name}" not in page]
+
+
+def test_every_page_is_reached_from_the_index_and_every_link_leads_somewhere():
+    pages = {page.stem: page.read_text() for page in DOCS.glob("*.md")}
+    listed = re.findall(r"^```\{toctree\}\n(?::[^\n]*\n)*\n(.*?)^```$", pages["index"], re.DOTALL | re.MULTILINE)
+    assert sorted("\n".join(listed).split()) == sorted(pages.keys() - {"index"})
+    links = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+    assert not [link for text in pages.values() for link in links.findall(text) if not (DOCS / link).exists()]

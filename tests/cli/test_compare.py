@@ -118,6 +118,24 @@ def test_verdicts_are_those_of_the_runs_and_go_with_them(tmp_path):
     assert [line.split(" | ")[2] for line in rows()] == ["not measured"] * 12
 
 
+def test_what_papers_report_has_a_page_of_its_own(tmp_path, capsys):
+    published = {"paper": "Known (1999)", "finding": "Twice as soon.", "setting": "A larger one there."}
+    folder, docs = run(tmp_path, "run-1", "2026-01-02T00:00", "refuted"), tmp_path / "docs"
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["claims"].append({**summary["claims"][0], "statement": "It is sooner.", "published": published})
+    summary["report"] = {"key_figures": [{"name": "steps", "value": "lstm 9"}]}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    assert main(["claims", str(tmp_path), "--docs", str(docs)]) == 0
+    assert "reproductions.md" in "".join(capsys.readouterr().out)
+    assert "sooner" not in (docs / "claims.md").read_text()
+    page = (docs / "reproductions.md").read_text()
+    assert "A half is more" not in page
+    for line in ("**Refuted.**", "- Published: Twice as soon. Known (1999).", "- Here: steps: lstm 9."):
+        assert line in page
+    (kept,) = json.loads((docs / "reproductions.json").read_text())["claims"]
+    assert kept["saved"]["published"] == published
+
+
 def test_without_claims_it_says_so(tmp_path, capsys):
     assert main(["claims", str(tmp_path)]) == 1
     assert "expected finished runs with claims in it, found none" in capsys.readouterr().err

@@ -38,9 +38,12 @@ NEEDED = {
     "mean_field_check": ["_profile"],  # gains share it
     "open_gradients": 2 * ["run"],  # plain and opened
     "memory_versus_gradient": ["_curve", "_profile"],
+    "reproduce_pascanu2013": 2 * ["run"],  # clipped and not
+    "reproduce_tallec2018": ["run"],
     "selective_memory": ["<lambda>", "_share", "run"],
     "short_range_text": ["<lambda>", "<lambda>", "run"],
     "stability": ["run"],  # rates share it
+    "taught_reach": ["run", "probe_row"],
     "what_predicts_failure": ["_curve", "_profile", "run"],  # seeds share them
     "table_of_cells": ["_curve", "_profile", "_spectrum", "<lambda>", "<lambda>"],  # the last two: cell and yardstick
 }

@@ -18,6 +18,7 @@ DOCS = Path(__file__).parents[2] / "docs"
         ("gradient_reach", "gradient_decay"),
         ("what_predicts_failure", "what_predicts_failure"),
         ("failing_lags", "what_predicts_failure"),
+        ("taught_reach", "taught_reach"),
         ("kernel_speed", "kernel_speed"),
         ("kernel_scaling", "kernel_speed"),
     ],

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recurrax.study import claims, statistics
-from recurrax.study.claims import Claim, Evidence, Pair, Sample
+from recurrax.study.claims import Claim, Evidence, Pair, Published, Sample
 from recurrax.study.quantities import Number
 
 K = Number("K", "initial", lambda array, settings, task: array, "steps")
@@ -92,6 +92,16 @@ def test_ratios_of_values_beyond_those_measured():
         verdict([Evidence(Pair("a", "b"), "", sample("a", [0.0] * 10), against)], effect="log2 ratio")
 
 
+def test_ratios_of_values_below_those_measured():
+    seen = Sample("a", np.arange(10), statistics.censored(np.full(10, 64.0), below=8))
+    below = Sample("b", np.arange(10), statistics.censored(np.full(10, 5.0), below=8))
+    found = verdict([Evidence(Pair("a", "b"), "", seen, below)], effect="log2 ratio")
+    assert (found.verdict, found.comparisons[0].theta) == ("supported", (3.0, 3.0, np.inf))  # 64 over at most 8
+    # Neither learns the shortest lag: that says nothing, least of all that they are alike.
+    neither = verdict([Evidence(Pair("a", "b"), "", below, below._replace(label="c"))], effect="log2 ratio")
+    assert (neither.verdict, neither.comparisons[0].theta[1:]) == ("undecided", (-np.inf, np.inf))
+
+
 def test_cells_that_do_not_share_their_seeds_are_not_compared():
     apart = [Evidence(Pair("a", "b"), "", sample("a", SPREAD), sample("b", SPREAD, seeds=np.arange(10) + 1))]
     with pytest.raises(ValueError, match=r"claim: expected the same seeds for a and b, got \[0, 1, .* and \[1, 2,"):
@@ -124,3 +134,10 @@ def test_a_claim_may_have_a_rule_of_its_own():
     effects = planted(2.0, 0.0)
     assert verdict(effects, rule=lambda found: found[0].verdict).verdict == "supported"
     assert verdict(effects, rule=lambda found: found[1].verdict).verdict == "refuted"
+
+
+def test_what_a_paper_reports_is_saved_with_the_verdict():
+    published = Published("Known (1999)", "Twice as soon.", "A larger one there.")
+    compared = [Evidence(Pair("a", "b"), "", sample("a", 9.0 + SPREAD), sample("b", SPREAD))]
+    assert verdict(compared, published=published).saved()["published"] == published._asdict()
+    assert "published" not in verdict(compared).saved()

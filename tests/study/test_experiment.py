@@ -95,6 +95,23 @@ def test_a_claim_is_judged_where_its_cells_were_measured_however_they_were_writt
     assert "LSTM" not in json.dumps(saved.summary["report"])
 
 
+def test_a_claim_may_compare_a_cell_with_itself_on_another_task(tmp_path):
+    last = study.Number("last", "delay", lambda delay, s, t: delay[:, -1])
+    leaky, long = f"{OWN}:Leaky", "Echo:delay=16"
+    pairs = (study.Pair(leaky, leaky, task=long, against_task="Echo"), study.Pair(leaky, leaky, against_task="Recall"))
+    claim = study.Claim("A longer delay is longer.", last, pairs, 5.0)
+    settings = Settings(tasks=(f"{OWN}:Echo", f"{OWN}:{long}"), out=tmp_path)
+    asked = dataclasses.replace(EXPERIMENT, claims=(claim,))
+    assert asked.command.run(lambda: settings) == 0
+    (folder,) = (tmp_path / "alphas").iterdir()
+    (found,) = report.load(folder).summary["claims"]
+    (one,) = found["comparisons"]
+    # The last delay is twice the task's own: 32 against 20. No task is called Recall, so that pair takes no part.
+    assert (one["of"], one["task"], one["against"]) == ("Leaky", long, "Leaky on Echo")
+    assert one["theta"] == {"estimate": 12.0, "low": 12.0, "high": 12.0}
+    assert found["verdict"] == "supported"
+
+
 def test_a_smoke_run_judges_nothing(tmp_path):
     assert study.main(EXPERIMENT, ["--smoke", "--out", str(tmp_path)]) == 0
     (folder,) = (tmp_path / "alphas").iterdir()

@@ -28,6 +28,20 @@ def test_a_failing_lag_lies_between_the_last_solved_and_the_first_failed():
     assert found.tolist() == pytest.approx([4 / math.sqrt(2), 6.0, math.inf])
 
 
+def test_of_rates_that_fail_at_the_same_lag_the_fastest_is_chosen(monkeypatch):
+    """Steps to solve a lag at each rate: 1e-3 and 3e-3 solve 8, the latter sooner; 1e-2 is the fastest but solves 4."""
+    needed = {1e-3: {4: 10, 6: 30, 8: 50}, 3e-3: {4: 20, 6: 25, 8: 40}, 1e-2: {4: 1}}
+
+    def training(cell, task, settings, seed, rate):
+        return float(needed[rate].get(task.lag, math.inf))
+
+    monkeypatch.setattr(failing, "training", training)
+    monkeypatch.setattr(failing, "_steps", lambda steps: steps)
+    settings = failing.FailingSettings(seeds=2, rates=(1e-3, 3e-3, 1e-2), shortest=4, longest=8, steps=60)
+    found = failing.failing_lags(Elman(4), tasks.Recall(5), settings)
+    assert found["rate"].tolist() == [3e-3, 3e-3]
+
+
 def test_networks_differ_in_seed_and_rate_alone():
     one, other = (failing.training(Elman(4), tasks.Recall(5), SETTINGS, seed, rate).rows[0] for seed, rate in
                   ((100, 1e-3), (101, 2e-3)))  # fmt: skip

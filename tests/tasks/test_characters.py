@@ -46,6 +46,17 @@ def test_reading_again_gives_the_same_sha(task):
     assert standard_library.__wrapped__(SIZE - 1).sha256 != task.corpus.sha256
 
 
+def test_shuffled_text_has_the_same_characters_and_nothing_left_to_foretell():
+    plain, shuffled = Characters(max_bytes=SIZE, symbols=32), Characters(max_bytes=SIZE, symbols=32, shuffled=True)
+    for part in (lambda task: task.corpus.ids, lambda task: task.held_out_ids):
+        np.testing.assert_array_equal(np.bincount(part(plain)), np.bincount(part(shuffled)))
+    # Of independent characters the current one says less than (32 - 1)² / 2N nats of the next, but for chance.
+    gained = [unigram_entropy(task.corpus) - bigram_entropy(task.corpus) for task in (plain, shuffled)]
+    assert gained[0] > 0.5
+    assert gained[1] < 31**2 / SIZE
+    assert "shuffled" in shuffled.describes
+
+
 def test_a_batch_is_windows_of_the_text_and_their_next_characters(task, batch):
     np.testing.assert_array_equal(batch.xs.sum(axis=-1), np.ones((30, 5)))
     lookup = np.frombuffer(task.corpus.vocabulary, np.uint8)

@@ -25,5 +25,5 @@ def claims(results: Path, /, docs: Path = Path("docs")) -> int:
     if open_:
         console.print(Text(f"\n{NOT_MEASURED.capitalize()}: {' '.join(open_)}"))
     written = save(found, docs)
-    console.print(Text(f"\n{len(found)} claims. Written: {written[0]} and {written[1]}"), soft_wrap=True)
+    console.print(Text(f"\n{len(found)} claims. Written: {', '.join(map(str, written))}"), soft_wrap=True)
     return 0

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from recurrax.files import load_json, save_json, write_whole
 from recurrax.report.findings import theta_of
+from recurrax.report.forest import draw_forest
 from recurrax.report.runs import plain, run_folders
 from recurrax.report.saved import is_smoke
 
@@ -47,7 +48,7 @@ class Judgement(NamedTuple):
     """A claim as the latest run of its experiment judged it; `saved` is what its summary.json holds of the verdict.
 
     `minutes` from the start of the run to its end, interruptions included; `versions` of what computed it; `quick`,
-    whether by --quick.
+    whether by --quick; `found`, the run's key numbers in words.
     """
 
     experiment: str
@@ -58,6 +59,7 @@ class Judgement(NamedTuple):
     minutes: float | None = None
     versions: str = ""
     quick: bool = False
+    found: tuple[str, ...] = ()
 
 
 def judged(root: Path) -> list[Judgement]:
@@ -80,7 +82,7 @@ def judged(root: Path) -> list[Judgement]:
         if is_smoke(folder, summary) or run.get("status") != "finished":
             continue
         for saved in summary.get("claims", ()):
-            one = _judgement(root, folder, run, saved)
+            one = _judgement(root, folder, run, saved)._replace(found=_key_figures(summary))
             before = latest.get(place := (one.experiment, saved["statement"]))
             if before is None or (not before.quick, before.finished) <= (not one.quick, one.finished):
                 latest[place] = one
@@ -106,6 +108,10 @@ def _judgement(root: Path, folder: Path, run: dict[str, Any], saved: dict[str, A
         ", ".join(versions),
         folder.name.startswith("quick-"),
     )
+
+
+def _key_figures(summary: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(f"{key['name']}: {key['value']}" for key in summary.get("report", {}).get("key_figures", ()))
 
 
 def answers(belief: Belief, claims: Sequence[Judgement]) -> list[Judgement]:
@@ -154,17 +160,30 @@ def _row(number: str, sentence: str, one: Judgement) -> tuple[str, ...]:
     return tuple("<br>".join(plain(part) for part in cell.split("<br>")) if cell[:2] != "**" else cell for cell in said)
 
 
-def save(claims: list[Judgement], docs: Path) -> tuple[Path, Path]:
-    """Writes claims.md and claims.json into a folder, made where it does not exist; their paths."""
+def save(claims: list[Judgement], docs: Path) -> tuple[Path, ...]:
+    """Writes claims.md and claims.json into a folder, made where it does not exist; their paths.
+
+    What papers report goes to reproductions.md and reproductions.json, where any of it was measured.
+    """
     docs.mkdir(exist_ok=True)
-    lines = [*_HEAD, *table(claims), ""]
-    for one in claims:
-        lines += [*_section(one, docs), ""]
+    ours = [one for one in claims if "published" not in one.saved]
+    papers = [one for one in claims if "published" in one.saved]
+    written = _write(docs / "claims", [*_HEAD, *table(ours), ""], ours)
+    return (*written, *_write(docs / "reproductions", [*_PUBLISHED], papers)) if papers else written
+
+
+def _write(stem: Path, lines: list[str], claims: list[Judgement]) -> tuple[Path, Path]:
+    for number, one in enumerate(claims, 1):
+        lines += [*_section(one, stem.parent), ""]
+        if one.saved["comparisons"]:
+            stem.mkdir(exist_ok=True)
+            draw_forest(one.saved, stem / f"{number:02d}.svg")
+            lines += [f"![Each comparison's θ and interval]({stem.name}/{number:02d}.svg)", ""]
     text = "\n".join(lines).encode()
-    write_whole(docs / "claims.md", lambda file: file.write(text))
-    kept = [{**one._asdict(), "run": one.run.as_posix()} for one in claims]
-    save_json(docs / "claims.json", {"claims": kept})
-    return docs / "claims.md", docs / "claims.json"
+    page, data = stem.with_suffix(".md"), stem.with_suffix(".json")
+    write_whole(page, lambda file: file.write(text))
+    save_json(data, {"claims": [{**one._asdict(), "run": one.run.as_posix()} for one in claims]})
+    return page, data
 
 
 _HEAD = (
@@ -172,13 +191,26 @@ _HEAD = (
     "",
     "Written by `recurrax claims` from saved runs. θ is the effect on paired seeds, or over cells, δ the smallest that",
     "counts, fixed beforehand. Supported: the whole interval lies beyond δ; refuted: below it; undecided: neither.",
-    "Analogue: generated data test the range, not real-world accuracy.",
+    "Analogue: generated data test the range, not real-world accuracy. In the figures a dot is supported, a square",
+    "refuted, a ring undecided, and an arrow an interval without end.",
+    "",
+)
+
+
+_PUBLISHED = (
+    "# Published findings, measured again",
+    "",
+    "Written by `recurrax claims` from saved runs: what a paper reports, what came out here at a size that two CPU",
+    "cores can do in minutes, and how the settings differ.",
     "",
 )
 
 
 def _section(one: Judgement, docs: Path) -> Iterator[str]:
     yield from (f"## {plain(one.saved['statement'])}", "", f"**{plain(one.saved['verdict'].capitalize())}.**", "")
+    if published := one.saved.get("published"):
+        said = f"Published: {published['finding']} {published['paper']}.", f"Setting: {published['setting']}"
+        yield from (f"- {plain(line)}" for line in (*said, *(f"Here: {found}." for found in one.found)))
     yield from (f"- {plain(sentence)}" for sentence in one.saved["sentences"])
     minutes = f", {one.minutes:g} minutes" if one.minutes is not None else ""
     yield from ("", f"`{one.command}`, {one.finished[:10]}{minutes}{one.versions and '; '}{one.versions}.")

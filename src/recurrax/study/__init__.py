@@ -10,9 +10,9 @@ gives the script flags, a dry run, jobs side by side, resume, saved files and a 
 `study.named`, those of a user's own file among them.
 """
 
-from recurrax.study import failing, named, networks, program, standard, statistics, timing
+from recurrax.study import failing, named, networks, program, solving, standard, statistics, timing
 from recurrax.study.association import Association, Contrast, Term
-from recurrax.study.claims import Claim, Pair
+from recurrax.study.claims import Claim, Pair, Published
 from recurrax.study.command import Command, Findings, RefusedError
 from recurrax.study.dots import Dots
 from recurrax.study.experiment import Arrays, Experiment, Part, Run, main
@@ -54,6 +54,7 @@ __all__ = [
     "Numbers",
     "Pair",
     "Part",
+    "Published",
     "Reaches",
     "RefusedError",
     "Run",
@@ -75,6 +76,7 @@ __all__ = [
     "said",
     "shared_compilations",
     "signed",
+    "solving",
     "standard",
     "statistics",
     "steps",

@@ -25,7 +25,7 @@ class Pair:
     """Cells to compare, as `study.named` writes them; a claim about a number's value has one cell and none against it.
 
     Fields: `of`; `against`; `level` of X that they stand for; `task`, where not all tasks are meant; `number`, where it
-    is another than the claim's.
+    is another than the claim's; `against_task`, where `against` is measured on another task than `of`.
     """
 
     of: str
@@ -33,6 +33,15 @@ class Pair:
     level: str = ""
     task: str | None = None
     number: Number | None = None
+    against_task: str | None = None
+
+
+class Published(NamedTuple):
+    """What a paper reports of the effect: which paper, its finding, and how its setting differs from the one here."""
+
+    paper: str
+    finding: str
+    setting: str
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,7 @@ class Claim:
         depends_on: X, what the pairs differ in.
         analogue: whether generated data stand for what the belief is about.
         rule: comparisons to a verdict, where that is not what all of them say.
+        published: the paper whose finding it is, where it is one.
     """
 
     statement: str
@@ -58,6 +68,7 @@ class Claim:
     depends_on: str = "the pair"
     analogue: bool = False
     rule: "Callable[[Sequence[Comparison]], str] | None" = None
+    published: Published | None = None
 
     def __post_init__(self):
         if not math.isfinite(self.delta) or self.delta < 0 or not self.pairs:
@@ -109,6 +120,7 @@ class Verdict(NamedTuple):
     analogue: bool
     comparisons: tuple[Comparison, ...]
     depends_on: str = ""
+    published: Published | None = None
 
     def sentences(self) -> list[str]:
         """A line per comparison: its verdict, the cells, θ, interval, δ, n, and "analogue" where data are generated."""
@@ -128,7 +140,9 @@ class Verdict(NamedTuple):
     def saved(self) -> Mapping[str, Any]:
         """What summary.json holds of it."""
         comparisons = [{**one._asdict(), "theta": one.theta._asdict()} for one in self.comparisons]
-        return {**self._asdict(), "comparisons": comparisons, "sentences": self.sentences()}
+        published = {"published": self.published._asdict()} if self.published else {}
+        parts = {name: part for name, part in self._asdict().items() if name != "published"}
+        return {**parts, **published, "comparisons": comparisons, "sentences": self.sentences()}
 
     def _how(self, one: Comparison) -> str:
         """Of a refuted comparison, whether the cells are alike or the effect runs the other way."""
@@ -165,7 +179,9 @@ def judge(claim: Claim, heading: str, compared: Sequence[Evidence]) -> Verdict |
         found.append(Comparison(of.label, other, task, pair.level, theta, p_value, len(of.seeds), verdict))
     verdict = claim.rule(found) if claim.rule else together(claim.depends_on, found)
     effect = heading if claim.effect == "value" else f"{claim.effect} in {heading}"
-    return Verdict(claim.statement, verdict, effect, claim.delta, claim.analogue, tuple(found), claim.depends_on)
+    return Verdict(
+        claim.statement, verdict, effect, claim.delta, claim.analogue, tuple(found), claim.depends_on, claim.published
+    )
 
 
 def _effect(claim: Claim, of: Sample, against: Sample | None) -> Bounds:
@@ -178,9 +194,10 @@ def _effect(claim: Claim, of: Sample, against: Sample | None) -> Bounds:
         )
     bounds = [of.bounds, against.bounds]
     if claim.effect == "log2 ratio":
-        if min(float(bound.low.min()) for bound in bounds) <= 0:
+        if min(float(end.min()) for bound in bounds for end in bound) < 0 or any(0 in bound.high for bound in bounds):
             raise ValueError(f"claim: expected positive numbers of {claim.number.name}, of which to take a ratio")
-        bounds = [Bounds(*(np.log2(end) for end in bound)) for bound in bounds]
+        with np.errstate(divide="ignore"):  # a number of which only the most is known may be as small as 0
+            bounds = [Bounds(*(np.log2(end) for end in bound)) for bound in bounds]
     return statistics.differences(*bounds)
 
 

@@ -38,6 +38,7 @@ class Number:
         middle: how networks are summed up, a key of `MIDDLES`.
         show: a value to a text.
         beyond: the name of a setting; inf is then shown as more than that.
+        below: the name of a setting; of a smaller value no more is then known than that it is smaller.
         optional: whether some cells have no such array.
     """
 
@@ -50,13 +51,16 @@ class Number:
     show: Callable[[float], str] = "{:.3g}".format
     beyond: str | None = None
     optional: bool = False
+    below: str | None = None
 
     def summary(self, array: np.ndarray, settings: Any, task: Any) -> "Summary":
         """What an array comes to."""
         values = np.asarray(self.value(array, settings, task), float)
         limit = math.inf if self.beyond is None else float(getattr(settings, self.beyond))
+        least = -math.inf if self.below is None else float(getattr(settings, self.below))
         interval = MIDDLES[self.middle](values, limit)
-        return Summary(values, interval, said(interval, self.show, limit), statistics.censored(values, limit))
+        bounds = statistics.censored(values, limit, least)
+        return Summary(values, interval, said(interval, self.show, limit, least), bounds)
 
     def heading(self, settings: Any) -> str:
         """Its name and unit."""
@@ -154,14 +158,21 @@ class Curves:
     finding: Callable[[Any], str] | None = None
 
 
-def said(interval: Interval, show: Callable[[float], str] = "{:.3g}".format, beyond: float = math.inf) -> str:
-    """An interval in words; one without width is a single number, and inf is more than `beyond`.
+def said(
+    interval: Interval,
+    show: Callable[[float], str] = "{:.3g}".format,
+    beyond: float = math.inf,
+    below: float = -math.inf,
+) -> str:
+    """An interval in words; one without width is a single number, inf is more than `beyond`, and see `Number.below`.
 
-    >>> said(Interval(63.0, 50.5, math.inf), beyond=200)
-    '63 [50.5, >200]'
+    >>> said(Interval(63.0, 5.5, math.inf), beyond=200, below=8)
+    '63 [<8, >200]'
     """
 
     def word(value: float) -> str:
+        if value < below:
+            return f"<{below:g}"
         return f">{beyond:g}" if value == math.inf and math.isfinite(beyond) else show(value)
 
     estimate, low, high = map(word, interval)

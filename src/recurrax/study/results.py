@@ -219,11 +219,19 @@ class Results:
         compared = []
         for pair, task in itertools.product(claim.pairs, self.tasks):
             number = pair.number or claim.number
-            samples = [self._sample(number, task, text) for text in (pair.of, pair.against) if text]
+            other = self._task(pair.against_task) if pair.against_task else task
+            places = [(task, pair.of), *([(other, pair.against)] if pair.against else [])]
+            samples = [self._sample(number, *place) for place in places]
             found = [sample for sample in samples if sample]
+            if pair.against_task and len(found) == 2:
+                found[1] = found[1]._replace(label=f"{found[1].label} on {pair.against_task}")
             if len(found) == len(samples) and pair.task in (None, task and task.label):
                 compared.append(claims.Evidence(pair, task.label if task else "", *found))
         return claims.judge(claim, claim.number.heading(self.settings), compared)
+
+    def _task(self, label: str) -> named.Name | None:
+        """The task of that label; None, of which nothing was measured, where there is none."""
+        return next((task for task in self.tasks if task and task.label == label), None)
 
     def _sample(self, number: Number, task: named.Name | None, text: str) -> claims.Sample | None:
         """What was measured of a cell on a task, None if nothing was."""

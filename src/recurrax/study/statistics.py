@@ -85,14 +85,15 @@ def success_rate(successes: int, trials: int, confidence: float = CONFIDENCE) ->
     return Interval(successes / trials, float(low), float(high))
 
 
-def censored(values: np.ndarray, beyond: float = math.inf) -> Bounds:
-    """Values of which inf stands for "more than `beyond`".
+def censored(values: np.ndarray, beyond: float = math.inf, below: float = -math.inf) -> Bounds:
+    """Values of which inf stands for "more than `beyond`", and any less than `below` for "0 to `below`".
 
-    >>> censored(np.array([16.0, np.inf]), beyond=256)
-    Bounds(low=array([ 16., 256.]), high=array([16., inf]))
+    >>> censored(np.array([5.0, 16.0, np.inf]), beyond=256, below=8)
+    Bounds(low=array([  0.,  16., 256.]), high=array([ 8., 16., inf]))
     """
     values = np.asarray(values, float)
-    return Bounds(np.where(values == math.inf, float(beyond), values), values)
+    low = np.where(values == math.inf, float(beyond), values)
+    return Bounds(np.where(values < below, 0.0, low), np.where(values < below, float(below), values))
 
 
 def differences(of: Bounds, against: Bounds) -> Bounds:

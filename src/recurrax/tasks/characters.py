@@ -26,7 +26,8 @@ class Characters(Text):
     Fields: `length` T in steps; `max_bytes` of text used, from its start; `symbols`, 0 for every character that
     occurs, otherwise at least 2: the `symbols` - 1 most frequent characters, and one symbol for all others. The size of
     a one-hot input decides the scale of what reaches the units: under lecun initialisation a unit's drive has variance
-    1/symbols.
+    1/symbols. `shuffled` puts the characters in a random order, always the same one, so that only their frequencies
+    are left to learn.
 
     Landmarks: knowing nothing, log of the vocabulary's size; the frequencies of characters, the entropy H(c_t); the
     current character too, H(c_{t+1} | c_t), the best that a predictor without memory can do. All frequencies are the
@@ -42,6 +43,7 @@ class Characters(Text):
     length: int = 100
     max_bytes: int = 1_000_000
     symbols: int = 0
+    shuffled: bool = False
 
     def __post_init__(self):
         check_positive("length", self.length)
@@ -51,15 +53,16 @@ class Characters(Text):
 
     @property
     def corpus(self) -> Corpus:
-        return _corpus(self.max_bytes, self.symbols)
+        return _corpus(self.max_bytes, self.symbols, self.shuffled)
 
     @property
     def held_out_ids(self) -> np.ndarray:
-        return _held_out(self.max_bytes, self.symbols)
+        return _held_out(self.max_bytes, self.symbols, self.shuffled)
 
     @property
     def describes(self) -> str:
-        return f"the next character of Python's standard library source, one of {self.output_size} symbols"
+        order = ", its characters shuffled" if self.shuffled else ""
+        return f"the next character of Python's standard library source{order}, one of {self.output_size} symbols"
 
     @property
     def source(self) -> str:
@@ -74,12 +77,18 @@ class Characters(Text):
 
 
 @functools.cache
-def _corpus(max_bytes: int, symbols: int) -> Corpus:
+def _corpus(max_bytes: int, symbols: int, shuffled: bool) -> Corpus:
     corpus = standard_library(max_bytes)
-    return fold(corpus, symbols) if symbols else corpus
+    corpus = fold(corpus, symbols) if symbols else corpus
+    return corpus._replace(ids=_shuffled(corpus.ids)) if shuffled else corpus
 
 
 @functools.cache
-def _held_out(max_bytes: int, symbols: int) -> np.ndarray:
+def _held_out(max_bytes: int, symbols: int, shuffled: bool) -> np.ndarray:
     following = standard_library(max_bytes + max_bytes // 10).text[max_bytes:]
-    return encode(_corpus(max_bytes, symbols).vocabulary, following)
+    ids = encode(_corpus(max_bytes, symbols, shuffled).vocabulary, following)
+    return _shuffled(ids) if shuffled else ids
+
+
+def _shuffled(ids: np.ndarray) -> np.ndarray:
+    return np.random.default_rng(0).permutation(ids)
