@@ -33,6 +33,7 @@ def falling(rate=0.3, rows=(ROWS,)):
 
 ADJOINT = lag.LagProfile(LAG, LSTMCarry(falling(), falling(0.2)), falling(), falling(0.1))
 PARAMETER = lag.ParameterProfile(LAG, LSTMParams(falling(), falling(), falling()), falling(), np.full(ROWS, 4.2), None)
+RULE = lag.RuleProfile(LAG, falling(), falling(), falling(), falling(), np.ones((K, ROWS)), None)
 BLOCKS = LSTMCarry(LSTMCarry(falling(), falling()), LSTMCarry(falling(), falling()))
 JACOBIAN = lag.JacobianProfile(LAG[::-1], falling(), falling(), None, np.ones((K, ROWS)), BLOCKS)
 PROBED = lag.JacobianProfile(LAG, None, falling(rows=()), np.full(K, 0.1), None, None)
@@ -70,6 +71,8 @@ def median(log_norm):
         (ADJOINT, "h", NORM, "∂L/∂h", LAG, median(ADJOINT.log_norm.h)),
         (ADJOINT, "bptt", NORM, "dL/dc, h following c", LAG, median(ADJOINT.log_norm_bptt)),
         (PARAMETER, "all", "‖G(k)‖", "recurrent_kernel", LAG, median(PARAMETER.log_norm.recurrent_kernel)),
+        (RULE, "bias", "‖Ĝ(k)‖", "bias of Ĝ", LAG, median(RULE.log_bias)),
+        (RULE, "all", "‖Ĝ(k)‖", "G, exact", LAG, median(RULE.log_exact)),
         (JACOBIAN, "joint", JACOBIAN_NORM, "σ₁(P)", LAG, median(JACOBIAN.log_operator_norm)[::-1]),
         (JACOBIAN, "h.c", JACOBIAN_NORM, "c → h", LAG, median(JACOBIAN.log_block.h.c)[::-1]),
         (PROBED, "joint", JACOBIAN_NORM, "‖P‖ (Frobenius)", LAG, np.exp(PROBED.log_frobenius_norm)),

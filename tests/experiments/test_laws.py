@@ -32,6 +32,7 @@ NEEDED = {
     "gradient_decay": ["_profile", "run", "probe_row"],
     "instrument_cost": ["<lambda>", "_share", "_spectrum", *4 * ["_profile"]],  # adjoint, parameter, two of Jacobians
     "kernel_speed": 2 * ["<lambda>", "loss", "loss", "whole"],  # per pass: a product, fused, reference, split batch
+    "learning_rules": 4 * ["_profile"],  # a rule each, which seeds share
     "long_range": ["run"],  # seeds share it
     "lyapunov_of_cells": ["_spectrum", "run", "probe_row"],
     "mean_field_check": ["_profile"],  # gains share it

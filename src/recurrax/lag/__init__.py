@@ -19,6 +19,7 @@ from recurrax.lag.memory import MemoryCurve, memory_curve
 from recurrax.lag.parameter import ParameterProfile, parameter_profile
 from recurrax.lag.probe import GradientNorm, On, Readings, probe
 from recurrax.lag.quantiles import quantiles
+from recurrax.lag.rule import RuleProfile, rule_profile
 
 __all__ = [
     "Arm",
@@ -38,6 +39,7 @@ __all__ = [
     "ParameterProfile",
     "Reach",
     "Readings",
+    "RuleProfile",
     "adjoint_profile",
     "carousel_share",
     "choose_decay",
@@ -53,5 +55,6 @@ __all__ = [
     "parameter_profile",
     "probe",
     "quantiles",
+    "rule_profile",
     "vanish_lag",
 ]

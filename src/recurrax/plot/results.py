@@ -42,6 +42,16 @@ def _parameter(profile: lag.ParameterProfile, view: View) -> Picture:
     return picture._replace(marks=marks)
 
 
+def _rule(profile: lag.RuleProfile, view: View) -> Picture:
+    fields = {
+        "exact": ("G, exact", profile.log_exact, {"color": "black"}),
+        "joint": ("mean of the rule's Ĝ", profile.log_norm_joint, {}),
+        "bias": ("bias of Ĝ", profile.log_bias, DASHED),
+        "deviation": ("standard deviation of Ĝ", profile.log_deviation, DASHED),
+    }
+    return _norms("What a learning rule keeps of ∂L/∂θ", "‖Ĝ(k)‖", profile.lag, fields, view)
+
+
 def _jacobian(profile: lag.JacobianProfile, view: View) -> Picture:
     dots = {"marker": "o"}
     fields: dict[str, Any] = {"frobenius": ("‖P‖ (Frobenius)", profile.log_frobenius_norm, dots)}
@@ -146,6 +156,7 @@ def _gradient(norm: lag.GradientNorm, view: View) -> Picture:
 RESULTS: dict[type, Callable[[Any, View], Picture]] = {
     lag.LagProfile: _adjoint,
     lag.ParameterProfile: _parameter,
+    lag.RuleProfile: _rule,
     lag.JacobianProfile: _jacobian,
     lag.LyapunovSpectrum: _lyapunov,
     lag.CarouselShare: _carousel,
