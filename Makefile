@@ -43,6 +43,7 @@ CLAIMS := \
 	analogues \
 	what_predicts_failure \
 	forgetting \
+	learning_rules \
 	taught_reach \
 	reproduce_pascanu2013 \
 	reproduce_tallec2018
