@@ -32,6 +32,11 @@ def test_value_and_gradients(number, cell, x64):
     assert ways[number % 3]() is None
 
 
+@pytest.mark.parametrize("cell", zoo.ALL, ids=lambda cell: type(cell).__name__)
+def test_a_stream_that_donates_its_carry(cell, x64):
+    assert streamed(cell) is None
+
+
 @pytest.mark.parametrize(("cell", "option"), EVERY_FOURTH)
 def test_one_option(cell, option, x64):
     assert found(cell, OPTIONS[option]) is None
