@@ -28,7 +28,7 @@ def test_the_contract(cell):
 
 @every_cell
 def test_all_options_at_once(cell, x64):
-    """Values and gradients are the reference's, to 1e-12: lengths with a 0, mask, resets, reverse, NaN in the padding."""
+    """Values and gradients are the reference's, to 1e-12: lengths, mask, resets, reverse, NaN in the padding."""
     assert found(cell, OPTIONS["all rows"], compiled=True) is None
 
 
