@@ -118,6 +118,24 @@ def test_verdicts_are_those_of_the_runs_and_go_with_them(tmp_path):
     assert [line.split(" | ")[2] for line in rows()] == ["not measured"] * 12
 
 
+def test_verdicts_of_other_runs_stay_where_that_is_asked_for(tmp_path):
+    first, second, docs = tmp_path / "first", tmp_path / "second", tmp_path / "docs"
+    run(first, "run-1", "2026-01-02T00:00", "supported")
+    run(first, "run-1", "2026-01-02T00:00", "refuted", experiment="betas")
+    run(second, "run-1", "2026-01-03T00:00", "undecided", experiment="betas")
+    run(second, "quick-1", "2026-01-04T00:00", "refuted")
+    assert main(["claims", str(first), "--docs", str(docs)]) == 0
+    assert main(["claims", str(second), "--docs", str(docs), "--keep"]) == 0
+    kept = json.loads((docs / "claims.json").read_text())["claims"]
+    found = [(one["experiment"], one["finished"][:10], one["saved"]["verdict"]) for one in kept]
+    assert found == [("alphas", "2026-01-02", "supported"), ("betas", "2026-01-03", "undecided")]
+    assert main(["claims", str(second), "--docs", str(docs)]) == 0
+    assert [one["saved"]["verdict"] for one in json.loads((docs / "claims.json").read_text())["claims"]] == [
+        "refuted",
+        "undecided",
+    ]
+
+
 def test_what_papers_report_has_a_page_of_its_own(tmp_path, capsys):
     published = {"paper": "Known (1999)", "finding": "Twice as soon.", "setting": "A larger one there."}
     folder, docs = run(tmp_path, "run-1", "2026-01-02T00:00", "refuted"), tmp_path / "docs"

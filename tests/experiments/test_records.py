@@ -19,6 +19,7 @@ DOCS = Path(__file__).parents[2] / "docs"
         ("what_predicts_failure", "what_predicts_failure"),
         ("failing_lags", "what_predicts_failure"),
         ("taught_reach", "taught_reach"),
+        ("learning_rules", "learning_rules"),
         ("kernel_speed", "kernel_speed"),
         ("kernel_scaling", "kernel_speed"),
     ],

@@ -62,19 +62,20 @@ class Judgement(NamedTuple):
     found: tuple[str, ...] = ()
 
 
-def judged(root: Path) -> list[Judgement]:
+def judged(root: Path, before: Sequence[Judgement] = ()) -> list[Judgement]:
     """The latest verdict on every claim, by experiment and statement; one of a --quick run where there is no other.
 
     Runs that have not finished judge nothing, and the numbers of --smoke runs mean nothing: both are left out.
 
     Args:
         root: folder that holds run folders, at any depth.
+        before: verdicts of runs that lie elsewhere, such as `recorded` gives them.
 
     Raises:
         FileNotFoundError: there is no such folder, or no claim in it.
         ValueError: a finished run's file cannot be read.
     """
-    latest: dict[tuple[str, str], Judgement] = {}
+    found = list(before)
     for folder in run_folders(root):
         if not (folder / "summary.json").exists():
             continue
@@ -82,13 +83,19 @@ def judged(root: Path) -> list[Judgement]:
         if is_smoke(folder, summary) or run.get("status") != "finished":
             continue
         for saved in summary.get("claims", ()):
-            one = _judgement(root, folder, run, saved)._replace(found=_key_figures(summary))
-            before = latest.get(place := (one.experiment, saved["statement"]))
-            if before is None or (not before.quick, before.finished) <= (not one.quick, one.finished):
-                latest[place] = one
-    if not latest:
+            found.append(_judgement(root, folder, run, saved)._replace(found=_key_figures(summary)))
+    if len(found) == len(before):
         raise FileNotFoundError(f"{root}: expected finished runs with claims in it, found none")
+    found.sort(key=lambda one: (not one.quick, one.finished))
+    latest = {(one.experiment, one.saved["statement"]): one for one in found}
     return [latest[place] for place in sorted(latest)]
+
+
+def recorded(docs: Path) -> list[Judgement]:
+    """The verdicts that `save` wrote into a folder."""
+    files = [file for file in (docs / "claims.json", docs / "reproductions.json") if file.exists()]
+    kept = [one for file in files for one in load_json(file)["claims"]]
+    return [Judgement(**{**one, "run": Path(one["run"]), "found": tuple(one["found"])}) for one in kept]
 
 
 def _judgement(root: Path, folder: Path, run: dict[str, Any], saved: dict[str, Any]) -> Judgement:
