@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from recurrax import code
-from recurrax.kernels.arguments import carry_dtype
-from recurrax.lag import arguments, scaled, walk
+from recurrax.kernels import scan
+from recurrax.lag import arguments, outer, scaled, walk
 from recurrax.lag.layers import takes_layers
 from recurrax.lag.notebook import html
 from recurrax.lag.scaled import ScaledVector
@@ -53,8 +53,8 @@ def parameter_profile(
 
     ∂y_t/∂θ holds s_t fixed: what `output` does with parameters, and with the projection, of its own.
 
-    Only one step's gradients exist at a time, B copies of the parameters; for a dense kernel of one example
-    ‖G(k)‖_F = ‖δ_pre(t)‖ ‖h_tm1‖. A carry learned by the cell adds its share to `gradient` and to no lag.
+    For a dense kernel ‖G(k)‖_F = ‖δ_pre(t)‖ ‖h_tm1‖, and so it is computed; a gradient that is no outer product exists
+    for one step at a time, a copy per row. A carry learned by the cell adds its share to `gradient` and to no lag.
 
     Args:
         cell: any cell of the contract, or a layer of Flax, see `recurrax.lag`.
@@ -95,34 +95,28 @@ def _profile(
 ) -> ParameterProfile:
     steps, batch_shape = arguments.sequence_shape(cell, params, xs)
 
-    def read(total: Params, at_t: Trajectory, adjoint: ScaledVector, cotangent: Array) -> tuple[Params, tuple]:
+    def read(memo: None, at_t: Trajectory, adjoint: ScaledVector, cotangent: Array) -> tuple[None, tuple]:
         adjoint = adjoint._replace(value=walk.zero_padding(at_t.valid, adjoint.value))
         both = scaled.join(adjoint, ScaledVector(cotangent, jnp.zeros_like(adjoint.exponent)))
-        # Two gradients of the same step: the sum over rows is one product, and of each row's own only norms are asked.
-        together = _gradient(cell, params, at_t.x, at_t.before, scaled.times_power(both.value, both.exponent))
-        total = jax.tree.map(jnp.add, total, together)
-        by_row = partial(_gradient, cell, params)
+        of_row = partial(outer.log_norms, partial(_gradient, cell, params))
         for _ in batch_shape:
-            by_row = jax.vmap(by_row)  # a copy of the gradient per row, of this step alone
-        log_norm = scaled.log_norms(ScaledVector(by_row(at_t.x, at_t.before, both.value), both.exponent))
+            of_row = jax.vmap(of_row)
+        log_norm = of_row(at_t._replace(valid=None), both.value)
+        log_norm = jax.tree.map(lambda log: log + scaled.log_scale(both, log.dtype), log_norm)
         # In logarithms, since the norms themselves are below any float's range.
         joint = 0.5 * jax.nn.logsumexp(2 * jnp.stack(jax.tree.leaves(log_norm)), axis=0)  # (*batch)
-        return total, (log_norm, joint)
+        return memo, (log_norm, joint)
+
+    def outputs(params: Params) -> Array:
+        return scan(cell, params, xs, None if carry_is_initial else carry, lengths=lengths).outputs
 
     with jax.default_matmul_precision("highest"):
         trajectory, last = walk.record(cell, params, xs, carry, valid)
         # The output's own parameters act at the steps the loss reads, so every step is told what it is to read.
         if cotangent.ndim == arguments.output_like(cell, params, xs, carry).ndim:
             cotangent = walk.at_every_step(cotangent, steps, valid)
-        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, _wide(leaf)), walk.differentiable(params))
-        first, gradient, by_step = walk.walk_back(
-            cell, params, trajectory, last, cotangent, len(batch_shape), read, zeros
-        )
-        if carry_is_initial:  # a carry that was given is a constant, the cell's own may be learned
-            dtype = carry_dtype(params, xs)
-            pull = walk.vjp(lambda params: cell.initial_carry(params, batch_shape, dtype), params)
-            (learned,) = pull(scaled.times_power(*first))
-            gradient = jax.tree.map(lambda g, g_0: g + g_0.astype(g.dtype), gradient, learned)
+        by_step = walk.walk_back(cell, params, trajectory, last, cotangent, len(batch_shape), read)[2]
+        (gradient,) = walk.vjp(outputs, params)(cotangent)
     log_norm, joint = jax.tree.map(lambda norm: walk.by_lag(norm, lengths), by_step)
     return ParameterProfile(jnp.arange(steps), log_norm, joint, effective_horizon(joint), gradient)
 
@@ -134,17 +128,20 @@ def effective_horizon(log_norm: Array) -> Array:
     return jnp.tensordot(lag, weight, axes=1)
 
 
-def _gradient(cell: Cell, params: Params, x: Any, before: Carry, adjoints: tuple[Carry, Array]) -> Params:
-    """(∂s_t/∂θ)ᵀ δs_t + (∂y_t/∂θ)ᵀ ∂L/∂y_t summed over the rows there are, in at least float32."""
+def _gradient(cell: Cell, params: Params, at_t: Trajectory, adjoints: tuple[Carry, Array]) -> Params:
+    """(∂s_t/∂θ)ᵀ δs_t + (∂y_t/∂θ)ᵀ ∂L/∂y_t of one row, in at least float32."""
+    x, before, u, v, _ = at_t
 
-    def step(params: Params) -> tuple[Carry, Array]:
-        u = cell.project(params, x)
-        after = cell.pointwise(params, before, u, cell.recur(params, before, u))
-        after = walk.where_valid(None, after, before)
+    def rest(params: Params, u: Any, v: Any) -> tuple[Carry, Array]:
+        after = walk.where_valid(None, cell.pointwise(params, before, u, v), before)
         # What reaches the loss through s_t is in δs_t already.
         return after, cell.output(params, jax.lax.stop_gradient(after), u)
 
-    (gradient,) = walk.vjp(step, params)(adjoints)
+    # Part by part from what was recorded, so that no product is computed again.
+    direct, u_adjoint, v_adjoint = walk.vjp(rest, params, u, v)(adjoints)
+    through_v, beside = walk.vjp(lambda params, u: cell.recur(params, before, u), params, u)(v_adjoint)
+    (through_u,) = walk.vjp(lambda params: cell.project(params, x), params)(jax.tree.map(jnp.add, u_adjoint, beside))
+    gradient = jax.tree.map(lambda *parts: sum(parts[1:], parts[0]), direct, through_v, through_u)
     return jax.tree.map(lambda g: g.astype(_wide(g)), gradient)
 
 

@@ -73,7 +73,7 @@ def log_norms(vector: ScaledVector) -> Any:
     """Ln ‖·‖₂ (*batch) of each leaf of a vector, in the tree of its value: -inf for zeros."""
     batch_ndim = vector.exponent.ndim
     return jax.tree.map(
-        lambda x: norms.log_norm(x, tuple(range(batch_ndim, x.ndim))) + _log_scale(vector, x.real.dtype), vector.value
+        lambda x: norms.log_norm(x, tuple(range(batch_ndim, x.ndim))) + log_scale(vector, x.real.dtype), vector.value
     )
 
 
@@ -81,7 +81,7 @@ def log_norm_joint(vector: ScaledVector) -> Array:
     """Ln ‖·‖₂ (*batch) of all leaves of a vector together."""
     squares = [_over_features(jnp.sum, norms.square(x), vector.exponent.ndim) for x in jax.tree.leaves(vector.value)]
     total = reduce(jnp.add, squares)
-    return 0.5 * jnp.log(total) + _log_scale(vector, total.dtype)
+    return 0.5 * jnp.log(total) + log_scale(vector, total.dtype)
 
 
 def cosine(left: ScaledVector, right: ScaledVector) -> Array:
@@ -103,5 +103,6 @@ def _over_features(reduction: Any, x: Array, batch_ndim: int) -> Array:
     return reduction(x, axis=tuple(range(batch_ndim, x.ndim)))
 
 
-def _log_scale(vector: ScaledVector, dtype: Any) -> Array:
+def log_scale(vector: ScaledVector, dtype: Any) -> Array:
+    """Ln 2^exponent (*batch)."""
     return vector.exponent.astype(dtype) * jnp.asarray(np.log(2), dtype)
