@@ -45,6 +45,7 @@ CLAIMS := \
 	forgetting \
 	learning_rules \
 	taught_reach \
+	reproduce_le2015 \
 	reproduce_pascanu2013 \
 	reproduce_tallec2018
 
