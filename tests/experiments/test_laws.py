@@ -38,6 +38,7 @@ NEEDED = {
     "mean_field_check": ["_profile"],  # gains share it
     "open_gradients": 2 * ["run"],  # plain and opened
     "memory_versus_gradient": ["_curve", "_profile"],
+    "reproduce_le2015": ["run"],
     "reproduce_pascanu2013": 2 * ["run"],  # clipped and not
     "reproduce_tallec2018": ["run"],
     "selective_memory": ["<lambda>", "_share", "run"],
