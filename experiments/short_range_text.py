@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from recurrax import files, study, train
-from recurrax.report import Level
+from recurrax.report import Level, Table
 from recurrax.study import claims, failing, named
 from recurrax.tasks import bits
 
@@ -148,6 +148,15 @@ def finding(results: Any) -> str:
     return "" if results.settings.smoke else f"Bits per character from {SHORT} → {LONG} characters: {said}"
 
 
+def samples(results: Any) -> Table:
+    """The beginning of what the first network of every cell wrote."""
+    written = results.measured("written").items()
+    rows = [(cell.label, text[0].tobytes()[:240].decode("latin-1").replace("\n", "⏎ ")) for (_, cell), text in written]
+    return Table(
+        "What networks write", "Each symbol drawn from what the network foretells.", ("cell", "text"), tuple(rows)
+    )
+
+
 COLUMNS = (
     *(dataclasses.replace(at(context), name=f"bits at {context}") for context in (SHORT, LONG)),
     study.Number("learning rate", "rate", show="{:g}".format),
@@ -174,6 +183,7 @@ EXPERIMENT = study.Experiment(
     numbers=(study.Numbers("Held-out text, {s.hidden_size} units where a name does not say", COLUMNS),),
     curves=(study.Curves("short_range_text", "How much text tells of its next character", (CURVE,), finding=finding),),
     claims=(SUFFICES,),
+    texts=samples,
     protocol=(
         "Read: {s.task.describes}; {s.task.source}.",
         "{s.steps} Adam steps of {s.batch_size} windows of {s.train_length} characters, gradients clipped at a global "

@@ -48,6 +48,13 @@ CLAIM = study.Claim(
     "A half is more than a quarter.", ALPHA, (study.Pair(f"{OWN}:Leaky:alpha=0.5", f"{OWN}:Leaky:alpha=0.25"),), 10.0
 )
 OTHERS = study.Claim("An LSTM is more.", ALPHA, (study.Pair("lstm", f"{OWN}:Leaky"),), 1.0)
+
+
+def words(results):
+    rows = tuple((cell.label, " ".join(map(str, sizes[:2]))) for (_, cell), sizes in results.measured("size").items())
+    return report.Table("In words", "Sizes.", ("cell", "words"), rows)
+
+
 EXPERIMENT = study.Experiment(
     "alphas",
     Settings,
@@ -55,6 +62,7 @@ EXPERIMENT = study.Experiment(
     numbers=(study.Numbers("All of {s.seeds}", (ALPHA, SIZE)), study.Numbers("Delays", (LAST,))),
     curves=(study.Curves("delays", "Delays", (DELAYS,)),),
     claims=(CLAIM, OTHERS),
+    texts=words,
     protocol=("Nothing was trained, {s.seeds} times.",),
     smoke={"seeds": 6},
 )
@@ -68,12 +76,13 @@ def saved(tmp_path):
 
 
 def test_tables_have_a_row_per_task_and_cell(saved):
-    first, second = saved.report.tables
+    first, second, third = saved.report.tables
     assert (first.title, first.columns) == ("All of 8", ("task", "cell", "alpha, percent", "size"))
     assert first.rows == (("Echo", "Leaky:alpha=0.25", "28 [26, 31]", "4"), ("Echo", "Leaky", ">40", "4"))
     assert first.caption.startswith("alpha: what was given. Medians over networks, none left out")
     assert second.columns[-1] == "last of 8"
     assert second.rows[0][-1] == "20"
+    assert third.rows == (("Leaky:alpha=0.25", "4 4"), ("Leaky", "4 4"))
 
 
 def test_the_answer_ranks_cells_and_ends_with_the_verdicts(saved):
@@ -151,7 +160,7 @@ def test_a_part_may_measure_further_cells_for_tables_and_claims_that_are_not_dra
         "The delay is above 15.", last, (study.Pair(half), study.Pair(f"{OWN}:Leaky", number=ALPHA)), 15.0, "value"
     )
     parts = (study.Part(alphas, "first"), study.Part(delays, "second", also=lambda settings: (half,)))
-    further = dataclasses.replace(EXPERIMENT, measure=parts, claims=(claim,))
+    further = dataclasses.replace(EXPERIMENT, measure=parts, claims=(claim,), texts=None)
     assert study.main(further, ["--out", str(tmp_path)]) == 0
     (folder,) = (tmp_path / "alphas").iterdir()
     saved = report.load(folder)
@@ -170,7 +179,7 @@ def test_a_part_that_is_not_asked_for_leaves_its_table_out(tmp_path):
     assert list(EXPERIMENT.plan(Settings()))[2:] == ["Echo, Leaky:alpha=0.25, second", "Echo, Leaky, second"]
     arrays = {"alpha.Echo.Leaky": np.ones(8), "seeds.alpha.Echo.Leaky": np.arange(8), "size.Echo.Leaky": np.ones(8)}
     said = EXPERIMENT.finish(settings, arrays).report
-    assert (len(said.tables), len(said.figures)) == (1, 0)
+    assert ([table.title for table in said.tables], said.figures) == (["All of 8", "In words"], ())
     assert said.tables[0].rows == (("Echo", "Leaky", "1", "1"),)
     with pytest.raises(ValueError, match=r"numbers: expected arrays delay from measure, got alpha, seeds, size"):
         EXPERIMENT.finish(Settings(), arrays)

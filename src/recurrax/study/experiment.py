@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from recurrax import runs, train
+from recurrax.report import Table
 from recurrax.study import named
 from recurrax.study.association import Association
 from recurrax.study.claims import Claim
@@ -100,6 +101,7 @@ class Experiment:
             overview of all runs.
         curves: figures.
         claims: beliefs to be judged, where their cells are among those measured.
+        texts: a table of words, made from the results.
         protocol: how it was measured, sentences filled in with the settings `s`.
         smoke, quick: what --smoke and --quick do, see `Command`.
         over: what the first axis of measured arrays is, in words.
@@ -111,6 +113,7 @@ class Experiment:
     numbers: tuple[Numbers, ...] | Callable[[Any], tuple[Numbers, ...]]
     curves: tuple[Figures, ...] = ()
     claims: tuple[Claim | Association, ...] = ()
+    texts: Callable[[Results], Table] | None = None
     protocol: tuple[str, ...] = ()
     smoke: Mapping[str, Any] = field(default_factory=dict)
     quick: Mapping[str, Any] = field(default_factory=dict)

@@ -57,6 +57,7 @@ class Results:
         drawn = dict(self.arrays)
         figures = [figure for curves in self.experiment.curves for figure in self._figures(curves, drawn) if figure]
         tables = [table for numbers in self.numbers if (table := self._table(numbers))]
+        tables += [self.experiment.texts(self)] if self.experiment.texts else []
         judged = [verdict for claim in self.experiment.claims if (verdict := self._judge(claim))]
         first = self._first_number()
         said = report.Report(
