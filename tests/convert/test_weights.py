@@ -235,7 +235,7 @@ def test_pytorchs_recorded_outputs(kind, x64, quick_compile):
 
 def test_what_is_refused():
     refusals = [
-        (lambda: convert.weights_from("tensorflow", {}), "^library: expected one of torch, equinox"),
+        (lambda: convert.weights_from("tensorflow", {}), "^library: expected one of torch, onnx, equinox"),
         (lambda: convert.weights_from("torch", {"weight_ih": np.ones((9, 2))}), "^arrays: expected those of torch's"),
         (lambda: convert.weights_to("torch", LSTM(2, peepholes=True), None), "torch has none with peepholes=True"),
         (lambda: convert.weights_to("torch", GRU(2, reset_after=False), None), "torch has none with reset_after=False"),

@@ -14,8 +14,8 @@ class Part(NamedTuple):
     """An array there: its name, "/" between levels, what it holds, and its gates, side by side on the last axis.
 
     `fields` stand below each other on the first axis: kernel (D, H) per gate, recurrent_kernel (P, H), input_bias and
-    recurrent_bias (1, H), of which one alone has no first axis; projection (H, P) has no gates. `transposed`: the
-    array lies there as (G*H, D).
+    recurrent_bias (1, H), of which one alone has no first axis; peephole (H,) per gate; projection (H, P) has no gates.
+    `transposed`: the array lies there as (G*H, D).
     """
 
     name: str
@@ -83,6 +83,17 @@ def _gate_by_gate(inputs: str, states: str, gates: str, biased: str, recurrent_b
     return tuple(parts)
 
 
+def _onnx(gates: str, *more: Part) -> tuple[Part, ...]:
+    """One direction of a node's inputs, B in its two halves."""
+    return (
+        Part("W", K, gates, transposed=True),
+        Part("R", R, gates, transposed=True),
+        Part("Wb", BX, gates, optional=True),
+        Part("Rb", BH, gates, optional=True),
+        *more,
+    )
+
+
 def _dense(gates: str, bias: Part) -> tuple[Part, ...]:
     """The two Dense layers of nnx, all gates in one."""
     return Part("dense_i/kernel", K, gates), Part("dense_h/kernel", R, gates), bias
@@ -96,6 +107,17 @@ LAYOUTS: Mapping[str, Mapping[str, Layout]] = {
         ),
         "GRU": Layout(GRU, _torch("rzn"), fixed=AFTER),
         "RNN": Layout(Elman, _torch("n"), free=("activation",)),
+    },
+    "onnx": {
+        "LSTM": Layout(
+            LSTM,
+            _onnx("iofg", Part("P", ("peephole",), "iof", optional=True)),
+            ("h", "c"),
+            free=("gate", "candidate", "activation"),
+        ),
+        "GRU": Layout(GRU, _onnx("zrn"), fixed=BEFORE, free=("gate", "candidate")),
+        "GRU, linear_before_reset=1": Layout(GRU, _onnx("zrn"), fixed=AFTER, free=("gate", "candidate")),
+        "RNN": Layout(Elman, _onnx("n"), free=("activation",)),
     },
     "equinox": {
         "LSTMCell": Layout(LSTM, _equinox("ifgo"), ("h", "c")),

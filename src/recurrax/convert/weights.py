@@ -17,6 +17,7 @@ _OF_START |= {"recurrent_gain", "projection_size"}
 
 
 K_R = ("kernel", "recurrent_kernel")
+PEEPHOLES = "ifo"
 ORDER = {LSTM: "ifgo", GRU: "rzn", Elman: "n"}
 """Our gates."""
 _PARAMS: dict[type, Any] = {LSTM: LSTMParams, GRU: GRUParams, Elman: ElmanParams}
@@ -41,7 +42,7 @@ def weights_from(library: str, arrays: Any, *, cell: Any = None, prefix: str = "
     """Another library's weights of one cell as a cell and parameters of ours, with the same values and gradients.
 
     Args:
-        library: "torch", "keras", "equinox", "haiku", "linen" or "nnx".
+        library: "torch", "keras", "equinox", "haiku", "linen", "nnx" or, of one direction, "onnx".
         arrays: the weights by name, nested or flat with "/" between levels; for Keras also the list of
             `layer.get_weights()`; for Equinox and nnx also the module itself.
         cell: the cell they are for, where names and shapes leave that open, as they do an activation.
@@ -70,6 +71,8 @@ def weights_from(library: str, arrays: Any, *, cell: Any = None, prefix: str = "
     sizes: dict[str, Any] = {"hidden_size": size, **layout.fixed}
     if "projection" in gates:
         sizes["projection_size"] = gates["projection"][""].shape[-1]
+    if "peephole" in gates:
+        sizes["peepholes"] = True
     made = layout.kind(**sizes)
     if cell is not None:
         _check_is_for(library, layout, cell)
@@ -210,7 +213,7 @@ def _read(layout: Layout, named: Mapping[str, np.ndarray]) -> tuple[Gates, list[
     notes = []
     for part in layout.parts:
         if part.name not in named:
-            notes += [f"{part.name}: none there, so zeros"] if part.gates else []
+            notes += [f"{part.name}: none there, so zeros"] if "bias" in part.fields[-1] else []
             continue
         array = named[part.name].T if part.transposed else named[part.name]
         if not part.gates:
@@ -249,6 +252,8 @@ def _params_of(layout: Layout, gates: Gates, notes: list[str]) -> Any:
     if layout.kind is GRU:
         return _PARAMS[GRU](kernel, recurrent, bias, inner)
     params = _PARAMS[layout.kind](kernel, recurrent, bias)
+    if "peephole" in gates:
+        params = params._replace(peephole=np.stack([gates["peephole"][gate] for gate in PEEPHOLES]))
     return params._replace(projection=gates["projection"][""]) if "projection" in gates else params
 
 
@@ -267,6 +272,8 @@ def _gates_of(layout: Layout, cell: Any, params: Any) -> Gates:
         gates["recurrent_bias"] = {"n": np.asarray(params.recurrent_bias)}
     if getattr(params, "projection", None) is not None:
         gates["projection"] = {"": np.asarray(params.projection)}
+    if getattr(params, "peephole", None) is not None:
+        gates["peephole"] = dict(zip(PEEPHOLES, np.asarray(params.peephole), strict=True))
     for name in gates:
         for gate in layout.negated:
             if gate in gates[name]:
@@ -277,7 +284,9 @@ def _gates_of(layout: Layout, cell: Any, params: Any) -> Gates:
 
 
 def _write(part: Part, gates: Gates, zeros: np.ndarray, notes: list[str]) -> np.ndarray | None:
-    """The array of a part, its gates taken out of `gates`; None for a projection that the cell has not."""
+    """The array of a part, its gates taken out of `gates`; None for a projection or peepholes that the cell has not."""
+    if part.fields == ("peephole",) and "peephole" not in gates:
+        return None
     if not part.gates:
         array = gates.pop(part.fields[0], {}).get("")
         return None if array is None else array.T
@@ -309,8 +318,9 @@ def _check_is_for(library: str, layout: Layout, cell: Any) -> None:
 def _difference(layout: Layout, cell: Any) -> str | None:
     """The first field by which a step of the cell is none of the layout's."""
     like, free = layout.kind(1, **layout.fixed), _OF_START | {*layout.free}
-    has_projection = any("projection" in part.fields for part in layout.parts)
-    if not has_projection and getattr(cell, "projection_size", None) is not None:
+    held = {name for part in layout.parts for name in part.fields}
+    if "projection" not in held and getattr(cell, "projection_size", None) is not None:
         return "projection_size"
+    free |= {"peepholes"} & {f"{name}s" for name in held}
     names = (one.name for one in fields(layout.kind) if one.name not in free)
     return next((name for name in names if getattr(cell, name) != getattr(like, name)), None)
