@@ -10,6 +10,7 @@ from recurrax.lag.adjoint import LagProfile, adjoint_profile
 from recurrax.lag.carousel import CarouselShare, carousel_share
 from recurrax.lag.compare import Arm, Comparison, Reach, compare
 from recurrax.lag.decay import DecayFit, fit_decay, half_life, vanish_lag
+from recurrax.lag.fixed import FixedPoints, fixed_points
 from recurrax.lag.jacobian import JacobianProfile, jacobian_profile
 from recurrax.lag.laws import DecayChoice, DecayModel, choose_decay
 from recurrax.lag.lyapunov import LyapunovSpectrum, lyapunov_of_step, lyapunov_spectrum
@@ -28,6 +29,7 @@ __all__ = [
     "DecayChoice",
     "DecayFit",
     "DecayModel",
+    "FixedPoints",
     "GradientNorm",
     "JacobianProfile",
     "LagMatrix",
@@ -45,6 +47,7 @@ __all__ = [
     "choose_decay",
     "compare",
     "fit_decay",
+    "fixed_points",
     "half_life",
     "jacobian_profile",
     "lag_matrix",
