@@ -127,32 +127,31 @@ def fixed_points(
         if not jnp.issubdtype(leaf.dtype, jnp.inexact):
             name = jax.tree_util.keystr(path)
             raise ValueError(f"carry{name}: expected floating or complex leaves, which can rest, got {leaf.dtype}")
-    numbers = linalg.as_columns(begin, leading=1)  # (S, n)
-    if noise:
-        numbers += noise * jax.random.normal(jax.random.fold_in(key, 1), numbers.shape, numbers.dtype)
-    like = jax.tree.map(lambda leaf: leaf[0], begin)
-    found = _solve(cell, iterations, params, x, like, numbers)
-    if any(isinstance(leaf, Tracer) for leaf in found):
+    at = _solve(cell, iterations, params, x, begin, noise if noise else None, key)
+    if any(isinstance(leaf, Tracer) for leaf in at):
         raise ValueError("cell: expected values, got traced ones: how many points there are is a result")
-    ends, speed = (np.asarray(leaf, np.float64) for leaf in found)
-    scale, eps = 1 + np.linalg.norm(ends, axis=1), float(jnp.finfo(numbers.dtype).eps)
+    eps = float(jnp.finfo(at.end.dtype).eps)
+    start, end, speed = (np.asarray(leaf, np.float64) for leaf in (at.start, at.end, at.speed))
+    scale = 1 + np.linalg.norm(end, axis=1)
     fixed = speed <= ((1000 * eps * scale) ** 2 / 2 if tolerance is None else tolerance)
     kept = fixed | (speed <= slow)
     if xs is not None:
-        far, spread = (np.linalg.norm(points - numbers.mean(axis=0)[None], axis=1) for points in (ends, numbers))
+        far, spread = (np.linalg.norm(points - start.mean(axis=0)[None], axis=1) for points in (end, start))
         kept &= far <= reach * np.sqrt(np.mean(np.square(spread)))
-    chosen, count = _merge(ends, speed, kept, eps ** (1 / 3) * scale if distance is None else distance)
+    chosen, count = _merge(end, speed, kept, eps ** (1 / 3) * scale if distance is None else distance)
     order = np.lexsort((-count, ~fixed[chosen]))  # fixed before slow, then those that most starts led to
     chosen, count = chosen[order], count[order]
+    state = jax.tree.map(lambda leaf: np.asarray(leaf)[chosen], at.state)
     # One point after the other: how many there are compiles nothing.
-    eigenvalues = [_eigenvalues(_jacobian(cell, params, x, like, found[0][place])) for place in chosen]
+    of_point = (jax.tree.map(lambda leaf, place=place: leaf[place], state) for place in range(len(chosen)))
+    eigenvalues = [_eigenvalues(_jacobian(cell, params, x, point)) for point in of_point]
     return FixedPoints(
-        jax.tree.map(np.asarray, linalg.from_columns(found[0][chosen], like, leading=0)),
+        state,
         speed[chosen],
         fixed[chosen],
-        np.array(eigenvalues, complex).reshape(len(chosen), numbers.shape[1]),
+        np.array(eigenvalues, complex).reshape(len(chosen), end.shape[1]),
         count,
-        len(ends) - int(count.sum()),
+        len(end) - int(count.sum()),
     )
 
 
@@ -185,17 +184,20 @@ def _given(cell: Cell, params: Params, x: Any, states: Carry) -> Carry:
 def _driven(cell: Cell, params: Params, xs: Any, key: Any, starts: int) -> Carry:
     """`starts` of the states that a driven cell passes, with leaves (S, ...), each once where there are enough."""
     carry, valid = arguments.check(cell, params, xs, None)
-    steps, batch_shape = arguments.sequence_shape(cell, params, xs)
-    passed = _passed(cell, params, xs, carry, valid)  # (T, *batch, ...)
-    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[1 + len(batch_shape) :]), passed)
-    total = steps * int(np.prod(batch_shape))
+    _, batch_shape = arguments.sequence_shape(cell, params, xs)
+    return _passed(cell, (starts, 1 + len(batch_shape)), params, xs, carry, valid, key)
+
+
+@partial(code.jit, static_argnums=(0, 1))
+def _passed(
+    cell: Cell, sizes: tuple[int, int], params: Params, xs: Any, carry: Carry, valid: Array | None, key: Key
+) -> Carry:
+    starts, leading = sizes
+    passed = walk.carries_after(*walk.record(cell, params, xs, carry, valid))  # (T, *batch, ...)
+    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[leading:]), passed)
+    total = len(jax.tree.leaves(flat)[0])
     places = jax.random.choice(key, total, (starts,), replace=starts > total)
     return jax.tree.map(lambda leaf: leaf[places], flat)
-
-
-@partial(code.jit, static_argnums=0)
-def _passed(cell: Cell, params: Params, xs: Any, carry: Carry, valid: Array | None) -> Carry:
-    return walk.carries_after(*walk.record(cell, params, xs, carry, valid))
 
 
 def _next(cell: Cell, params: Params, x: Any, like: Carry, numbers: Array) -> Array:
@@ -212,9 +214,18 @@ def _linear(f: Any, numbers: Array) -> tuple[Array, Array]:
 
 
 @partial(code.jit, static_argnums=0)
-def _jacobian(cell: Cell, params: Params, x: Any, like: Carry, numbers: Array) -> Array:
+def _jacobian(cell: Cell, params: Params, x: Any, point: Carry) -> Array:
     with jax.default_matmul_precision("highest"):
-        return _linear(partial(_next, cell, params, x, like), numbers)[1]
+        return _linear(partial(_next, cell, params, x, point), linalg.as_columns(point, leading=0))[1]
+
+
+class _Ends(NamedTuple):
+    """Where S starts led: start and end (S, n), the end as a carry, leaves (S, ...), and q (S,) there."""
+
+    start: Array
+    end: Array
+    state: Carry
+    speed: Array
 
 
 class _Search(NamedTuple):
@@ -230,9 +241,12 @@ class _Search(NamedTuple):
 
 @partial(code.jit, static_argnums=(0, 1))
 def _solve(
-    cell: Cell, iterations: int, params: Params, x: Any, like: Carry, starts: Array
-) -> tuple[Array, Array]:
-    """Where each start (S, n) leads, and q (S,) there."""
+    cell: Cell, iterations: int, params: Params, x: Any, begin: Carry, noise: Array | None, key: Key | None
+) -> _Ends:
+    like = jax.tree.map(lambda leaf: leaf[0], begin)
+    starts = linalg.as_columns(begin, leading=1)  # (S, n)
+    if noise is not None:
+        starts += noise * jax.random.normal(jax.random.fold_in(key, 1), starts.shape, starts.dtype)
     eps = float(jnp.finfo(starts.dtype).eps)
 
     def residual(numbers: Array) -> Array:
@@ -268,7 +282,8 @@ def _solve(
 
     with jax.default_matmul_precision("highest"):
         # One start after the other: each takes as many steps as it needs, and one matrix is held.
-        return jax.lax.map(descend, starts)
+        end, speed = jax.lax.map(descend, starts)
+    return _Ends(starts, end, linalg.from_columns(end, like, leading=0), speed)
 
 
 def _damped(jacobian: Array, r: Array, mu: Array) -> Array:
