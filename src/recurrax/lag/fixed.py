@@ -123,10 +123,6 @@ def fixed_points(
     if (xs is not None or noise) and key is None:
         raise ValueError("key: expected a key to draw the starts with, got None")
     begin = _given(cell, params, x, states) if xs is None else _driven(cell, params, xs, key, starts)
-    for path, leaf in jax.tree.leaves_with_path(begin):
-        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
-            name = jax.tree_util.keystr(path)
-            raise ValueError(f"carry{name}: expected floating or complex leaves, which can rest, got {leaf.dtype}")
     at = _solve(cell, iterations, params, x, begin, noise if noise else None, key)
     if any(isinstance(leaf, Tracer) for leaf in at):
         raise ValueError("cell: expected values, got traced ones: how many points there are is a result")
@@ -165,10 +161,14 @@ def _check_input(cell: Cell, params: Params, x: Any) -> None:
         _, batch_shape = arguments.sequence_shape(cell, params, xs)
         if batch_shape:
             raise ValueError(f"xs: expected one input (D,), got batch axes {batch_shape}")
-        arguments.check(cell, params, xs, None)
+        carry, _ = arguments.check(cell, params, xs, None)
     except ValueError as error:
         said = str(error)
         raise ValueError(f"x{said.removeprefix('xs')}" if said.startswith("xs:") else said) from None
+    for path, leaf in jax.tree.leaves_with_path(carry):
+        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            name = jax.tree_util.keystr(path)
+            raise ValueError(f"carry{name}: expected floating or complex leaves, which can rest, got {leaf.dtype}")
 
 
 def _given(cell: Cell, params: Params, x: Any, states: Carry) -> Carry:
@@ -245,7 +245,7 @@ def _solve(
 ) -> _Ends:
     like = jax.tree.map(lambda leaf: leaf[0], begin)
     starts = linalg.as_columns(begin, leading=1)  # (S, n)
-    if noise is not None:
+    if noise is not None and key is not None:
         starts += noise * jax.random.normal(jax.random.fold_in(key, 1), starts.shape, starts.dtype)
     eps = float(jnp.finfo(starts.dtype).eps)
 
