@@ -39,6 +39,15 @@ JACOBIAN = lag.JacobianProfile(LAG[::-1], falling(), falling(), None, np.ones((K
 PROBED = lag.JacobianProfile(LAG, None, falling(rows=()), np.full(K, 0.1), None, None)
 EXPONENTS = np.array([0.1, -0.5, -2.0, -np.inf])
 SPECTRUM = lag.LyapunovSpectrum(EXPONENTS, np.array([0.01, 0.02, 0.03, np.nan]), np.array(1), 900)
+COVARIANT = lag.CovariantVectors(LAG, ElmanCarry(falling()), falling(), EXPONENTS, SPECTRUM.standard_error)
+FIXED = lag.FixedPoints(
+    ElmanCarry(np.zeros((2, 2))),
+    np.array([0.0, 1e-9]),
+    np.array([True, False]),
+    np.array([[0.5 + 0.2j, 0.5 - 0.2j], [2.0, 0.1]]),
+    np.array([3, 1]),
+    2,
+)
 CAROUSEL = lag.CarouselShare(LAG, falling(), falling(), falling(), np.tanh(falling()))
 MATRIX = lag.LagMatrix(np.array([39, 9]), falling(rows=(2,)).T, LAG, falling(rows=()))
 MEMORY = lag.MemoryCurve(LAG, np.exp(-LAG / 9), np.exp(-np.stack([LAG / 9, LAG / 5], axis=1)), np.array(12.3))
@@ -228,7 +237,20 @@ def test_what_a_probe_returns_is_drawn(quick_compile, ax):
 
 
 def test_a_picture_in_a_notebook_and_text_without_matplotlib(monkeypatch):
-    shown = (ADJOINT, PARAMETER, JACOBIAN, SPECTRUM, CAROUSEL, MATRIX, MEMORY, FIT, CHOICE, MEAN_FIELD)
+    shown = (
+        ADJOINT,
+        PARAMETER,
+        JACOBIAN,
+        SPECTRUM,
+        COVARIANT,
+        FIXED,
+        CAROUSEL,
+        MATRIX,
+        MEMORY,
+        FIT,
+        CHOICE,
+        MEAN_FIELD,
+    )
     for result in shown:
         head, _, data = result._repr_html_().partition("base64,")
         assert head == f'<img alt="{type(result).__name__}" src="data:image/png;'
@@ -254,6 +276,29 @@ def test_a_spectrum_shows_its_errors_and_counts_what_is_lost(ax):
     ((_, _, (bars,)),) = ax.containers
     np.testing.assert_allclose(ys(ax, "λ ± 2 standard errors")[1], [0.1, -0.5, -2.0, np.nan])
     np.testing.assert_allclose(bars.get_segments()[1], [[2, -0.54], [2, -0.46]])
+
+
+def test_running_estimates_stand_in_the_band_of_the_last(ax):
+    running = np.stack([[0.4, 0.2, 0.1], [-0.1, -0.6, -0.5]], axis=1)
+    spectrum = lag.LyapunovSpectrum(running[-1], np.array([0.01, 0.02]), np.array(0), 900, running)
+    plot.draw(spectrum, ax, field="running")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("steps after the burn-in", "exponent (nats per step)")
+    x, y = ys(ax, "λ2")
+    np.testing.assert_allclose(x, [300, 600, 900])
+    np.testing.assert_allclose(y, [-0.1, -0.6, -0.5])
+    band = [y for _, y in ax.collections[1].get_paths()[0].vertices]
+    np.testing.assert_allclose([min(band), max(band)], [-0.54, -0.46])
+    with pytest.raises(ValueError, match="the spectrum has no running estimates"):
+        plot.draw(SPECTRUM, ax, field="running")
+
+
+def test_fixed_points_show_their_eigenvalues_beside_the_unit_circle(ax):
+    plot.draw(FIXED, ax)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Re λ", "Im λ")
+    np.testing.assert_allclose(ys(ax, "0: stable"), [[0.5, 0.5], [0.2, -0.2]])
+    np.testing.assert_allclose(ys(ax, "1: slow, 1 unstable"), [[2.0, 0.1], [0.0, 0.0]])
+    (circle,) = (line for line in ax.lines if len(line.get_xdata()) > 2)
+    np.testing.assert_allclose(np.hypot(*circle.get_data()), 1)
 
 
 def test_a_lag_matrix_is_drawn_in_order_of_its_anchors(ax):

@@ -18,7 +18,7 @@ Axes = int | tuple[int, ...] | None
 def log_norm(x: Array, axis: Axes = None) -> Array:
     """Ln ‖x‖₂ over `axis` (all axes if None): finite unless x is all zeros (-inf) or holds an inf or a NaN."""
     squares, scale = _scaled_squares(x, axis)
-    return 0.5 * jnp.log(squares) + jnp.log(scale)
+    return 0.5 * log(squares) + jnp.log(scale)
 
 
 def safe_norm(x: Array, axis: Axes = None) -> Array:
@@ -40,6 +40,12 @@ def log_global_norm(tree: Any) -> Array:
 def safe_global_norm(tree: Any) -> Array:
     """‖·‖₂ of all leaves of a tree together, where `optax.global_norm` gives 0 below 1e-19 and inf above 1e19."""
     return safe_norm(jnp.stack([safe_norm(leaf) for leaf in jax.tree.leaves(tree)]))
+
+
+def log(x: Array) -> Array:
+    """Ln x, -inf at 0 and the gradient there 0: a norm that is zero keeps no other one from being differentiated."""
+    zero = x == 0
+    return jnp.where(zero, -jnp.inf, jnp.log(jnp.where(zero, 1, x)))
 
 
 def square(x: Array) -> Array:

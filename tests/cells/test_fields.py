@@ -30,6 +30,17 @@ BAD_FIELDS = [
     (lambda: Elman(2, activation="gelu"), "activation: unknown value 'gelu'; expected one of tanh, relu, identity"),
     (lambda: LSTM(2, kernel_init="he"), "kernel_init: unknown value 'he'"),
     (lambda: GRU(2, recurrent_init="he"), "recurrent_init: unknown value 'he'"),
+    (lambda: GRU(2, kernel_init="spectral"), "kernel_init: unknown value 'spectral'"),
+    (lambda: GRU(2, spectral_radius=0.0), r"spectral_radius: expected a float above 0, got 0\.0"),
+    (lambda: GRU(2, spectral_radius="1"), "spectral_radius: expected a finite float, got '1'"),
+    (
+        lambda: LSTM(4, projection_size=2, recurrent_init="spectral").init(jax.random.key(0), 1),
+        "recurrent_init: 'spectral' expects a square kernel, got 2 by 4",
+    ),
+    (
+        lambda: CoRNN(4, recurrent_init="spectral").init(jax.random.key(0), 1),
+        "recurrent_init: 'spectral' expects a square kernel, got 8 by 4",
+    ),
     (lambda: Elman(2, bias_init="ones"), "bias_init: unknown value 'ones'; expected one of zeros, uniform, torch"),
     (lambda: LSTM(2, forget_bias="chronos"), "forget_bias: unknown value 'chronos'"),
     (lambda: LSTM(2, forget_bias=float("nan")), "forget_bias: expected a finite float or 'chrono', got nan"),

@@ -1,13 +1,16 @@
 """What initialisation draws: per gate, with the bounds and variances its name promises."""
 
+import dataclasses
 from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tolerances import RTOL
 
-from recurrax import GRU, LSTM, Elman
+import recurrax
+from recurrax import GRU, LSTM, Elman, cells
 from recurrax.cells import initializers
 
 KEY = jax.random.key(7)
@@ -55,6 +58,32 @@ def test_bounds_and_variances_are_those_of_one_gate(name, bound, variance):
 def test_identity():
     for W in gates_of(initializers.kernel("identity", KEY, 4, 2, 4, jnp.float32)):
         np.testing.assert_array_equal(W, np.eye(4))
+
+
+DRAWN = [cell for cell in cells.ALL if "recurrent_init" in {field.name for field in dataclasses.fields(cell)}]
+DRAWN.remove(recurrax.CoRNN)  # whose kernel (2H, 1, H) has no eigenvalues
+
+
+@pytest.mark.parametrize("radius", [0.9, 1.25])
+@pytest.mark.parametrize("kind", DRAWN, ids=lambda kind: kind.__name__)
+def test_every_gate_has_the_spectral_radius_asked_for(kind, radius, quick_compile):
+    heads = {"heads": 2} if kind is recurrax.SLSTM else {}
+    cell = kind(12, recurrent_init="spectral", spectral_radius=radius, **heads)
+    kernel = np.asarray(cell.init(KEY, 3).recurrent_kernel, np.float64)
+    size = kernel.shape[-1]
+    gates = np.moveaxis(kernel.reshape(-1, size, kernel.shape[-2], size), 2, 1).reshape(-1, size, size)
+    assert len(gates) >= len(heads) + 1
+    radii = [np.abs(np.linalg.eigvals(gate)).max() for gate in gates]
+    # A few roundings of float32, times what eigenvalues of a drawn matrix feel of its entries.
+    np.testing.assert_allclose(radii, radius, rtol=RTOL["float32"])
+
+
+def test_the_spectral_radius_of_matrices_that_powers_do_not_tell_at_once(x64):
+    rotation = np.array([[0.6, -0.8], [0.8, 0.6]])  # its powers turn and never settle
+    transient = np.array([[0.5, 100.0], [0.0, 0.4]])  # its powers grow first
+    for matrix, radius in ((rotation, 1.0), (transient, 0.5)):
+        scaled = initializers.with_radius(jnp.asarray(matrix), 0.7)
+        np.testing.assert_allclose(scaled, matrix * 0.7 / radius, rtol=RTOL["float64"])
 
 
 def test_biases():

@@ -33,7 +33,7 @@ def test_everything_is_listed(capsys):
 
 def test_every_initialisation_is_described():
     described = dict(read_initialisations(initializers))
-    assert set(described) == set(get_args(initializers.KernelInit))
+    assert set(described) == set(get_args(initializers.RecurrentInit))
     assert all(described.values())
 
 

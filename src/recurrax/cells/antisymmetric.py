@@ -60,7 +60,7 @@ class AntisymmetricRNN(Gated[AntisymmetricRNNParams, AntisymmetricRNNCarry]):
         keys = jax.random.split(key, 3)
         kernel, bias = self.draw_input(keys[:2], 2 if self.gated else 1, input_size, dtype)
         size = self.hidden_size
-        recurrent = initializers.kernel(self.recurrent_init, keys[2], size, 1, size, dtype)
+        recurrent = self.draw_recurrent(keys[2], size, 1, size, dtype)
         return AntisymmetricRNNParams(kernel, recurrent, bias)
 
     def initial_carry(

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 import jax.numpy as jnp
 
 from recurrax.cells import initializers
-from recurrax.cells.initializers import BiasInit, KernelInit
+from recurrax.cells.initializers import BiasInit, KernelInit, RecurrentInit
 from recurrax.typing import Array, CarryT, Cell, DTypeLike, Key, ParamsT, Shape
 
 
@@ -61,15 +61,18 @@ class Gated(Units[ParamsT, HiddenCarryT]):
     A cell adds its parameters, its carry and its equations: `init` and `initial_carry` from `draw` and `zeros`,
     `project`, `recur` and `pointwise`.
 
-    Fields: those of `Units`; `recurrent_init` per `recurrax.cells.initializers`, by keyword.
+    Fields: those of `Units`; `recurrent_init` per `recurrax.cells.initializers`, by keyword, and for "spectral" the
+    `spectral_radius`, the largest |λ| of every gate's matrix.
     """
 
     _: KW_ONLY
-    recurrent_init: KernelInit = "orthogonal"
+    recurrent_init: RecurrentInit = "orthogonal"
+    spectral_radius: float = 1.0
 
     def __post_init__(self):
         super().__post_init__()
         initializers.check_fields(self.hidden_size, self.kernel_init, self.recurrent_init)
+        initializers.check_positive("spectral_radius", self.spectral_radius)
 
     def draw(
         self, keys: Key, gates: int, input_size: int, dtype: DTypeLike, recurrent_size: int | None = None
@@ -81,8 +84,11 @@ class Gated(Units[ParamsT, HiddenCarryT]):
         kernel, bias = self.draw_input(keys[::2], gates, input_size, dtype)
         fan_in = recurrent_size or self.hidden_size
         # Gate by gate: an orthogonal (H, G*H) block would be orthogonal in no gate.
-        recurrent = initializers.kernel(self.recurrent_init, keys[1], fan_in, gates, self.hidden_size, dtype)
-        return kernel, recurrent, bias
+        return kernel, self.draw_recurrent(keys[1], fan_in, gates, self.hidden_size, dtype), bias
+
+    def draw_recurrent(self, key: Key, fan_in: int, gates: int, size: int, dtype: DTypeLike) -> Array:
+        """A recurrent kernel (fan_in, G, size)."""
+        return initializers.kernel(self.recurrent_init, key, fan_in, gates, size, dtype, self.spectral_radius)
 
     def output(self, params: ParamsT, carry: HiddenCarryT, u: Any) -> Array:
         return carry.h

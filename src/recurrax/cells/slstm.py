@@ -69,7 +69,7 @@ class SLSTM(Gated[SLSTMParams, SLSTMCarry]):
         kernel, bias = self.draw_input(keys[:2], 4, input_size, dtype)
         size = self.hidden_size // self.heads
         per_head = jax.random.split(keys[2], self.heads)
-        drawn = [initializers.kernel(self.recurrent_init, k, size, 4, size, dtype) for k in per_head]
+        drawn = [self.draw_recurrent(k, size, 4, size, dtype) for k in per_head]
         return SLSTMParams(kernel, jnp.stack(drawn), bias.at[1].add(self.forget_bias))
 
     def initial_carry(self, params: SLSTMParams, batch_shape: Shape, dtype: DTypeLike) -> SLSTMCarry:

@@ -12,7 +12,7 @@ from recurrax.convert.layouts import LAYOUTS, Layout, Part
 Gates = dict[str, dict[str, np.ndarray]]
 """Arrays (rows, H) by field and gate; of biases (H,)."""
 _OF_START = {"hidden_size", "kernel_init", "recurrent_init", "bias_init", "forget_bias", "t_max", "update_bias"}
-_OF_START |= {"recurrent_gain", "projection_size"}
+_OF_START |= {"recurrent_gain", "projection_size", "spectral_radius"}
 """Fields of our cells that say how parameters are drawn or how large they are, not what a step does."""
 
 

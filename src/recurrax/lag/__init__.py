@@ -9,7 +9,9 @@ layer will do: `adjoint_profile(layer, xs)` of `recurrax.nnx.RNN`, `adjoint_prof
 from recurrax.lag.adjoint import LagProfile, adjoint_profile
 from recurrax.lag.carousel import CarouselShare, carousel_share
 from recurrax.lag.compare import Arm, Comparison, Reach, compare
+from recurrax.lag.covariant import CovariantVectors, covariant_vectors
 from recurrax.lag.decay import DecayFit, fit_decay, half_life, vanish_lag
+from recurrax.lag.fixed import FixedPoints, fixed_points
 from recurrax.lag.jacobian import JacobianProfile, jacobian_profile
 from recurrax.lag.laws import DecayChoice, DecayModel, choose_decay
 from recurrax.lag.lyapunov import LyapunovSpectrum, lyapunov_of_step, lyapunov_spectrum
@@ -25,9 +27,11 @@ __all__ = [
     "Arm",
     "CarouselShare",
     "Comparison",
+    "CovariantVectors",
     "DecayChoice",
     "DecayFit",
     "DecayModel",
+    "FixedPoints",
     "GradientNorm",
     "JacobianProfile",
     "LagMatrix",
@@ -44,7 +48,9 @@ __all__ = [
     "carousel_share",
     "choose_decay",
     "compare",
+    "covariant_vectors",
     "fit_decay",
+    "fixed_points",
     "half_life",
     "jacobian_profile",
     "lag_matrix",

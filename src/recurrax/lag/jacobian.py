@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from recurrax import code
+from recurrax import code, norms
 from recurrax.lag import arguments, linalg, scaled, walk
 from recurrax.lag.layers import takes_layers
 from recurrax.lag.notebook import html
@@ -139,10 +139,10 @@ def _profile(
         (_, stored), _ = jax.lax.scan(body, (product, stored), (trajectory, slots), reverse=True)
         # One matrix after the other: batched products and reductions are far slower on CPU.
         one_by_one = jax.tree.map(lambda leaf: leaf.reshape(lags.size * count, *leaf.shape[2:]), stored)
-        norms = jax.lax.map(lambda product: _norms(product, probes), one_by_one)
+        found = jax.lax.map(lambda product: _norms(product, probes), one_by_one)
     too_short = lags[:, None] >= length[None]  # (K, B)
-    norms = jax.tree.map(lambda norm: jnp.where(too_short, jnp.nan, norm.reshape(too_short.shape)), norms)
-    return JacobianProfile(lags, *jax.tree.map(lambda norm: norm.reshape(lags.size, *batch_shape), norms))
+    found = jax.tree.map(lambda norm: jnp.where(too_short, jnp.nan, norm.reshape(too_short.shape)), found)
+    return JacobianProfile(lags, *jax.tree.map(lambda norm: norm.reshape(lags.size, *batch_shape), found))
 
 
 def _one_batch_axis(tree: Any, leading: int, batch_ndim: int) -> Any:
@@ -192,15 +192,15 @@ def _norms(product: ScaledVector, probes: int | None) -> tuple:
         mean = squares.mean()
         # Of ½ ln of a mean of S squares, by the delta method.
         error = squares.std(ddof=1) / (2 * mean * np.sqrt(probes))
-        return None, 0.5 * jnp.log(mean) + log_scale, error, None, None
-    operator, frobenius = linalg.log_largest_singular_value(matrix), 0.5 * jnp.log(squares.sum())
+        return None, 0.5 * norms.log(mean) + log_scale, error, None, None
+    operator, frobenius = linalg.log_largest_singular_value(matrix), 0.5 * norms.log(squares.sum())
     widths, structure = linalg.column_counts(product.value, leading=1), jax.tree.structure(product.value)
     edges = np.cumsum(widths)[:-1]  # where one field ends and the next begins
 
     def blocks_of(lines: Array) -> Any:
         """Ln σ₁ of the blocks of one field's lines, in a tree like the carry."""
-        norms = (linalg.log_largest_singular_value(block) for block in jnp.split(lines, edges, axis=1))
-        return jax.tree.unflatten(structure, [norm + log_scale for norm in (norms if edges.size else [operator])])
+        of_blocks = (linalg.log_largest_singular_value(block) for block in jnp.split(lines, edges, axis=1))
+        return jax.tree.unflatten(structure, [norm + log_scale for norm in (of_blocks if edges.size else [operator])])
 
     blocks = jax.tree.unflatten(structure, [blocks_of(lines) for lines in jnp.split(matrix, edges, axis=0)])
     rank = jnp.exp(2 * (frobenius - operator))

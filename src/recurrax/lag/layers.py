@@ -45,7 +45,9 @@ class Order(NamedTuple):
 
     def arguments(self, given: dict[str, Any]) -> dict[str, Any]:
         """An instrument's arguments by name, as the instrument takes them, from those that the layer would take."""
-        leaves = jax.tree.leaves(given["xs"])
+        if "x" in given:  # one input of one sequence, which has no axis of time
+            given = {**given, "x": self._cast(given["x"]), "params": self._cast(given["params"])}
+        leaves = jax.tree.leaves(given.get("xs"))
         if not leaves or not all(hasattr(leaf, "ndim") and hasattr(leaf, "dtype") for leaf in leaves):
             return given  # the instrument says what is wrong
         shared = arguments.shared_axes(leaves)  # (*batch, T)

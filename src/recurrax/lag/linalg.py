@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.linalg import solve_triangular
 
 from recurrax.typing import Array
 
@@ -72,6 +73,11 @@ def orthonormal(vectors: Array) -> tuple[Array, Array]:
     >>> [round(float(r), 4) for r in jnp.exp(log_diagonal)], bool(jnp.allclose(q @ q.T, jnp.eye(2), atol=1e-6))
     ([5.0, 1.4], True)
     """
+    return _orthonormal(vectors)
+
+
+@jax.custom_jvp
+def _orthonormal(vectors: Array) -> tuple[Array, Array]:
     count, size = vectors.shape
     panels = math.ceil(count / _PANEL)
     width = math.ceil(count / panels)
@@ -92,6 +98,26 @@ def orthonormal(vectors: Array) -> tuple[Array, Array]:
     _, (v, w, diagonal) = jax.lax.scan(reduce, padded, width * jnp.arange(panels))
     q, _ = jax.lax.scan(turn_back, jnp.eye(count, size, dtype=vectors.dtype), (v, w), reverse=True)
     return q, jnp.log(diagonal.reshape(-1)[:count]) + jnp.log(scale)
+
+
+@_orthonormal.defjvp
+def _orthonormal_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """Of A = Q R, with M = Qᵀ dA R⁻¹ and X the skew matrix that M has below its diagonal (Walter & Lehmann 2010).
+
+    dQ = Q (X - M) + dA R⁻¹,  d ln |R_ii| = M_ii
+
+    A vector lost to rounding has the derivative 0, and so have those after it along it.
+    """
+    (vectors,), (change,) = primals, tangents
+    q, log_diagonal = _orthonormal(vectors)
+    lost = log_diagonal <= log_diagonal.max() + np.log(vectors.size * float(jnp.finfo(vectors.dtype).eps))  # (N,)
+    r = jnp.where(lost[:, None] | lost[None], jnp.eye(len(vectors), dtype=q.dtype), jnp.triu(q @ vectors.T))
+    change = jnp.where(lost[:, None], 0, change)
+    # (dA R⁻¹)ᵀ = R⁻ᵀ dAᵀ, as rows like Q's.
+    scaled = solve_triangular(r, change, trans="T")  # (N, n)
+    m = q @ scaled.T  # (N, N)
+    below = jnp.tril(m, -1)
+    return (q, log_diagonal), ((below - below.T - m).T @ q + scaled, jnp.diagonal(m))
 
 
 def _reflect(panel: Array, start: Array) -> tuple[Array, Array, Array]:
@@ -131,10 +157,31 @@ def log_largest_singular_value(matrix: Array) -> Array:
     >>> round(float(jnp.exp(log_largest_singular_value(jnp.array([[3.0, 4.0], [0.0, 5.0]])))), 4)
     6.7082
     """
-    largest = jnp.max(jnp.abs(matrix))
-    matrix = matrix / jnp.where(largest > 0, largest, 1)
+    largest = jnp.max(jnp.abs(jax.lax.stop_gradient(matrix)))  # it drops out, and so its gradient does
+    scale = jnp.where(largest > 0, largest, 1)
     # The smaller of M Mᵀ and Mᵀ M, which have the same σ₁².
-    gram = matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    return jnp.where(largest > 0, _log_largest(wide / scale), -jnp.inf) + jnp.log(scale)
+
+
+@jax.custom_jvp
+def _log_largest(matrix: Array) -> Array:
+    return _squared(matrix)[0]
+
+
+@_log_largest.defjvp
+def _log_largest_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    """D ln σ₁ = ⟨P M, dM⟩ / ⟨P M, M⟩ with P = G^{2^m}, the projector on the leading directions to rounding."""
+    (matrix,), (change,) = primals, tangents
+    log_largest, power = _squared(matrix)
+    leading = power @ matrix
+    total = jnp.sum(leading * matrix)
+    return log_largest, jnp.sum(leading * change) / jnp.where(total > 0, total, 1)
+
+
+def _squared(matrix: Array) -> tuple[Array, Array]:
+    """Ln σ₁ of a matrix near 1 and the last power of its G, of trace 1."""
+    gram = matrix @ matrix.T
 
     def unfinished(found: tuple[Array, Array, Array]) -> Array:
         power, _, weight = found
@@ -146,8 +193,8 @@ def log_largest_singular_value(matrix: Array) -> Array:
         return power, log_square + log_trace * weight / 2, weight / 2
 
     power, log_trace = _unit_trace(gram)
-    _, log_square, _ = jax.lax.while_loop(unfinished, square, (power, log_trace, jnp.ones((), gram.dtype)))
-    return jnp.where(largest > 0, log_square / 2, -jnp.inf) + jnp.log(jnp.where(largest > 0, largest, 1))
+    power, log_square, _ = jax.lax.while_loop(unfinished, square, (power, log_trace, jnp.ones((), gram.dtype)))
+    return log_square / 2, power
 
 
 def _unit_trace(gram: Array) -> tuple[Array, Array]:

@@ -26,12 +26,15 @@ class LyapunovSpectrum(NamedTuple):
     standard_error: (N,), from the means of contiguous batches of blocks.
     lost: how many exponents are -inf: count them, do not average them.
     steps: how many steps were averaged over.
+    running: (M, N), the exponents that the first 1, 2, ..., M intervals after the burn-in give: where they still drift,
+        T is too small. `plot.draw(spectrum, field="running")` draws them in the band of the last.
     """
 
     exponents: Array
     standard_error: Array
     lost: Array
     steps: int
+    running: Array | None = None
     _repr_html_ = html
 
 
@@ -72,12 +75,9 @@ def lyapunov_spectrum(
     >>> spectrum.exponents.shape, spectrum.steps, bool(spectrum.exponents[0] < 0)
     ((8,), 180, True)
     """
-    carry, _ = arguments.check(cell, params, xs, carry)
-    steps, batch_shape = arguments.sequence_shape(cell, params, xs)
-    if batch_shape:
-        raise ValueError(f"xs: expected one sequence (T, D), got batch axes {batch_shape}")
-    plan = _plan(steps, _size(carry), exponents, interval, burn_in)
-    return _spectrum(_CellStep(cell), plan, params, carry, xs)._replace(steps=plan.averaged)
+    carry, steps = one_sequence(cell, params, xs, carry)
+    plan = plan_of(steps, size_of(carry), exponents, interval, burn_in)
+    return _spectrum(CellStep(cell), plan, params, carry, xs)._replace(steps=plan.averaged)
 
 
 def lyapunov_of_step(
@@ -106,11 +106,26 @@ def lyapunov_of_step(
     >>> round(float(logistic.exponents[0]), 1)  # ln 2
     0.7
     """
-    plan = _plan(len(jax.tree.leaves(xs)[0]), _size(state), exponents, interval, burn_in)
+    plan = plan_of(len(jax.tree.leaves(xs)[0]), size_of(state), exponents, interval, burn_in)
     return _spectrum(_PlainStep(step), plan, None, state, xs)._replace(steps=plan.averaged)
 
 
-class _CellStep(NamedTuple):
+def one_sequence(cell: Cell, params: Params, xs: Any, carry: Carry | None) -> tuple[Carry, int]:
+    """The carry to start from and T.
+
+    Raises:
+        ValueError: xs has batch axes, or what `scan` refuses.
+    """
+    carry, _ = arguments.check(cell, params, xs, carry)
+    steps, batch_shape = arguments.sequence_shape(cell, params, xs)
+    if batch_shape:
+        raise ValueError(f"xs: expected one sequence (T, D), got batch axes {batch_shape}")
+    return carry, steps
+
+
+class CellStep(NamedTuple):
+    """A cell's step without its output."""
+
     cell: Cell
 
     def __call__(self, params: Params, state: Carry, x: Array) -> Carry:
@@ -124,26 +139,32 @@ class _PlainStep(NamedTuple):
         return self.step(state, x)
 
 
-class _Plan(NamedTuple):
-    """exponents N; blocks of `interval` steps; how many of them are burn-in."""
+class Plan(NamedTuple):
+    """exponents N; blocks of `interval` steps; how many of them are burn-in, at the start and at the end."""
 
     exponents: int
     interval: int
     blocks: int
     burn_in: int
+    burn_out: int = 0
 
     @property
     def averaged(self) -> int:
-        """Steps left after burn-in."""
-        return (self.blocks - self.burn_in) * self.interval
+        """Steps left."""
+        return (self.blocks - self.burn_in - self.burn_out) * self.interval
 
 
-def _size(state: Any) -> int:
+def size_of(state: Any) -> int:
     """How many real numbers of a state can be perturbed."""
     return sum(column_counts(walk.differentiable(state), leading=0))
 
 
-def _plan(steps: int, size: int, exponents: int | None, interval: int, burn_in: int | None) -> _Plan:
+def plan_of(steps: int, size: int, exponents: int | None, interval: int, burn_in: int | None) -> Plan:
+    """How T steps of a state of `size` numbers are gone through.
+
+    Raises:
+        ValueError: the last three are out of range.
+    """
     if exponents is not None and not 1 <= exponents <= size:
         raise ValueError(f"exponents: expected None or an int in 1..{size}, the size of the state, got {exponents!r}")
     if not isinstance(interval, int) or interval < 1 or steps % interval:
@@ -155,11 +176,23 @@ def _plan(steps: int, size: int, exponents: int | None, interval: int, burn_in: 
         raise ValueError(f"burn_in: expected a multiple of the interval, at least {interval} steps, got {burn_in}")
     if blocks - burn_in // interval < 2:
         raise ValueError(f"burn_in: expected at least two intervals left of T = {steps} steps, got {burn_in}")
-    return _Plan(exponents or size, interval, blocks, burn_in // interval)
+    return Plan(exponents or size, interval, blocks, burn_in // interval)
 
 
-@partial(code.jit, static_argnums=(0, 1))
-def _spectrum(step: Any, plan: _Plan, params: Params, state: Any, xs: Any) -> LyapunovSpectrum:
+class Frames(NamedTuple):
+    """What every block of `interval` steps did to the frame that moves with the state.
+
+    growth: (blocks, N), ln |R_ii|, -inf where a direction is lost to rounding.
+    before: (blocks, N, n), the orthonormal vectors before the block, and triangle (blocks, N, N), R; None if not kept.
+    """
+
+    growth: Array
+    before: Array | None
+    triangle: Array | None
+
+
+def frames(step: Any, plan: Plan, params: Params, state: Any, xs: Any, *, keep: bool) -> Frames:
+    """Moves N orthonormal vectors along a driven recurrence: P_m Q_{m-1} = Q_m R_m, P_m the Jacobian of a block."""
     like = as_columns(walk.differentiable(state), leading=0)  # (n,)
 
     def one_step(carried: tuple[Any, Array], x: Any) -> tuple[tuple[Any, Array], None]:
@@ -175,24 +208,37 @@ def _spectrum(step: Any, plan: _Plan, params: Params, state: Any, xs: Any) -> Ly
         _, push, after = jax.linearize(numbers_after, as_columns(part, leading=0), has_aux=True)
         return (after, jax.vmap(push)(frame)), None
 
-    def block(carried: tuple[Any, Array], xs: Any) -> tuple[tuple[Any, Array], Array]:
-        (state, frame), _ = jax.lax.scan(one_step, carried, xs)
-        frame, growth = orthonormal(frame)  # (N, n), (N,)
+    def block(carried: tuple[Any, Array], xs: Any) -> tuple[tuple[Any, Array], Frames]:
+        before = carried[1]
+        (state, pushed), _ = jax.lax.scan(one_step, carried, xs)
+        frame, growth = orthonormal(pushed)  # (N, n), (N,)
         # Below rounding of the largest one, a direction is noise and not a small exponent.
         lost = growth <= growth.max() + np.log(like.size * float(jnp.finfo(like.dtype).eps))
-        return (state, frame), jnp.where(lost, -jnp.inf, growth)
+        kept = (before, jnp.triu(frame @ pushed.T)) if keep else (None, None)
+        return (state, frame), Frames(jnp.where(lost, -jnp.inf, growth), *kept)
 
-    with jax.default_matmul_precision("highest"):
-        # A generic frame: columns of the identity may lie in a subspace that never leaves itself.
-        frame, _ = orthonormal(jax.random.normal(jax.random.key(0), (plan.exponents, like.size), like.dtype))
-        # (blocks, interval, ...)
-        blocked = jax.tree.map(lambda x: x.reshape(plan.blocks, plan.interval, *x.shape[1:]), xs)
-        _, growth = jax.lax.scan(block, (state, frame), blocked)
-    growth = growth[plan.burn_in :] / plan.interval  # (blocks, N), nats per step
+    # A generic frame: columns of the identity may lie in a subspace that never leaves itself.
+    frame, _ = orthonormal(jax.random.normal(jax.random.key(0), (plan.exponents, like.size), like.dtype))
+    # (blocks, interval, ...)
+    blocked = jax.tree.map(lambda x: x.reshape(plan.blocks, plan.interval, *x.shape[1:]), xs)
+    return jax.lax.scan(block, (state, frame), blocked)[1]
+
+
+def averages(growth: Array, steps: int) -> LyapunovSpectrum:
+    """Exponents and their errors from the growth (M, N) of M intervals, in nats per step, over so many steps."""
+    count = growth.shape[0]
     exponents = growth.mean(axis=0)
     # Some twenty batches: fewer leave the error itself uncertain, more leave neighbouring batches correlated.
-    batches = min(20, growth.shape[0])
-    length = growth.shape[0] // batches
-    means = growth[growth.shape[0] - batches * length :].reshape(batches, length, -1).mean(axis=1)
+    batches = min(20, count)
+    length = count // batches
+    means = growth[count - batches * length :].reshape(batches, length, -1).mean(axis=1)
     error = jnp.where(jnp.isinf(exponents), jnp.nan, means.std(axis=0, ddof=1) / np.sqrt(batches))
-    return LyapunovSpectrum(exponents, error, jnp.isneginf(exponents).sum(), plan.averaged)
+    running = jnp.cumsum(growth, axis=0) / jnp.arange(1, count + 1, dtype=growth.dtype)[:, None]
+    return LyapunovSpectrum(exponents, error, jnp.isneginf(exponents).sum(), steps, running)
+
+
+@partial(code.jit, static_argnums=(0, 1))
+def _spectrum(step: Any, plan: Plan, params: Params, state: Any, xs: Any) -> LyapunovSpectrum:
+    with jax.default_matmul_precision("highest"):
+        growth = frames(step, plan, params, state, xs, keep=False).growth
+        return averages(growth[plan.burn_in :] / plan.interval, plan.averaged)

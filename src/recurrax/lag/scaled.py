@@ -81,7 +81,7 @@ def log_norm_joint(vector: ScaledVector) -> Array:
     """Ln ‖·‖₂ (*batch) of all leaves of a vector together."""
     squares = [_over_features(jnp.sum, norms.square(x), vector.exponent.ndim) for x in jax.tree.leaves(vector.value)]
     total = reduce(jnp.add, squares)
-    return 0.5 * jnp.log(total) + log_scale(vector, total.dtype)
+    return 0.5 * norms.log(total) + log_scale(vector, total.dtype)
 
 
 def cosine(left: ScaledVector, right: ScaledVector) -> Array:

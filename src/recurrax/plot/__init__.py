@@ -43,7 +43,7 @@ def draw(
         ax: matplotlib axes to draw on, over what is there and on its scale; new ones if None.
         label: what the line is called in the legend, one text per result of a list; what the result measures if None.
         field: which norm is drawn: "joint", that of all fields together; a field by name ("h", "bptt", "kernel"); or
-            "all" there are.
+            "all" there are. Of a Lyapunov spectrum, "running" draws the estimates as they settle.
         relative: whether norms are divided by that at lag 0, row by row.
 
     Returns:

@@ -12,6 +12,8 @@ from recurrax.plot.picture import DASHED, Picture, Series, series
 from recurrax.report import Level, style
 
 LAG = "lag k (steps back)"
+_SETTLING = 6
+"""Most exponents drawn as they settle: more hide each other."""
 
 
 class View(NamedTuple):
@@ -87,13 +89,59 @@ def _carousel(share: lag.CarouselShare, view: View) -> Picture:
 
 
 def _lyapunov(spectrum: lag.LyapunovSpectrum, view: View) -> Picture:
-    exponents, error = np.asarray(spectrum.exponents), np.asarray(spectrum.standard_error)
-    lost = int(spectrum.lost)
-    title = f"Lyapunov spectrum over {spectrum.steps} steps" + (f", {lost} exponents at -∞" if lost else "")
+    if view.field == "running":
+        return _running(spectrum, view)
+    title = f"Lyapunov spectrum over {spectrum.steps} steps"
+    return _exponents(title, spectrum.exponents, spectrum.standard_error, view)
+
+
+def _covariant(found: lag.CovariantVectors, view: View) -> Picture:
+    return _exponents("Growth of covariant vectors", found.exponents, found.standard_error, view)
+
+
+def _exponents(title: str, exponents: Any, standard_error: Any, view: View) -> Picture:
+    exponents, error = np.asarray(exponents), np.asarray(standard_error)
+    lost = int(np.isneginf(exponents).sum())
+    title += f", {lost} exponents at -∞" if lost else ""
     text = view.label or "λ ± 2 standard errors"
     line = Series(text, np.arange(1, exponents.size + 1), np.stack([exponents] * 3), {"marker": "o"}, 2 * error)
     unit = "index of the exponent", "exponent (nats per step)"
     return Picture(title, *unit, (line._replace(look={**line.look, **view.look}),), levels=(Level(0.0, "0"),))
+
+
+def _running(spectrum: lag.LyapunovSpectrum, view: View) -> Picture:
+    """The largest exponents as they settle, each in the band of ± 2 standard errors around its last estimate."""
+    if spectrum.running is None:
+        raise ValueError("field: expected 'joint', the spectrum has no running estimates, got 'running'")
+    running, error = np.asarray(spectrum.running), np.asarray(spectrum.standard_error)
+    shown, steps = min(running.shape[1], _SETTLING), np.arange(1, len(running) + 1) * spectrum.steps / len(running)
+    lines = []
+    for place in range(shown):
+        low, high = (np.full(len(running), running[-1, place] + side * error[place]) for side in (-2, 2))
+        label = f"λ{place + 1}" if view.label is None else f"{view.label}, λ{place + 1}"
+        lines.append(Series(label, steps, np.stack([low, running[:, place], high]), view.look))
+    title = "Running estimates, final ± 2 standard errors" + (f", the largest {shown}" if shown < len(error) else "")
+    return Picture(
+        title, "steps after the burn-in", "exponent (nats per step)", tuple(lines), levels=(Level(0.0, "0"),)
+    )
+
+
+def _fixed(found: lag.FixedPoints, view: View) -> Picture:
+    def circle(ax: Any) -> None:
+        angle = np.linspace(0, 2 * np.pi, 400)
+        ax.plot(np.cos(angle), np.sin(angle), color=style.LEVEL, linewidth=1.0, zorder=1)
+        ax.set_aspect("equal", adjustable="datalim")
+
+    lines = []
+    for place, eigenvalues in enumerate(np.asarray(found.eigenvalues)):
+        unstable = found.unstable_directions[place]
+        text = "stable" if unstable == 0 else f"{unstable} unstable"
+        text = f"{place}: {text if found.fixed[place] else f'slow, {text}'}"
+        look = {"marker": "o" if found.fixed[place] else "x", "linestyle": "", **view.look}
+        label = f"{view.label}, {text}" if view.label else text
+        lines.append(Series(label, eigenvalues.real, np.stack([eigenvalues.imag] * 3), look))
+    title = "Eigenvalues at fixed points, |λ| = 1 drawn"
+    return Picture(title, "Re λ", "Im λ", tuple(lines), finish=circle)
 
 
 def _matrix(found: lag.LagMatrix, view: View) -> Picture:
@@ -159,6 +207,8 @@ RESULTS: dict[type, Callable[[Any, View], Picture]] = {
     lag.RuleProfile: _rule,
     lag.JacobianProfile: _jacobian,
     lag.LyapunovSpectrum: _lyapunov,
+    lag.CovariantVectors: _covariant,
+    lag.FixedPoints: _fixed,
     lag.CarouselShare: _carousel,
     lag.LagMatrix: _matrix,
     lag.MemoryCurve: _memory,
