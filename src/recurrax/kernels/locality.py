@@ -119,7 +119,8 @@ def jacobians(cell: Cell, params: Params, before: Carry, u: Any, leading: int, s
     counts = parts(before, leading)
     rows, units = jax.tree.leaves(before)[0].shape[:leading], counts[0]
     local = _of_units(push, rows, width, units)
-    of_carry, of_v = jnp.moveaxis(local[: len(counts)], 0, -1), local[len(counts) :]  # (T, *batch, P, H, P), (G, T, *batch, P, H)
+    of_carry = jnp.moveaxis(local[: len(counts)], 0, -1)  # (T, *batch, P, H, P)
+    of_v = local[len(counts) :]  # (G, T, *batch, P, H)
     recurrent = _recurrent(cell, params, before, u, leading).reshape(-1, units, len(counts), units)  # U (G, H, P, H)
     if size == sum(counts):
         own = jnp.einsum("...phq,hk->...phqk", of_carry, jnp.eye(units, dtype=of_carry.dtype))

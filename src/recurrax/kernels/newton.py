@@ -9,9 +9,9 @@ by an associative scan (`blocks.py`). With blocks or the diagonal of J_t in its 
 steps lead there. It is accepted by its residual |s_t - F_t(s_tm1)|, which tells a trajectory where the last correction
 does not; where rounding is not reached within `LIMITS`, as in chaos, the steps are walked one after the other instead.
 
-Padding is J_t = I and a reset J_t = 0, which follow from the step. With ẏ_t the change of F_t by all but s_tm1, the
-change of the states solves ṡ_t = J_t ṡ_tm1 + ẏ_t, and the adjoint λ_t = g_t + J_{t+1}ᵀ λ_{t+1}: linear recurrences of the
-full J_t, solved by the same iteration with the same fallback. One derivative of all steps at once gives the rest.
+Padding is J_t = I and a reset J_t = 0, which follow from the step. With b_t the change of F_t by all but s_tm1, the
+change of the states is d_t = J_t d_tm1 + b_t, and the adjoint λ_t = g_t + J_{t+1}ᵀ λ_{t+1}: linear recurrences of the
+whole J_t, solved by the same iteration with the same fallback. One derivative of all steps at once gives the rest.
 
 References: Lim et al. (2024), DEER; Gonzalez et al. (2024), quasi-DEER and its trust regions; Danieli et al. (2025),
 ParaRNN, blocks for each unit.
@@ -92,8 +92,11 @@ def supports(given: Arguments) -> str | None:
 def scan(given: Arguments) -> tuple[Array, Carry]:
     """Outputs (T, *batch, ...) and the last carry."""
     problem, operands = of_arguments(given)
-    states = _states(problem, *operands)
-    last = jax.tree.map(lambda leaf: leaf[-1], states) if _length(operands) else given.carry
+    if _length(operands):
+        states = _states(problem, *operands)
+        last = jax.tree.map(lambda leaf: leaf[-1], states)
+    else:
+        states, last = _start(operands), given.carry
     ys = jax.vmap(given.cell.output, in_axes=(None, 0, 0))(given.params, states, operands.u)
     ys = leaving_output(operands.rows.valid, ys)
     return (jnp.flip(ys, axis=0) if given.reverse else ys), last
@@ -200,7 +203,7 @@ def _iterate(
     correction: Callable[[Array, Array], Array],
     start: Array,
 ) -> Iterate:
-    """x <- x + correction(x, residual(x)) until the error is accepted and no longer falls, or has overflown."""
+    """Adds correction(x, residual(x)) to x until the error is accepted and no longer falls, or has overflown."""
     edges = np.cumsum(column_counts(carry, problem.axes - 1))[:-1]
 
     def share(x: Array, residual: Array) -> Array:
@@ -210,7 +213,9 @@ def _iterate(
             return jnp.stack([jnp.max(jnp.abs(leaf), initial=0) for leaf in jnp.split(columns, edges, axis=-1)])
 
         off, scale = largest(residual), largest(x) + largest(x + residual)
-        return jnp.max(jnp.where(off == 0, 0, off / jnp.where(scale == 0, 1, scale)))
+        found = jnp.max(jnp.where(off == 0, 0, off / jnp.where(scale == 0, 1, scale)))
+        # XLA's maximum on a CPU may pass over NaN.
+        return jnp.where(jnp.all(jnp.isfinite(residual)), found, jnp.nan)
 
     def unfinished(at: Iterate) -> Array:
         wanted = (at.error > accepted(carry)) | (at.error < at.before)
@@ -248,7 +253,7 @@ def jacobians(problem: Problem, given: Operands, states: Carry) -> Array:
 
 
 def _linear(problem: Problem, given: Operands, before: Carry) -> Callable[[Array], Array]:
-    """d (T, *batch, N) to J_t d_t, all steps at once."""
+    """The map of columns d_t (T, *batch, N) to J_t d_t, all steps at once."""
     _, push = jax.linearize(partial(_after, problem, given), before)
     return lambda d: as_columns(push(from_columns(d, before, problem.axes)), problem.axes)
 
@@ -283,4 +288,3 @@ def _start(given: Operands) -> Carry:
 
 def _length(given: Operands) -> int:
     return jax.tree.leaves(given.u)[0].shape[0]
-
