@@ -15,7 +15,7 @@ from zoo.trials import OPTIONS, difference_to_reference
 import recurrax
 from recurrax import GRU, LSTM, Cell, Elman, cells
 from recurrax.check.trial import value, value_and_grad
-from recurrax.kernels import arguments, blocks, newton
+from recurrax.kernels import all_steps, arguments, blocks, newton
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "plain_style")
 
@@ -75,7 +75,7 @@ def differs(cell, option, steps=4):
     """Where values or gradients in float64 are not the reference's, or padding mattered; None where they are."""
     option = OPTIONS[option]
     trial = draw(cell, steps, option.batch_shape, 2, np.float64)._replace(**option.rows)
-    return difference_to_reference(cell, trial, implementation="newton", **option.how)
+    return difference_to_reference(cell, trial, compiled=True, implementation="newton", **option.how)
 
 
 WALKED = [(LSTM(17), "all rows"), (GRU(2, reset_after=False), "mask"), (Reader(), "all rows"), (Skips(), "all at once")]
@@ -120,7 +120,7 @@ def test_jacobians_by_the_cut_are_those_by_pushes(cell, x64):
 
     def found(is_local):
         states = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf / 2, -leaf]), problems[0][1].carry)
-        return [newton.jacobians(p._replace(is_local=is_local), operands, states) for p, operands, _ in problems]
+        return [all_steps.jacobians(p._replace(is_local=is_local), operands, states) for p, operands, _ in problems]
 
     assert_close(jax.jit(lambda: found(True))(), jax.jit(lambda: found(False))(), "float64")
 
@@ -149,7 +149,7 @@ def test_what_does_not_converge_is_walked_step_by_step(x64, monkeypatch):
     monkeypatch.setitem(newton.LIMITS, "full", 0)
     cell, option = LSTM(2), OPTIONS["all rows"]
     trial = draw(cell, 4, option.batch_shape, 2, np.float64)._replace(**option.rows)
-    assert difference_to_reference(cell, trial, implementation="newton", **option.how) is None
+    assert difference_to_reference(cell, trial, compiled=True, implementation="newton", **option.how) is None
 
 
 def test_chaos_is_walked(x64):

@@ -26,10 +26,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from recurrax.kernels import blocks, locality
+from recurrax.kernels.all_steps import (
+    Operands,
+    Problem,
+    before,
+    derivative,
+    jacobians,
+    length,
+    one_by_one,
+    start,
+    step,
+    stepped,
+)
 from recurrax.kernels.arguments import Arguments
 from recurrax.kernels.columns import as_columns, column_counts, from_columns, parts
-from recurrax.kernels.padding import Rows, entering_carry, leaving_carry, leaving_output, where_rows
-from recurrax.typing import Array, Carry, Cell, Params
+from recurrax.kernels.padding import leaving_output
+from recurrax.typing import Array, Carry
 
 Kind: TypeAlias = Literal["full", "block", "diagonal"]
 
@@ -41,27 +53,6 @@ _FULL = 32
 
 _ROUNDING = 16
 """Units in the last place that a residual may have: those of sums over some hundred terms."""
-
-
-class Problem(NamedTuple):
-    """What is static: axes, how many (T, *batch) are; size, P of the blocks of J; is_local, see `locality`."""
-
-    cell: Cell
-    axes: int
-    size: int
-    limit: int
-    is_local: bool
-    unroll: int
-
-
-class Operands(NamedTuple):
-    """carry, initial: leaves (*batch, ...); u: leaves (T, *batch, ...) and rows, in the order in which steps run."""
-
-    params: Params
-    carry: Carry
-    initial: Carry
-    u: Any
-    rows: Rows
 
 
 class Iterate(NamedTuple):
@@ -92,11 +83,11 @@ def supports(given: Arguments) -> str | None:
 def scan(given: Arguments) -> tuple[Array, Carry]:
     """Outputs (T, *batch, ...) and the last carry."""
     problem, operands = of_arguments(given)
-    if _length(operands):
+    if length(operands):
         states = _states(problem, *operands)
         last = jax.tree.map(lambda leaf: leaf[-1], states)
     else:
-        states, last = _start(operands), given.carry
+        states, last = start(operands), given.carry
     ys = jax.vmap(given.cell.output, in_axes=(None, 0, 0))(given.params, states, operands.u)
     ys = leaving_output(operands.rows.valid, ys)
     return (jnp.flip(ys, axis=0) if given.reverse else ys), last
@@ -128,8 +119,8 @@ def _states(problem: Problem, *operands: Any) -> Carry:
     found = trajectory(problem, given)
     return jax.lax.cond(
         found.error <= accepted(given.carry),
-        lambda: from_columns(found.x, _start(given), problem.axes),
-        lambda: _one_by_one(problem, given),
+        lambda: from_columns(found.x, start(given), problem.axes),
+        lambda: one_by_one(problem, given),
     )
 
 
@@ -138,8 +129,7 @@ def _states_jvp(problem: Problem, primals: Any, tangents: Any) -> tuple[Carry, C
     states = _states(problem, *primals)
 
     def after(*operands: Any) -> Carry:
-        given = Operands(*operands)
-        return _after(problem, given, _before(given.carry, states))
+        return stepped(problem, Operands(*operands), states)
 
     _, change = jax.jvp(after, primals, tangents)
     return states, _solve(problem, Operands(*primals), states, change)
@@ -147,34 +137,34 @@ def _states_jvp(problem: Problem, primals: Any, tangents: Any) -> tuple[Carry, C
 
 def trajectory(problem: Problem, given: Operands) -> Iterate:
     """The last iterate and its residual, accepted or not; the first one is the entering carry at every step."""
-    axes, start = problem.axes, _start(given)
+    axes, first = problem.axes, start(given)
 
     def residual(x: Array) -> Array:
-        return as_columns(_after(problem, given, _before(given.carry, from_columns(x, start, axes))), axes) - x
+        return as_columns(stepped(problem, given, from_columns(x, first, axes)), axes) - x
 
     def correction(x: Array, residual: Array) -> Array:
-        return blocks.solve(jacobians(problem, given, from_columns(x, start, axes)), residual)
+        return blocks.solve(jacobians(problem, given, from_columns(x, first, axes)), residual)
 
-    return _iterate(problem, given.carry, residual, correction, as_columns(start, axes))
+    return _iterate(problem, given.carry, residual, correction, as_columns(first, axes))
 
 
 def _solve(problem: Problem, given: Operands, states: Carry, b: Carry) -> Carry:
-    """d_t = J_t d_tm1 + b_t from d = 0 on, with the full Jacobians of the steps between the states."""
-    before, axes = _before(given.carry, states), problem.axes
-    push = _linear(problem, given, before)
+    """d_t = J_t d_tm1 + b_t from d = 0 on, with the whole Jacobians of the steps between the states."""
+    axes, push = problem.axes, derivative(problem, given, states)
 
-    def residual(d: Array) -> Array:
+    def matvec(d: Array) -> Array:
         return d - push(jnp.concatenate([jnp.zeros_like(d[:1]), d])[:-1])
 
-    def one_by_one(b: Array) -> Array:
+    def walk(b: Array) -> Array:
         def body(d: Array, at_t: Any) -> tuple[Array, Array]:
-            at, b_t = at_t
-            after, rows = partial(_step, problem.cell, given.params, given.initial), axes - 1
-            _, moved = jax.jvp(lambda s: after(s, *at[1:]), (at[0],), (from_columns(d, at[0], rows),))
-            d = as_columns(moved, rows) + b_t
+            (entering, *at), b_t = at_t
+            change = from_columns(d, entering, axes - 1)
+            _, moved = jax.jvp(lambda carry: step(problem, given, carry, *at), (entering,), (change,))
+            d = as_columns(moved, axes - 1) + b_t
             return d, d
 
-        return jax.lax.scan(body, jnp.zeros_like(b[0]), ((before, given.u, given.rows), b), unroll=problem.unroll)[1]
+        over = (before(given, states), given.u, given.rows)
+        return jax.lax.scan(body, jnp.zeros_like(b[0]), (over, b), unroll=problem.unroll)[1]
 
     def solve(matvec: Callable[[Array], Array], b: Array, *, adjoint: bool) -> Array:
         found = jacobians(problem, given, states)
@@ -186,14 +176,12 @@ def _solve(problem: Problem, given: Operands, states: Carry, b: Carry) -> Carry:
             correction=lambda _, residual: blocks.solve(found, residual, reverse=adjoint),
             start=jnp.zeros_like(b),
         )
-        # Linear, so that its derivative at any point is itself.
-        walk = (lambda: jax.vjp(one_by_one, b)[1](b)[0]) if adjoint else (lambda: one_by_one(b))
-        return jax.lax.cond(iterate.error <= accepted(given.carry), lambda: iterate.x, walk)
+        # The walk is linear, so that its derivative at any point is itself.
+        walked = (lambda: jax.vjp(walk, b)[1](b)[0]) if adjoint else (lambda: walk(b))
+        return jax.lax.cond(iterate.error <= accepted(given.carry), lambda: iterate.x, walked)
 
-    d = jax.lax.custom_linear_solve(
-        residual, as_columns(b, axes), partial(solve, adjoint=False), partial(solve, adjoint=True)
-    )
-    return from_columns(d, states, axes)
+    solves = (partial(solve, adjoint=adjoint) for adjoint in (False, True))
+    return from_columns(jax.lax.custom_linear_solve(matvec, as_columns(b, axes), *solves), states, axes)
 
 
 def _iterate(
@@ -235,56 +223,3 @@ def _iterate(
 def accepted(carry: Carry) -> float:
     """The largest error of a trajectory, as a share of the largest entries of each leaf: rounding."""
     return _ROUNDING * max(float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(carry))
-
-
-def jacobians(problem: Problem, given: Operands, states: Carry) -> Array:
-    """The diagonal blocks of J_t of all steps, (T, *batch, N/P, P, P)."""
-    before, axes = _before(given.carry, states), problem.axes
-    if not problem.is_local:
-        return blocks.of_map(_linear(problem, given, before), as_columns(before, axes), problem.size)
-    valid, reset = given.rows
-    initial = jax.tree.map(lambda leaf: leaf[None], given.initial)
-    entering = entering_carry(reset, initial, before)
-    found = locality.jacobians(problem.cell, given.params, entering, given.u, axes, problem.size)
-    if valid is not None:  # the carry passes through padding
-        eye = jnp.eye(problem.size, dtype=found.dtype)
-        found = where_rows(valid, found, jnp.broadcast_to(eye.reshape((1,) * (axes + 1) + eye.shape), found.shape))
-    return found if reset is None else where_rows(reset, jnp.zeros_like(found), found)
-
-
-def _linear(problem: Problem, given: Operands, before: Carry) -> Callable[[Array], Array]:
-    """The map of columns d_t (T, *batch, N) to J_t d_t, all steps at once."""
-    _, push = jax.linearize(partial(_after, problem, given), before)
-    return lambda d: as_columns(push(from_columns(d, before, problem.axes)), problem.axes)
-
-
-def _before(carry: Carry, states: Carry) -> Carry:
-    return jax.tree.map(lambda first, after: jnp.concatenate([first[None], after])[:-1], carry, states)
-
-
-def _after(problem: Problem, given: Operands, before: Carry) -> Carry:
-    """F_t(s_tm1) of all steps at once."""
-    step = partial(_step, problem.cell, given.params, given.initial)
-    return jax.vmap(step)(before, given.u, given.rows)
-
-
-def _one_by_one(problem: Problem, given: Operands) -> Carry:
-    def body(carry: Carry, at_t: Any) -> tuple[Carry, Carry]:
-        carry = _step(problem.cell, given.params, given.initial, carry, *at_t)
-        return carry, carry
-
-    return jax.lax.scan(body, given.carry, (given.u, given.rows), unroll=problem.unroll)[1]
-
-
-def _step(cell: Cell, params: Params, initial: Carry, carry: Carry, u: Any, rows: Rows) -> Carry:
-    entering = entering_carry(rows.reset, initial, carry)
-    return leaving_carry(rows.valid, cell.pointwise(params, entering, u, cell.recur(params, entering, u)), entering)
-
-
-def _start(given: Operands) -> Carry:
-    """The entering carry at every step."""
-    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[None], (_length(given), *leaf.shape)), given.carry)
-
-
-def _length(given: Operands) -> int:
-    return jax.tree.leaves(given.u)[0].shape[0]
