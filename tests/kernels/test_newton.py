@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tolerances import assert_close
+from tolerances import RTOL, assert_close, assert_same_bits
 from walks import draw, equations
 from zoo.base import Small
 from zoo.trials import OPTIONS, difference_to_reference
@@ -130,18 +130,30 @@ def test_a_cell_that_mixes_units_or_multiplies_twice_is_not_local(cell):
     assert not problem_of(cell, 2, dtype=np.float32)[0].is_local
 
 
+def recurrence(matrices, b):
+    """d_t = J_t d_tm1 + b_t, step by step in float64."""
+    found, d, size = [], np.zeros_like(b[0]), matrices.shape[-1]
+    for matrix, b_t in zip(matrices, b, strict=True):
+        d = np.einsum("hpq,qh->ph", matrix, d.reshape(size, -1)).reshape(-1) + b_t
+        found.append(d)
+    return np.array(found)
+
+
 @pytest.mark.parametrize("size", [2, 6])
 def test_a_recurrence_of_blocks(size):
     noise = np.random.default_rng(0)
     matrices, b = noise.normal(size=(7, 6 // size, size, size)), noise.normal(size=(7, 6))
-    expected, d = [], np.zeros(6)
-    for matrix, b_t in zip(matrices, b, strict=True):
-        d = np.einsum("hpq,qh->ph", matrix, d.reshape(size, -1)).reshape(-1) + b_t
-        expected.append(d)
-    matrices, b = matrices.astype(np.float32), b.astype(np.float32)
-    forwards = jax.jit(blocks.solve)(matrices, b)
-    backwards = jax.jit(partial(blocks.solve, reverse=True))(matrices[::-1], b[::-1])
-    assert_close((forwards, backwards[::-1]), (np.array(expected), np.array(expected)), "float32")
+    got = jax.jit(blocks.solve)(np.float32(matrices), np.float32(b))
+    assert_close(got, recurrence(matrices, b), "float32")
+
+
+def test_a_recurrence_of_blocks_transposed():
+    """⟨λ, b⟩ = ⟨g, d⟩ where λ is the adjoint of g, and d the recurrence of b."""
+    noise = np.random.default_rng(0)
+    matrices, b, g = noise.normal(size=(7, 3, 2, 2)), noise.normal(size=(7, 6)), noise.normal(size=(7, 6))
+    adjoint = jax.jit(lambda matrices, g: blocks.solve(blocks.transposed(matrices), g, reverse=True))
+    got = np.sum(np.float64(adjoint(np.float32(matrices), np.float32(g))) * b)
+    np.testing.assert_allclose(got, np.sum(g * recurrence(matrices, b)), rtol=RTOL["float32"])
 
 
 def test_what_does_not_converge_is_walked_step_by_step(x64, monkeypatch):
@@ -164,6 +176,21 @@ def test_chaos_is_walked(x64):
     assert_close(states, stepped, "float64")
 
 
+def test_a_carry_that_overflows_is_not_accepted():
+    """It is in the walk as in the reference: finite as long as it lasts."""
+
+    class Squares(Small):
+        """h_t = h_tm1² + 2."""
+
+        def pointwise(self, params, carry, u, v):
+            return jnp.square(carry) + 2
+
+    drawn = draw(Squares(), 40, (2,), 2)
+    got, expected = (value(Squares(), drawn, implementation=name).outputs for name in ("newton", "reference"))
+    assert not np.isfinite(expected).all()
+    assert_same_bits(got, expected)
+
+
 @pytest.mark.parametrize(("steps", "batch_shape"), [(0, (2,)), (1, ()), (3, (0,))])
 def test_next_to_nothing_to_walk(steps, batch_shape):
     drawn = draw(LSTM(2), steps, batch_shape, 2)
@@ -171,19 +198,20 @@ def test_next_to_nothing_to_walk(steps, batch_shape):
     assert_close(got, expected, "float32")
 
 
-def test_second_derivatives_forward_mode_and_vmap(x64):
+def test_second_derivatives_and_vmap(x64):
+    """A Hessian-vector product: forward mode over reverse mode."""
     cell = Elman(2)
-    drawn = draw(cell, 4, (2,), 2, np.float64)
+    drawn = draw(cell, 3, (), 2, np.float64)
 
-    def loss(params, implementation):
-        return jnp.sum(jnp.square(value(cell, drawn._replace(params=params), implementation=implementation).outputs))
+    def gradient(params, implementation):
+        def loss(params):
+            moved = drawn._replace(params=params)
+            return jnp.sum(jnp.square(value(cell, moved, implementation=implementation).outputs))
 
-    def curvature(params, implementation):
-        gradient = jax.grad(partial(loss, implementation=implementation))
-        return jax.jvp(gradient, (params,), (params,))
+        return jax.jvp(jax.grad(loss), (params,), (params,))
 
     both = jax.tree.map(lambda leaf: jnp.stack([leaf, -leaf]), drawn.params)
-    got, expected = (jax.vmap(partial(curvature, implementation=n))(both) for n in ("newton", "reference"))
+    got, expected = (jax.jit(jax.vmap(partial(gradient, implementation=n)))(both) for n in ("newton", "reference"))
     assert_close(got, expected, "float64")
 
 
