@@ -48,6 +48,9 @@ Kind: TypeAlias = Literal["full", "block", "diagonal"]
 LIMITS: dict[Kind, int] = {"full": 20, "block": 60, "diagonal": 60}
 """Most iterations. A full one that converges needs 5 to 8 and the others up to 55, whatever T."""
 
+WARM_UP = 8
+"""Steps that the first guess takes."""
+
 _FULL = 32
 """Largest carry whose Jacobians are held whole: T B N² numbers, and N³ operations for each."""
 
@@ -136,8 +139,13 @@ def _states_jvp(problem: Problem, primals: Any, tangents: Any) -> tuple[Carry, C
 
 
 def trajectory(problem: Problem, given: Operands) -> Iterate:
-    """The last iterate and its residual, accepted or not; the first one is the entering carry at every step."""
-    axes, first = problem.axes, start(given)
+    """The last iterate and its residual, accepted or not.
+
+    The first one is where `WARM_UP` steps lead from the entering carry at every step: there the Jacobians of a bounded
+    cell are those of its inputs already, where products of those at the entering carry may overflow.
+    """
+    axes = problem.axes
+    first = jax.lax.fori_loop(0, WARM_UP, lambda _, states: stepped(problem, given, states), start(given))
 
     def residual(x: Array) -> Array:
         return as_columns(stepped(problem, given, from_columns(x, first, axes)), axes) - x
@@ -180,8 +188,9 @@ def _solve(problem: Problem, given: Operands, states: Carry, b: Carry) -> Carry:
         walked = (lambda: jax.vjp(walk, b)[1](b)[0]) if adjoint else (lambda: walk(b))
         return jax.lax.cond(iterate.error <= accepted(given.carry), lambda: iterate.x, walked)
 
-    solves = (partial(solve, adjoint=adjoint) for adjoint in (False, True))
-    return from_columns(jax.lax.custom_linear_solve(matvec, as_columns(b, axes), *solves), states, axes)
+    forwards, backwards = partial(solve, adjoint=False), partial(solve, adjoint=True)
+    d = jax.lax.custom_linear_solve(matvec, as_columns(b, axes), forwards, backwards)
+    return from_columns(d, states, axes)
 
 
 def _iterate(

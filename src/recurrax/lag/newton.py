@@ -76,13 +76,13 @@ def newton_report(cell: Cell, params: Params, xs: Any, carry: Carry | None = Non
     refused = newton.supports(check_step(_given(cell, params, xs, start)))
     if refused is not None:
         raise ValueError(f"cell: {type(cell).__name__} cannot be walked by Newton's method, since {refused}")
-    runs: list[NewtonRun] = []
+    runs: dict[Kind, NewtonRun] = {}
     for kind in newton.LIMITS:
         iterations, residual = _run(cell, params, xs, start, kind=kind)
         held = jax.eval_shape(partial(_jacobians, cell, kind=kind), params, xs, start)
         converged = bool(residual <= newton.accepted(start))
-        runs.append(NewtonRun(int(iterations), float(residual), converged, held.size * held.dtype.itemsize))
-    return NewtonReport(*runs, float(spectrum.exponents[0]), float(spectrum.standard_error[0]))
+        runs[kind] = NewtonRun(int(iterations), float(residual), converged, held.size * held.dtype.itemsize)
+    return NewtonReport(**runs, exponent=float(spectrum.exponents[0]), standard_error=float(spectrum.standard_error[0]))
 
 
 def _given(cell: Cell, params: Params, xs: Any, carry: Carry) -> Arguments:
