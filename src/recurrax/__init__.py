@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from recurrax.fixed import Fixed
     from recurrax.kernels import ScanResult, bidirectional, scan
     from recurrax.keys import with_key
+    from recurrax.lag.newton import newton_report
     from recurrax.typing import Cell
     from recurrax.wrappers import *
 
@@ -32,6 +33,7 @@ __all__ = [
     "lag",
     "linen",
     "load",
+    "newton_report",
     "nnx",
     "plot",
     "report",
@@ -56,6 +58,7 @@ _NAMES = {
     "from_nnx": "convert",
     "from_step": "convert",
     "load": "convert",
+    "newton_report": "lag.newton",
     "save": "convert",
     "scan": "kernels",
     "Cell": "typing",

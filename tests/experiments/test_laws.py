@@ -36,6 +36,7 @@ NEEDED = {
     "long_range": ["run"],  # seeds share it
     "lyapunov_of_cells": ["_spectrum", "run", "probe_row"],
     "mean_field_check": ["_profile"],  # gains share it
+    "newton_convergence": ["_spectrum", "_run", "_run", "_run"],  # a kind of Jacobian each
     "open_gradients": 2 * ["run"],  # plain and opened
     "memory_versus_gradient": ["_curve", "_profile"],
     "reproduce_le2015": ["run"],

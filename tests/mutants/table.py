@@ -28,6 +28,7 @@ STATISTICS = "tests/study/test_statistics.py"
 CLAIMS = "tests/study/test_claims.py"
 CONTRACT = "tests/lag/test_contract.py"
 ASSOCIATIVE = "tests/kernels/test_associative.py"
+NEWTON = "tests/kernels/test_newton.py"
 LINEAR_CELLS = "tests/cells/test_linear.py"
 STACK = "tests/wrappers/test_stack.py"
 DROPOUT = "tests/wrappers/test_dropout.py"
@@ -758,6 +759,34 @@ MUTANTS = (
         "(jnp.ones_like(a), jnp.zeros_like(b))",
         "(jnp.zeros_like(a), jnp.zeros_like(b))",
         f"{ASSOCIATIVE}::test_under_one_option[mask]",
+    ),
+    Mutant(
+        "newton: the adjoint by the wrong step's Jacobian",
+        "kernels/blocks.py",
+        "jnp.concatenate([jacobians[1:], jnp.zeros_like(jacobians[:1])])",
+        "jacobians",
+        f"{NEWTON}::test_a_recurrence_of_blocks_transposed",
+    ),
+    Mutant(
+        "newton: what did not converge is returned",
+        "kernels/newton.py",
+        "lambda: one_by_one(problem, given)",
+        "lambda: from_columns(found.x, start(given), problem.axes)",
+        f"{NEWTON}::test_chaos_is_walked",
+    ),
+    Mutant(
+        "newton: NaN is taken for a residual of rounding",
+        "kernels/newton.py",
+        "jnp.where(jnp.all(jnp.isfinite(residual)), found, jnp.nan)",
+        "jnp.where(jnp.all(jnp.isfinite(residual)), found, 0.0)",
+        f"{NEWTON}::test_a_carry_that_overflows_is_not_accepted",
+    ),
+    Mutant(
+        "newton: padding forgets the carry",
+        "kernels/all_steps.py",
+        "found = where_rows(valid, found, jnp.broadcast_to(eye, found.shape))",
+        "found = where_rows(valid, found, jnp.zeros_like(found))",
+        f"{NEWTON}::test_jacobians_by_the_cut_are_those_by_pushes[LSTM]",
     ),
     Mutant(
         "MinLSTM: gates not normalised",

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 
 from recurrax import code
+from recurrax.kernels.columns import from_columns
 from recurrax.lag import walk
 from recurrax.lag.layers import takes_layers
-from recurrax.lag.linalg import from_columns
 from recurrax.lag.lyapunov import CellStep, Plan, averages, frames, one_sequence, plan_of, size_of
 from recurrax.lag.notebook import html
 from recurrax.typing import Array, Carry, Cell, Params

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from recurrax.kernels.columns import as_columns, from_columns
 from recurrax.lag import scaled, walk
-from recurrax.lag.linalg import as_columns, from_columns
 from recurrax.lag.scaled import ScaledVector
 from recurrax.lag.walk import Trajectory
 from recurrax.typing import Array, Carry, Cell, Params

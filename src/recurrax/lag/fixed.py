@@ -10,6 +10,7 @@ from jax.core import Tracer
 from jax.scipy.linalg import solve_triangular
 
 from recurrax import code
+from recurrax.kernels import columns
 from recurrax.lag import arguments, linalg, walk
 from recurrax.lag.layers import takes_layers
 from recurrax.lag.notebook import html
@@ -202,9 +203,9 @@ def _passed(
 
 def _next(cell: Cell, params: Params, x: Any, like: Carry, numbers: Array) -> Array:
     """F(s, x), (n,) to (n,)."""
-    before = linalg.from_columns(numbers, like, leading=0)
+    before = columns.from_columns(numbers, like, leading=0)
     after = walk.where_valid(None, cell.step(params, before, x)[0], before)
-    return linalg.as_columns(after, leading=0)
+    return columns.as_columns(after, leading=0)
 
 
 def _linear(f: Any, numbers: Array) -> tuple[Array, Array]:
@@ -216,7 +217,7 @@ def _linear(f: Any, numbers: Array) -> tuple[Array, Array]:
 @partial(code.jit, static_argnums=0)
 def _jacobian(cell: Cell, params: Params, x: Any, point: Carry) -> Array:
     with jax.default_matmul_precision("highest"):
-        return _linear(partial(_next, cell, params, x, point), linalg.as_columns(point, leading=0))[1]
+        return _linear(partial(_next, cell, params, x, point), columns.as_columns(point, leading=0))[1]
 
 
 class _Ends(NamedTuple):
@@ -244,7 +245,7 @@ def _solve(
     cell: Cell, iterations: int, params: Params, x: Any, begin: Carry, noise: Array | None, key: Key | None
 ) -> _Ends:
     like = jax.tree.map(lambda leaf: leaf[0], begin)
-    starts = linalg.as_columns(begin, leading=1)  # (S, n)
+    starts = columns.as_columns(begin, leading=1)  # (S, n)
     if noise is not None and key is not None:
         starts += noise * jax.random.normal(jax.random.fold_in(key, 1), starts.shape, starts.dtype)
     eps = float(jnp.finfo(starts.dtype).eps)
@@ -283,7 +284,7 @@ def _solve(
     with jax.default_matmul_precision("highest"):
         # One start after the other: each takes as many steps as it needs, and one matrix is held.
         end, speed = jax.lax.map(descend, starts)
-    return _Ends(starts, end, linalg.from_columns(end, like, leading=0), speed)
+    return _Ends(starts, end, columns.from_columns(end, like, leading=0), speed)
 
 
 def _damped(jacobian: Array, r: Array, mu: Array) -> Array:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from recurrax import code, norms
+from recurrax.kernels import columns
 from recurrax.lag import arguments, linalg, scaled, walk
 from recurrax.lag.layers import takes_layers
 from recurrax.lag.notebook import html
@@ -174,18 +175,18 @@ def _start(state: Carry, count: int, probes: int | None, key: Key | None) -> Sca
     A line of P is the adjoint of one real number of s_{T-1}. That of the imaginary part of z is ±i in JAX's convention
     of signs, which changes no norm.
     """
-    size = sum(linalg.column_counts(state, leading=1))
+    size = sum(columns.column_counts(state, leading=1))
     if probes is None:
         matrix = jnp.broadcast_to(jnp.eye(size)[None], (count, size, size))
     else:
         assert key is not None
         matrix = jax.random.normal(key, (count, probes, size))
-    return ScaledVector(linalg.from_columns(matrix, state, leading=1), jnp.zeros(count, jnp.int32))
+    return ScaledVector(columns.from_columns(matrix, state, leading=1), jnp.zeros(count, jnp.int32))
 
 
 def _norms(product: ScaledVector, probes: int | None) -> tuple:
     """The fields of a JacobianProfile after `lag`, of one matrix: value with leaves (lines, ...)."""
-    matrix = linalg.as_columns(product.value, leading=1)  # (lines, n)
+    matrix = columns.as_columns(product.value, leading=1)  # (lines, n)
     log_scale = product.exponent.astype(matrix.dtype) * jnp.asarray(np.log(2), matrix.dtype)
     squares = jnp.sum(jnp.square(matrix), axis=1)  # (lines,)
     if probes is not None:
@@ -194,7 +195,7 @@ def _norms(product: ScaledVector, probes: int | None) -> tuple:
         error = squares.std(ddof=1) / (2 * mean * np.sqrt(probes))
         return None, 0.5 * norms.log(mean) + log_scale, error, None, None
     operator, frobenius = linalg.log_largest_singular_value(matrix), 0.5 * norms.log(squares.sum())
-    widths, structure = linalg.column_counts(product.value, leading=1), jax.tree.structure(product.value)
+    widths, structure = columns.column_counts(product.value, leading=1), jax.tree.structure(product.value)
     edges = np.cumsum(widths)[:-1]  # where one field ends and the next begins
 
     def blocks_of(lines: Array) -> Any:

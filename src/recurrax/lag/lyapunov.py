@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from recurrax import code
+from recurrax.kernels.columns import as_columns, column_counts, from_columns
 from recurrax.lag import arguments, walk
 from recurrax.lag.layers import takes_layers
-from recurrax.lag.linalg import as_columns, column_counts, from_columns, orthonormal
+from recurrax.lag.linalg import orthonormal
 from recurrax.lag.notebook import html
 from recurrax.typing import Array, Carry, Cell, Params
 

@@ -11,7 +11,8 @@ import numpy as np
 from jax.core import Tracer
 
 from recurrax import code
-from recurrax.lag import arguments, linalg, walk
+from recurrax.kernels import columns
+from recurrax.lag import arguments, walk
 from recurrax.lag.layers import takes_layers
 from recurrax.lag.notebook import html
 from recurrax.lag.stack import at
@@ -111,7 +112,7 @@ def memory_curve(
             f"a longest lag of {longest}"
         )
     state = walk.differentiable(arguments.part(carry, field))
-    size = sum(linalg.column_counts(state, leading=len(batch_shape)))
+    size = sum(columns.column_counts(state, leading=len(batch_shape)))
     fits, decodes = (count * math.prod(batch_shape) for count in (fitted, usable - fitted))
     if fits < _STEPS_PER_COMPONENT * size:
         raise ValueError(
@@ -139,7 +140,7 @@ def _targets(xs: Any, targets: Array | None, leading: tuple[int, ...]) -> Array:
         floating = [leaf for leaf in jax.tree.leaves(xs) if jnp.issubdtype(leaf.dtype, jnp.floating)]
         if not floating:
             raise ValueError("targets: expected what to decode, one_hot(xs, size) say, for xs without floats; got None")
-        return linalg.as_columns(floating, leading=len(leading))
+        return columns.as_columns(floating, leading=len(leading))
     shape, dtype = jnp.shape(targets), jnp.result_type(targets)
     if shape[:-1] != leading or not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(f"targets: expected floating (T, *batch, D) = {(*leading, 'D')}, got {dtype} {shape}")
@@ -161,7 +162,7 @@ def _curve(
     with jax.default_matmul_precision("highest"):
         trajectory, last = walk.record(cell, params, xs, carry, None)
         chosen = arguments.part(walk.carries_after(trajectory, last), field)
-        state = linalg.as_columns(walk.differentiable(chosen), leading=targets.ndim - 1)  # (T, *batch, n)
+        state = columns.as_columns(walk.differentiable(chosen), leading=targets.ndim - 1)  # (T, *batch, n)
         # (T, *batch, K, D)
         lagged = jax.vmap(lambda lag: jnp.roll(targets, lag, axis=0), out_axes=-2)(lags).astype(state.dtype)
         # (T, *batch, K D); what was rolled in from the end stands before the steps fitted.

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from recurrax import code, norms
+from recurrax.kernels.columns import from_columns
 from recurrax.lag import arguments, scaled, walk
 from recurrax.lag.credit import RULES, Credit, credit, pattern, uoro, walk_back
 from recurrax.lag.layers import takes_layers
-from recurrax.lag.linalg import from_columns
 from recurrax.lag.notebook import html
 from recurrax.lag.scaled import ScaledVector
 from recurrax.lag.stack import at
