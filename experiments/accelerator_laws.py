@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from accelerator_rows import CELLS, Measure, Row, Sizes
+from accelerator_rows import Measure, Row, Sizes
 
 import recurrax
 from recurrax import lag
@@ -21,8 +21,6 @@ from recurrax.study.named import Name
 TOLERANCE = 1e-4
 """What float32 may lose between two orders of summation, relative to the largest entry of an array; a wrong term costs
 far more."""
-ROWS = ("full", "lengths, reverse")
-"""All rows whole; or of every length from 0 on, and walked backwards."""
 PRECISIONS = ("highest", "tensorfloat32", "default")
 
 
@@ -46,7 +44,7 @@ def laws(sizes: Sizes) -> Iterator[tuple[Row, Measure]]:
         return errors | {"holds": all(error <= TOLERANCE for error in errors.values())}
 
     names = [name for name in IMPLEMENTATIONS if name != "reference"]
-    for name, rows, implementation in itertools.product(CELLS, ROWS, names):
+    for name, rows, implementation in itertools.product(sizes.lawful, sizes.rows, names):
         place = {"cell": name.label, "rows": rows, "implementation": implementation}
         yield place, partial(measure, name, rows, implementation)
 
@@ -81,7 +79,7 @@ def decay(sizes: Sizes) -> Iterator[tuple[Row, Measure]]:
         found = {"rate": fit.rate, "rate_error": fit.standard_error, "vanish_lag": lag.vanish_lag(here)}
         return found | {"nats_from_cpu": float(apart), "seconds": seconds, "curve": fit.curve}
 
-    for name in CELLS:
+    for name in sizes.cells:
         yield {"cell": name.label}, partial(measure, name)
 
 
@@ -100,5 +98,5 @@ def tf32(sizes: Sizes) -> Iterator[tuple[Row, Measure]]:
             fit = lag.fit_decay(np.log(np.linalg.norm(adjoint, axis=-1))[::-1], sizes.window)
         return {"rate": fit.rate, "rate_error": fit.standard_error}
 
-    for name, precision in itertools.product(CELLS, PRECISIONS):
+    for name, precision in itertools.product(sizes.cells, PRECISIONS):
         yield {"cell": name.label, "precision": precision}, partial(measure, name, precision)

@@ -59,25 +59,35 @@ CELLS = (*named.cells(("lstm", "gru", "elman")), Name("Leaky", Leaky, (), recurr
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large everything is; the defaults are those of the day.
+    """How much is measured, and how large it is; the defaults are those of the day.
 
-    shapes, of speeds, and laws: (B, T, D, H). kinds: pairs (dtype, pass). lags, hidden, window: of the decay. rounds and
-    seconds: how many, and for how long at least, calls are timed in turn. side: of the square matrices that measure the
-    machine's own limits.
+    lawful, rows, laws: cells of the laws; rows whole, or of every length from 0 on and walked backwards; (B, T, D, H).
+    cells: of all other parts. shapes, kinds: of speeds, (B, T, D, H) and pairs (dtype, pass). lags, hidden, window: of
+    the decay. rounds and seconds: how many, and for how long at least, calls are timed in turn. side: of the square
+    matrices that measure the machine's own limits. limited: whether parts end when their seconds are over.
     """
+
+    lawful: tuple[Name, ...] = CELLS
+    rows: tuple[str, ...] = ("full", "lengths, reverse")
+    laws: Shape = (16, 64, 32, 64)
+    cells: tuple[Name, ...] = CELLS
 
     shapes: tuple[Shape, ...] = ((16, 1024, 768, 768), (64, 4096, 64, 64), *kernel_speed.SHAPES)
     kinds: tuple[tuple[str, str], ...] = tuple(itertools.product(("float32", "bfloat16"), kernel_speed.PASSES))
-    laws: Shape = (16, 64, 32, 64)
     lags: int = 400
     hidden: int = 128
     window: tuple[int, int] = (20, 120)
     rounds: int = 5
     seconds: float = 0.5
     side: int = 8192
+    limited: bool = True
 
 
-TOY = Sizes(((2, 6, 3, 4),), (("float32", "training"), ("bfloat16", "forward")), (3, 5, 2, 4), 12, 4, (2, 8), 2, 0.0, 64)
+TOY = Sizes(
+    lawful=(CELLS[0], CELLS[-1]), rows=("lengths, reverse",), laws=(3, 4, 2, 4), cells=named.cells(("elman",)),
+    shapes=((2, 6, 3, 4),), kinds=(("float32", "training"), ("bfloat16", "forward")),
+    lags=12, hidden=4, window=(2, 8), rounds=2, seconds=0.0, side=64, limited=False,
+)  # fmt: skip
 """For seconds on a CPU."""
 
 
@@ -89,4 +99,6 @@ def outcome(place: Row, measure: Measure) -> Row:
     except peers.Absent as why:
         return place | {"refused": str(why)}
     except Exception as error:  # whatever it is, the others go on; the program says so at its end
+        if "RESOURCE_EXHAUSTED" in str(error):
+            return place | {"refused": "it asks for more memory than the device has"}
         return place | {"raised": f"{type(error).__name__}: {error}".partition("\n")[0]}

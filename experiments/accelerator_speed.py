@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import kernel_speed
 import numpy as np
 import peers
-from accelerator_rows import CELLS, Measure, Row, Sizes, outcome
+from accelerator_rows import Measure, Row, Sizes, outcome
+from jax.extend.backend import get_backend
 from peers import Shape
 
-from recurrax import runs
 from recurrax.kernels import fused
+from recurrax.runs.environment import environment as this_machine
 from recurrax.study import timing
 from recurrax.study.named import Name
 
@@ -35,7 +36,7 @@ def environment(sizes: Sizes) -> Iterator[tuple[Row, Measure]]:
             run = peers.compiled((lambda a, b: a + 1) if kind == "copy" else (lambda a, b: a @ b), x, x).run
         found = timing.interleaved({kind: run}, sizes.rounds, sizes.seconds)[kind]
         amount = 2 * x.nbytes if kind == "copy" else 2 * sizes.side**3
-        about = runs.environment() | {"backend": jax.extend.backend.get_backend().platform_version}
+        about = this_machine() | {"backend": get_backend().platform_version}
         return milliseconds(found) | {"per_second": amount / float(np.median(found)), "environment": about}
 
     for kind in ("float32", "tf32", "bfloat16", "copy"):
@@ -45,7 +46,7 @@ def environment(sizes: Sizes) -> Iterator[tuple[Row, Measure]]:
 def speed(sizes: Sizes) -> Iterator[tuple[Row, Measure]]:
     """Training steps and forward passes; float32 with its full precision, which no contender rounds."""
     together = lru_cache(maxsize=1)(partial(_together, sizes))
-    for shape, cell, kind, name in itertools.product(sizes.shapes, CELLS, sizes.kinds, CONTENDERS):
+    for shape, cell, kind, name in itertools.product(sizes.shapes, sizes.cells, sizes.kinds, CONTENDERS):
         place = {"shape": list(shape), "cell": cell.label, "dtype": kind[0], "pass": kind[1], "contender": name}
         yield place, lambda of=(shape, cell), kind=kind, name=name: together(*of)[kind][name]
 
@@ -78,7 +79,7 @@ def projection(sizes: Sizes) -> Iterator[tuple[Row, Measure]]:
     def both(shape: Shape, cell: Name) -> dict[str, Row]:
         return timed({where: outcome({}, partial(ready, shape, cell, where)) for where in PROJECTIONS}, sizes)
 
-    for shape, cell, where in itertools.product(sizes.shapes, CELLS, PROJECTIONS):
+    for shape, cell, where in itertools.product(sizes.shapes, sizes.cells, PROJECTIONS):
         place = {"shape": list(shape), "cell": cell.label, "projection": where}
         yield place, lambda of=(shape, cell), where=where: both(*of)[where]
 
@@ -89,7 +90,7 @@ def then(row: Row, step: Callable[[Row], Row]) -> Row:
 
 
 def timed(rows: Mapping[str, Row], sizes: Sizes) -> dict[str, Row]:
-    """Rows of contenders with the times of those that are ready; who fails when run once takes no part in the rounds."""
+    """Rows of contenders with the times of those that are ready; one that fails when run once is in no round."""
 
     def warmed(row: Row) -> Row:
         row["contender"].run()
@@ -110,4 +111,8 @@ def timed(rows: Mapping[str, Row], sizes: Sizes) -> dict[str, Row]:
 
 def milliseconds(seconds: np.ndarray) -> Row:
     """What is kept of all rounds."""
-    return {"median_ms": 1e3 * float(np.median(seconds)), "min_ms": 1e3 * float(np.min(seconds)), "rounds": len(seconds)}
+    return {
+        "median_ms": 1e3 * float(np.median(seconds)),
+        "min_ms": 1e3 * float(np.min(seconds)),
+        "rounds": len(seconds),
+    }

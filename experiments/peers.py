@@ -240,9 +240,7 @@ def compiled(function: Callable[..., Any], params: Any, x: jax.Array) -> Contend
     return lowered(function, params, x)()
 
 
-def prepare(
-    name: str, cell: Name, shape: Shape, training: bool, dtype: Any = jnp.float32
-) -> Callable[[], Contender]:
+def prepare(name: str, cell: Name, shape: Shape, training: bool, dtype: Any = jnp.float32) -> Callable[[], Contender]:
     """What makes the contender of that name ready to run, in any thread; the tracing is done.
 
     Parameters and inputs are of `dtype`.
