@@ -67,7 +67,7 @@ def number(value: float | None, form: str = ".3g") -> str:
 
 def environment(rows: Sequence[Row]) -> list[str]:
     title = "Limits: 10^12 operations per second of a product, 10^12 bytes per second of a copy"
-    return pivot(title, [row | {"of": "the device"} for row in rows], ["of"], "limit",
+    return pivot(title, [{**row, "of": "the device"} for row in rows], ["of"], "limit",
                  lambda row: number(row["per_second"] / 1e12))  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from recurrax.runs.environment import environment as this_machine
 from recurrax.study import timing
 from recurrax.study.named import Name
 
-CONTENDERS = (*peers.BY_IMPLEMENTATION, "Flax nnx", "cuDNN through JAX", "PyTorch")
+CONTENDERS = (*peers.BY_IMPLEMENTATION, "Flax nnx", "PyTorch")
 PROJECTIONS = {"ahead": sys.maxsize, "inside": 0}
 """Where "fused" computes what needs no carry in a forward pass, by the rows of a batch below which it does so before
 its loop: that number was chosen on CPUs. A training step always does."""

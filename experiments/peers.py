@@ -134,22 +134,6 @@ def _keras(cell: Name, shape: Shape) -> tuple[Apply, Any]:
     return lambda params, x: model.stateless_call(params, rest, x)[0], params
 
 
-def _cudnn(cell: Name, shape: Shape) -> tuple[Apply, Any]:
-    _of(cell, {"LSTM": None}, "jax.experimental.rnn")
-    if jax.default_backend() != "gpu":
-        raise Absent(f"jax.experimental.rnn runs cuDNN, on a GPU only; this is {jax.default_backend()}")
-    rnn = _peer("jax.experimental.rnn", "jax")
-    batch, steps, inputs, hidden = shape
-    sizes = {"input_size": inputs, "hidden_size": hidden, "num_layers": 1, "bidirectional": False}
-
-    def apply(params: Any, x: jax.Array) -> jax.Array:
-        zeros, lengths = jnp.zeros((1, batch, hidden)), jnp.full((batch,), steps, jnp.int32)
-        # The rules of its derivative take the settings by position.
-        return rnn.lstm(x, zeros, zeros, params, lengths, inputs, hidden, 1, 0.0, False)[0]
-
-    return apply, rnn.init_lstm_weight(jax.random.key(0), **sizes)
-
-
 def pytorch(cell: Name, shape: Shape, training: bool, dtype: Any = jnp.float32) -> Callable[[], None]:
     """A callable that runs PyTorch's layer once, with as many threads as cores, and waits for the end."""
     torch = _peer("torch", "torch")
@@ -202,7 +186,7 @@ JAX = {
     "Equinox": _equinox,
     "Haiku": _haiku,
     "Keras": _keras,
-    "cuDNN through JAX": _cudnn,
+    "cuDNN through JAX": _recurrax("cudnn"),
 }
 """Contenders that JAX compiles, by name."""
 OURS = ("recurrax", "recurrax, batch split", "recurrax reference")
@@ -249,8 +233,8 @@ def prepare(name: str, cell: Name, shape: Shape, training: bool, dtype: Any = jn
         Absent: it cannot take part.
     """
     if name == "PyTorch":
-        run = pytorch(cell, shape, training, dtype)
-        return lambda: Contender(run, math.nan, math.nan)
+        torch = pytorch(cell, shape, training, dtype)
+        return lambda: Contender(torch, math.nan, math.nan)
     batch, steps, inputs, _ = shape
     x = jax.random.normal(jax.random.key(1), (batch, steps, inputs), dtype)
     split = name == "recurrax, batch split"
