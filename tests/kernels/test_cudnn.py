@@ -63,7 +63,6 @@ class Mine(Cell):
 
 LENGTHS, MASK = OPTIONS["lengths"].rows, OPTIONS["mask"].rows
 CASES = {
-    "no batch": (LSTM(3), (), {}, {}),
     "two batch axes, reverse": (LSTM(3), (2, 3), {}, {"reverse": True}),
     "lengths": (Mine(), (5,), LENGTHS, {}),
     "lengths and any mask, reverse, chunks": (LSTM(3), (5,), LENGTHS | MASK, {"reverse": True, "chunk": 3}),
@@ -75,17 +74,26 @@ def in_its_place(monkeypatch, x64):
     """The library's function by JAX's definition of it, in float64 too; gives the precisions that it was asked for."""
     asked = []
 
-    def lstm(x, h, c, weights, lengths, *sizes):
+    def plain(x, h, c, weights, lengths, *sizes):
+        inputs, hidden, layers, _, directions = sizes
+        matrices = rnn.unpack_lstm_weights(weights, inputs, hidden, layers, directions)
+        return rnn.lstm_ref(x, h, c, *matrices, lengths, *sizes)
+
+    def lstm_fwd(x, h, c, weights, lengths, *sizes):
         *sizes, precision = sizes
         asked.append(precision)
         inputs, hidden, layers, _, directions = sizes
         assert weights.shape == (rnn.get_num_params_in_lstm(inputs, hidden, layers, directions),)
         assert lengths.dtype == jnp.int32
-        return rnn.lstm_ref(
-            x, h, c, *rnn.unpack_lstm_weights(weights, inputs, hidden, layers, directions), lengths, *sizes
-        )
+        return plain(x, h, c, weights, lengths, *sizes), (x, h, c, weights, lengths)
 
-    monkeypatch.setattr(rnn, "lstm", lstm)
+    def lstm_bwd(*arguments):
+        *sizes, precision, (*operands, lengths), cotangents = arguments
+        asked.append(precision)
+        return *jax.vjp(lambda *operands: plain(*operands, lengths, *sizes), *operands)[1](cotangents), None
+
+    monkeypatch.setattr(rnn, "lstm_fwd", lstm_fwd)
+    monkeypatch.setattr(rnn, "lstm_bwd", lstm_bwd)
     monkeypatch.setattr(cudnn, "_elsewhere", lambda: None)
     monkeypatch.setattr(cudnn, "DTYPE", "float64")
     jax.clear_caches()  # what was refused or called before may have been kept
@@ -108,6 +116,12 @@ def test_second_derivatives_are_the_references(in_its_place):
     assert_close(got, expected, "float64", SECOND_RTOL)
 
 
+def test_without_a_batch(in_its_place):
+    drawn = draw(LSTM(3), STEPS, (), 2, np.float64)
+    got, expected = (value(LSTM(3), drawn, implementation=name) for name in ("cudnn", "reference"))
+    assert_close(got, expected, "float64")
+
+
 @pytest.mark.parametrize(("steps", "batch_shape"), [(0, (2,)), (3, (0,))])
 def test_nothing_to_walk(steps, batch_shape, in_its_place):
     drawn = draw(LSTM(3), steps, batch_shape, 2, np.float64)
@@ -125,7 +139,7 @@ def test_forward_mode_is_refused_with_the_way_out(in_its_place):
 def test_vmap_of_the_library_is_refused_with_the_way_out(in_its_place, monkeypatch):
     unbatched = jax.extend.core.Primitive("rnn_fwd")
     unbatched.def_abstract_eval(lambda x: x)
-    monkeypatch.setattr(rnn, "lstm", lambda x, *rest: (unbatched.bind(x), *rest[:2]))
+    monkeypatch.setattr(rnn, "lstm_fwd", lambda x, h, c, *_: ((unbatched.bind(x), h, c), None))
     params, xs = LSTM(3).init(jax.random.key(0), 3, np.float64), jnp.zeros((2, 4, 5, 3))
     with pytest.raises(ValueError, match=r"^implementation: 'cudnn' has no vmap; give recurrax\.scan the whole batch"):
         jax.vmap(lambda xs: recurrax.scan(LSTM(3), params, xs, implementation="cudnn").outputs)(xs)

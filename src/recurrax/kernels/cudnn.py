@@ -6,13 +6,16 @@ the second is zero here. Rows may end early and do nothing else, so the valid st
 in the order in which they are walked, and outputs back to their places: that serves lengths, masks and both directions
 alike. A row without a valid step, which cuDNN refuses, runs for one and keeps its carry.
 
-Second derivatives are those of the reference: `_forward` and `_backward` carry rules of their own that say so.
+Second derivatives are those of `rnn.lstm_ref`, JAX's definition of it: `_forward` and `_backward` carry rules of their
+own that say so.
 """
 
+import importlib
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,21 +25,17 @@ from jax.extend.backend import get_backend
 from recurrax.kernels import reference
 from recurrax.kernels.arguments import Arguments
 from recurrax.kernels.forward_mode import reverse_mode_only
-from recurrax.kernels.padding import Rows, leaving_output
-from recurrax.typing import Array, Carry, Cell, Params
+from recurrax.kernels.padding import leaving_output
+from recurrax.typing import Array, Carry
 
 DTYPE = "float32"
 """The one that `jax.experimental.rnn` has."""
-Operands = tuple[Params, Array, Carry]
-"""params; xs (T, *batch, D); carry, leaves h and c (*batch, H)."""
-
-
-class Walk(NamedTuple):
-    """What is static under `jax.jit`."""
-
-    cell: Cell
-    batch_shape: tuple[int, ...]
-    reverse: bool
+Sizes = tuple[int, int, int, float, bool, jax.lax.Precision]
+"""D, H, layers, dropout, whether there are two directions, precision: static, and in the library's order."""
+Operands = tuple[Array, Array, Array, Array]
+"""x (B, T, D); h and c (1, B, H); weights (N,)."""
+Results = tuple[Array, Array, Array]
+"""y (B, T, H); h and c (1, B, H)."""
 
 
 def supports(given: Arguments) -> str | None:
@@ -84,86 +83,24 @@ def scan(given: Arguments) -> tuple[Array, Carry]:
     """Outputs (T, *batch, H) and the last carry."""
     if 0 in given.xs.shape[:-1]:
         return reference.scan(given)
-    operands = jax.tree.map(reverse_mode_only, (given.params, given.xs, given.carry))
-    return _scan(Walk(given.cell, given.batch_shape, given.reverse), operands, given.rows)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _scan(walk: Walk, operands: Operands, rows: Rows) -> tuple[Array, Carry]:
-    return _run(walk, rows, operands)
-
-
-def _scan_fwd(walk: Walk, operands: Operands, rows: Rows) -> tuple[tuple[Array, Carry], Any]:
-    results, pull = _forward(walk, operands, rows)
-    return results, (operands, rows, pull)
-
-
-def _scan_bwd(walk: Walk, residuals: Any, cotangents: Any) -> tuple[Operands, None]:
-    return _backward(walk, *residuals, cotangents), None
-
-
-_scan.defvjp(_scan_fwd, _scan_bwd)
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _forward(walk: Walk, operands: Operands, rows: Rows) -> tuple[tuple[Array, Carry], Callable[..., Any]]:
-    """The results, and what pulls cotangents of them back by cuDNN's own derivative."""
-    return jax.vjp(partial(_run, walk, rows), operands)
-
-
-@_forward.defjvp
-def _forward_jvp(walk, primals, tangents):
-    operands, rows = primals
-    results, pull = _forward(walk, operands, rows)
-    _, moved = jax.jvp(partial(_plain, walk, rows), (operands,), tangents[:1])
-    # What `pull` holds is a function of the operands, and `_backward` is differentiated with respect to those.
-    return (results, pull), (moved, jax.tree.map(zero_from_primal, pull))
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _backward(walk: Walk, operands: Operands, rows: Rows, pull: Callable[..., Any], cotangents: Any) -> Operands:
-    """Cotangents of the operands."""
-    return pull(cotangents)[0]
-
-
-@_backward.defjvp
-def _backward_jvp(walk, primals, tangents):
-    operands, rows, _, cotangents = primals
-
-    def plain(operands: Operands, cotangents: Any) -> Operands:
-        return jax.vjp(partial(_plain, walk, rows), operands)[1](cotangents)[0]
-
-    _, moved = jax.jvp(plain, (operands, cotangents), (tangents[0], tangents[3]))
-    return _backward(walk, *primals), moved
-
-
-def _plain(walk: Walk, rows: Rows, operands: Operands) -> tuple[Array, Carry]:
-    params, xs, carry = operands
-    return reference.scan(Arguments(walk.cell, params, xs, carry, carry, rows, walk.batch_shape, walk.reverse, 1))
-
-
-def _run(walk: Walk, rows: Rows, operands: Operands) -> tuple[Array, Carry]:
-    # Loaded where it is used: it is experimental, and nothing else should depend on its being there.
-    from jax.experimental import rnn
-
-    params, xs, carry = operands
-    kernel, recurrent_kernel, bias = walk.cell.cudnn(params)  # pyright: ignore[reportAttributeAccessIssue]
-    steps, inputs, size, batch = xs.shape[0], xs.shape[-1], bias.shape[-1], math.prod(walk.batch_shape)
-    rows_of = [matrix.reshape(-1, 4 * size).T for matrix in (kernel, recurrent_kernel)]  # (4H, D), (4H, H)
-    weights = jnp.concatenate([leaf.ravel() for leaf in (*rows_of, bias, jnp.zeros_like(bias))])
-    valid = None if rows.valid is None else rows.valid.reshape(steps, batch)
-    to_front, back = _order(valid, walk.reverse)
+    params, xs, carry = jax.tree.map(reverse_mode_only, (given.params, given.xs, given.carry))
+    kernel, recurrent_kernel, bias = given.cell.cudnn(params)  # pyright: ignore[reportAttributeAccessIssue]
+    steps, inputs, size, batch = xs.shape[0], xs.shape[-1], bias.shape[-1], math.prod(given.batch_shape)
+    by_unit = [matrix.reshape(-1, 4 * size).T for matrix in (kernel, recurrent_kernel)]  # (4H, D), (4H, H)
+    weights = jnp.concatenate([leaf.ravel() for leaf in (*by_unit, bias, jnp.zeros_like(bias))])
+    valid = None if given.rows.valid is None else given.rows.valid.reshape(steps, batch)
+    to_front, back = _order(valid, given.reverse)
     lengths = jnp.full(batch, steps, jnp.int32) if valid is None else valid.sum(axis=0, dtype=jnp.int32)
     x = jnp.moveaxis(to_front(xs.reshape(steps, batch, inputs)), 0, 1)  # (B, T, D)
-    before = [leaf.reshape(1, batch, size) for leaf in jax.tree.leaves(carry)]
-    # By position, as the rules of its derivative take them. None would let TF32 round products to 10 bits.
+    h, c = before = [leaf.reshape(1, batch, size) for leaf in jax.tree.leaves(carry)]
+    # None in place of HIGHEST would let products be rounded to 10 bits (TF32).
     sizes = inputs, size, 1, 0.0, False, jax.lax.Precision.HIGHEST
-    y, *after = tuple(rnn.lstm(x, *before, weights, jnp.maximum(lengths, 1), *sizes))
+    y, *after = list(_lstm(sizes, (x, h, c, weights), jnp.maximum(lengths, 1)))
     if valid is not None:
         after = [jnp.where((lengths > 0)[None, :, None], *pair) for pair in zip(after, before, strict=True)]
-    ys = back(jnp.moveaxis(y, 1, 0)).reshape(steps, *walk.batch_shape, size)
-    last = [leaf.reshape(*walk.batch_shape, size) for leaf in after]
-    return leaving_output(rows.valid, ys), jax.tree.unflatten(jax.tree.structure(carry), last)
+    ys = back(jnp.moveaxis(y, 1, 0)).reshape(steps, *given.batch_shape, size)
+    last = [leaf.reshape(*given.batch_shape, size) for leaf in after]
+    return leaving_output(given.rows.valid, ys), jax.tree.unflatten(jax.tree.structure(carry), last)
 
 
 def _order(valid: Array | None, reverse: bool) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
@@ -178,3 +115,66 @@ def _order(valid: Array | None, reverse: bool) -> tuple[Callable[[Array], Array]
     return lambda leaf: jnp.zeros_like(leaf).at[place, row].set(leaf, unique_indices=True), lambda leaf: leaf[
         place, row
     ]
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _lstm(sizes: Sizes, operands: Operands, lengths: Array) -> Results:
+    return _forward(sizes, operands, lengths)[0]
+
+
+def _lstm_fwd(sizes: Sizes, operands: Operands, lengths: Array) -> tuple[Results, Any]:
+    results, stored = _forward(sizes, operands, lengths)
+    return results, (operands, lengths, stored)
+
+
+def _lstm_bwd(sizes: Sizes, residuals: Any, cotangents: Results) -> tuple[Operands, None]:
+    return _backward(sizes, *residuals, cotangents), None
+
+
+_lstm.defvjp(_lstm_fwd, _lstm_bwd)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _forward(sizes: Sizes, operands: Operands, lengths: Array) -> tuple[Results, Any]:
+    """The results, and what the library's derivative needs of them."""
+    return _library().lstm_fwd(*operands, lengths, *sizes)
+
+
+@_forward.defjvp
+def _forward_jvp(sizes, primals, tangents):
+    operands, lengths = primals
+    results, stored = _forward(sizes, operands, lengths)
+    _, moved = jax.jvp(partial(_plain, sizes, lengths), (operands,), tangents[:1])
+    # What is stored is a function of the operands, and `_backward` is differentiated with respect to those.
+    return (results, stored), (moved, jax.tree.map(zero_from_primal, stored))
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _backward(sizes: Sizes, operands: Operands, lengths: Array, stored: Any, cotangents: Results) -> Operands:
+    """Cotangents of the operands."""
+    return _library().lstm_bwd(*sizes, stored, cotangents)[:4]
+
+
+@_backward.defjvp
+def _backward_jvp(sizes, primals, tangents):
+    operands, lengths, _, cotangents = primals
+
+    def plain(operands: Operands, cotangents: Results) -> Operands:
+        return jax.vjp(partial(_plain, sizes, lengths), operands)[1](cotangents)[0]
+
+    _, moved = jax.jvp(plain, (operands, cotangents), (tangents[0], tangents[3]))
+    return _backward(sizes, *primals), moved
+
+
+def _plain(sizes: Sizes, lengths: Array, operands: Operands) -> Results:
+    """The same as operations of JAX, which have derivatives of any order."""
+    *states, weights = operands
+    inputs, size, layers, dropout, both, _ = sizes
+    matrices = _library().unpack_lstm_weights(weights, inputs, size, layers, both)
+    with jax.default_matmul_precision("highest"):
+        return _library().lstm_ref(*states, *matrices, lengths, inputs, size, layers, dropout, both)
+
+
+def _library() -> ModuleType:
+    # Loaded where it is used: it is experimental, and nothing else should depend on its being there.
+    return importlib.import_module("jax.experimental.rnn")
