@@ -16,13 +16,15 @@ from zoo.trials import OPTIONS, difference_to_reference
 
 import recurrax
 from recurrax import GRU, LSTM, Cell
+from recurrax.check import laws
+from recurrax.check.subject import Subject
 from recurrax.check.trial import second_order, value
 from recurrax.kernels import cudnn
 from recurrax.kernels.scan import IMPLEMENTATIONS
 from recurrax.wrappers import Residual
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
-STEPS = 4
+STEPS, KEY = 4, jax.random.key(0)
 has_gpu = jax.default_backend() == "gpu"
 
 
@@ -106,7 +108,7 @@ def test_equals_the_reference(case, in_its_place, plain_style):
     """Values, and gradients of parameters, inputs and carry, in float64; NaN in the padding matters to neither."""
     cell, batch_shape, rows, how = CASES[case]
     trial = draw(cell, STEPS, batch_shape, 2, np.float64)._replace(**rows)
-    assert difference_to_reference(cell, trial, implementation="cudnn", **how) is None
+    assert difference_to_reference(cell, trial, compiled=True, implementation="cudnn", **how) is None
     assert set(in_its_place) == {jax.lax.Precision.HIGHEST}
 
 
@@ -159,20 +161,35 @@ VARIANTS = [
 
 
 @pytest.mark.parametrize("fields", VARIANTS, ids=lambda fields: next(iter(fields)))
-def test_a_variant_is_refused(fields):
-    with pytest.raises(ValueError, match=r"cannot run this, since LSTM\(.*\) is a variant that cuDNN does not have"):
-        scan(LSTM(3, **fields))
+def test_the_cell_says_which_of_its_fields_make_a_variant(fields):
+    assert LSTM(3, **fields).cudnn(None) is None
 
 
 def test_what_is_drawn_makes_no_variant():
     cell = LSTM(3, forget_bias="chrono", t_max=9, kernel_init="uniform", recurrent_init="uniform")
-    assert cell.cudnn(cell.init(jax.random.key(0), 2)) is not None
+    assert cell.cudnn(cell.init(KEY, 2)) is not None
 
 
 def scan(cell, xs=None, **how):
-    params = cell.init(jax.random.key(0), 2)
+    params = cell.init(KEY, 2)
     xs = jnp.zeros((4, 5, 2)) if xs is None else xs
     return recurrax.scan(cell, params, xs, implementation="cudnn", **how)
+
+
+class Shifted(Mine):
+    """Says that no bias of its is shifted."""
+
+    def cudnn(self, params):
+        kernel, recurrent_kernel, bias = super().cudnn(params)
+        return kernel, recurrent_kernel, bias.at[1].add(-1.0)
+
+
+def test_check_cell_holds_the_matrices_to_the_step(plain_style):
+    xs = np.random.default_rng(0).standard_normal((4, 3, 2), np.float32)
+    fine, wrong = (laws.cudnn_is_the_step(Subject(cell, 2, xs, KEY, None, ())) for cell in (Mine(), Shifted()))
+    assert fine is None
+    assert wrong.startswith("cudnn and step differ")
+    assert laws.cudnn_is_the_step in laws.LAWS
 
 
 class TooFew(Mine):
@@ -182,6 +199,7 @@ class TooFew(Mine):
 
 REFUSED = {
     "another cell": (lambda: scan(GRU(3)), r"GRU does not say by a method cudnn\(params\) that it is cuDNN's LSTM"),
+    "a variant": (lambda: scan(LSTM(3, coupled=True)), r"LSTM\(.*\) is a variant that cuDNN does not have"),
     "a wrapper": (lambda: scan(Residual(LSTM(2))), r"Residual does not say by a method cudnn\(params\)"),
     "resets": (lambda: scan(LSTM(3), resets=jnp.zeros((4, 5), bool)), "resets are given, which cuDNN does not have"),
     "dtype": (
