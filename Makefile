@@ -1,7 +1,9 @@
 # make demo    the decay of gradients with time lag, measured and plotted, in about three minutes
 # make test    the whole suite
 # make claims  every experiment that judges a claim, resumed where one was cut off, then docs/claims.md: hours; ARGS=--quick: minutes each
-# All are complete on a machine with Python 3.11 or newer and venv. The demo installs what it needs; the suite, linters
+# make accelerator  every implementation on this machine's accelerator, right and fast or not: nine minutes at most, with
+#              the Python that is there (PYTHON, JAX for the device in it); docs/accelerator.md; ARGS=--toy: on any machine
+# All but that are complete on a machine with Python 3.11 or newer and venv. The demo installs what it needs; the suite, linters
 # and type checker add the rest to the same environment. PYTHON chooses the interpreter, VENV the environment's folder,
 # JOBS the processes of the suite, ARGS is handed to what runs.
 
@@ -25,7 +27,7 @@ DOCS_PARTS := --group docs
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 PY_TAG = $$($(BIN)/python -c "import sys; print('py311' if sys.version_info < (3, 12) else 'py312')")
 
-.PHONY: demo claims test lint format mutants docs requirements clean
+.PHONY: demo claims accelerator test lint format mutants docs requirements clean
 
 demo: $(DEMO_READY)
 	$(BIN)/python experiments/gradient_decay.py $(ARGS)
@@ -52,6 +54,9 @@ CLAIMS := \
 claims: $(DEMO_READY)
 	for name in $(CLAIMS); do $(BIN)/python experiments/$$name.py $(ARGS) || exit 1; done
 	$(BIN)/recurrax claims results
+
+accelerator:
+	PYTHONPATH="src$${PYTHONPATH:+:$$PYTHONPATH}" "$(PYTHON)" experiments/accelerator.py $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)

@@ -6,11 +6,13 @@ does not have, or is not installed, raises `Absent` with the sentence to print.
 This is no experiment, but what kernel_speed.py measures.
 """
 
+import contextlib
 import importlib
 import math
 import os
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +20,7 @@ import jax.numpy as jnp
 
 import recurrax
 from recurrax import train
-from recurrax.kernels import Implementation
+from recurrax.kernels.scan import IMPLEMENTATIONS
 from recurrax.study.named import Name
 
 Apply = Callable[[Any, jax.Array], jax.Array]
@@ -44,7 +46,18 @@ def _of(cell: Name, layers: Mapping[str, Any], peer: str) -> Any:
     return layers[cell.kind.__name__]
 
 
-def _recurrax(implementation: Implementation) -> Callable[[Name, Shape], tuple[Apply, Any]]:
+@contextlib.contextmanager
+def refusals() -> Iterator[None]:
+    """Makes `Absent` of the sentence with which `recurrax.scan` refuses an implementation."""
+    try:
+        yield
+    except ValueError as error:
+        if not re.match(r"implementation: '\w+' cannot run this, since ", str(error)):
+            raise
+        raise Absent(str(error).partition("since ")[2]) from error
+
+
+def _recurrax(implementation: Any) -> Callable[[Name, Shape], tuple[Apply, Any]]:
     def build(name: Name, shape: Shape) -> tuple[Apply, Any]:
         _, _, inputs, hidden = shape
         cell = name.build(hidden_size=hidden)
@@ -121,31 +134,16 @@ def _keras(cell: Name, shape: Shape) -> tuple[Apply, Any]:
     return lambda params, x: model.stateless_call(params, rest, x)[0], params
 
 
-def _cudnn(cell: Name, shape: Shape) -> tuple[Apply, Any]:
-    _of(cell, {"LSTM": None}, "jax.experimental.rnn")
-    if jax.default_backend() != "gpu":
-        raise Absent(f"jax.experimental.rnn runs cuDNN, on a GPU only; this is {jax.default_backend()}")
-    rnn = _peer("jax.experimental.rnn", "jax")
-    batch, steps, inputs, hidden = shape
-    sizes = {"input_size": inputs, "hidden_size": hidden, "num_layers": 1, "bidirectional": False}
-
-    def apply(params: Any, x: jax.Array) -> jax.Array:
-        zeros, lengths = jnp.zeros((1, batch, hidden)), jnp.full((batch,), steps, jnp.int32)
-        # The rules of its derivative take the settings by position.
-        return rnn.lstm(x, zeros, zeros, params, lengths, inputs, hidden, 1, 0.0, False)[0]
-
-    return apply, rnn.init_lstm_weight(jax.random.key(0), **sizes)
-
-
-def pytorch(cell: Name, shape: Shape, training: bool) -> Callable[[], None]:
+def pytorch(cell: Name, shape: Shape, training: bool, dtype: Any = jnp.float32) -> Callable[[], None]:
     """A callable that runs PyTorch's layer once, with as many threads as cores, and waits for the end."""
     torch = _peer("torch", "torch")
     batch, steps, inputs, hidden = shape
     torch.set_num_threads(os.cpu_count() or 1)
     device = "cuda" if jax.default_backend() == "gpu" and torch.cuda.is_available() else "cpu"
     layer = _of(cell, {"LSTM": torch.nn.LSTM, "GRU": torch.nn.GRU, "Elman": torch.nn.RNN}, "torch")
-    model = layer(inputs, hidden, batch_first=True).to(device)
-    x = torch.randn(batch, steps, inputs, device=device, requires_grad=training)
+    kind = {"device": device, "dtype": getattr(torch, jnp.dtype(dtype).name)}
+    model = layer(inputs, hidden, batch_first=True).to(**kind)
+    x = torch.randn(batch, steps, inputs, requires_grad=training, **kind)
 
     def run() -> None:
         if training:
@@ -161,6 +159,25 @@ def pytorch(cell: Name, shape: Shape, training: bool) -> Callable[[], None]:
     return run
 
 
+@contextlib.contextmanager
+def exact_torch() -> Iterator[None]:
+    """PyTorch, where it is installed, multiplies float32 as it is, not rounded to 10 bits (TF32)."""
+    try:
+        torch = importlib.import_module("torch")
+    except ImportError:
+        yield
+        return
+    switches = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [switch.allow_tf32 for switch in switches]
+    try:
+        for switch in switches:
+            switch.allow_tf32 = False
+        yield
+    finally:
+        for switch, value in zip(switches, before, strict=True):
+            switch.allow_tf32 = value
+
+
 JAX = {
     "recurrax": _recurrax("fused"),
     "recurrax reference": _recurrax("reference"),
@@ -169,10 +186,12 @@ JAX = {
     "Equinox": _equinox,
     "Haiku": _haiku,
     "Keras": _keras,
-    "cuDNN through JAX": _cudnn,
+    "cuDNN through JAX": _recurrax("cudnn"),
 }
 """Contenders that JAX compiles, by name."""
 OURS = ("recurrax", "recurrax, batch split", "recurrax reference")
+BY_IMPLEMENTATION = {f"recurrax {name}": _recurrax(name) for name in IMPLEMENTATIONS}
+"""`recurrax.scan` as each implementation runs it."""
 
 
 class Contender(NamedTuple):
@@ -183,28 +202,44 @@ class Contender(NamedTuple):
     temporaries: float
 
 
+def lowered(function: Callable[..., Any], params: Any, x: jax.Array) -> Callable[[], Contender]:
+    """A JAX function traced for its arguments; what is returned compiles it, in any thread, and times both."""
+    begun = time.perf_counter()
+    program = jax.jit(function).lower(params, x)
+    tracing = time.perf_counter() - begun
+
+    def compiles() -> Contender:
+        begun = time.perf_counter()
+        compiled = program.compile()
+        seconds = tracing + time.perf_counter() - begun
+        memory = compiled.memory_analysis()
+        temporaries = math.nan if memory is None else memory.temp_size_in_bytes
+        return Contender(lambda: jax.block_until_ready(compiled(params, x)), seconds, temporaries)
+
+    return compiles
+
+
 def compiled(function: Callable[..., Any], params: Any, x: jax.Array) -> Contender:
     """A JAX function compiled for its arguments, timed while compiling."""
-    begun = time.perf_counter()
-    program = jax.jit(function).lower(params, x).compile()
-    seconds = time.perf_counter() - begun
-    memory = program.memory_analysis()
-    temporaries = math.nan if memory is None else memory.temp_size_in_bytes
-    return Contender(lambda: jax.block_until_ready(program(params, x)), seconds, temporaries)
+    return lowered(function, params, x)()
 
 
-def enter(name: str, cell: Name, shape: Shape, training: bool) -> Contender:
-    """The contender of that name, ready to run.
+def prepare(name: str, cell: Name, shape: Shape, training: bool, dtype: Any = jnp.float32) -> Callable[[], Contender]:
+    """What makes the contender of that name ready to run, in any thread; the tracing is done.
+
+    Parameters and inputs are of `dtype`.
 
     Raises:
         Absent: it cannot take part.
     """
     if name == "PyTorch":
-        return Contender(pytorch(cell, shape, training), math.nan, math.nan)
+        torch = pytorch(cell, shape, training, dtype)
+        return lambda: Contender(torch, math.nan, math.nan)
     batch, steps, inputs, _ = shape
-    x = jax.random.normal(jax.random.key(1), (batch, steps, inputs))
+    x = jax.random.normal(jax.random.key(1), (batch, steps, inputs), dtype)
     split = name == "recurrax, batch split"
-    apply, params = JAX["recurrax" if split else name](cell, shape)
+    apply, params = (JAX | BY_IMPLEMENTATION)["recurrax" if split else name](cell, shape)
+    params = jax.tree.map(lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, params)
 
     def loss(params: Any, x: jax.Array) -> jax.Array:
         return jnp.sum(jnp.square(apply(params, x)))
@@ -217,4 +252,14 @@ def enter(name: str, cell: Name, shape: Shape, training: bool) -> Contender:
         mesh = train.batch_mesh()
         params, x = train.replicate(mesh, params), train.split_batch(mesh, x)
         run = train.split_loss(loss, mesh, axes=0, mean=False)
-    return compiled(jax.value_and_grad(run, (0, 1)) if training else run, params, x)
+    with refusals():
+        return lowered(jax.value_and_grad(run, (0, 1)) if training else run, params, x)
+
+
+def enter(name: str, cell: Name, shape: Shape, training: bool) -> Contender:
+    """The contender of that name, ready to run.
+
+    Raises:
+        Absent: it cannot take part.
+    """
+    return prepare(name, cell, shape, training)()

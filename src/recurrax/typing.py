@@ -64,6 +64,10 @@ class Cell(Protocol[ParamsT, CarryT]):
     carry's structure: s_t = a_t * s_tm1 + b_t leaf by leaf, where a_t broadcasts against the leaf (of a decay that is
     the same at every step, (H,)). Time can then be walked in parallel, see `implementation="associative"`.
 
+    A cell whose step is that of cuDNN's LSTM may say so by `cudnn(params) -> (kernel (D, 4, H), recurrent_kernel
+    (H, 4, H), bias (4, H))`, gates i, f, g, o, its carry being (h, c) and its output h; it returns None for fields
+    with which its step is another. NVIDIA's library can then run it, see `implementation="cudnn"`.
+
     What the cut buys: `project` sees the whole sequence in one product, `recur` and `pointwise` alone stay in the loop,
     and the gradient of every kernel is a single product after it, wherever in the step that kernel stands. What a step
     computes from parameters alone is computed once, and a product that only the output waits for after the loop.

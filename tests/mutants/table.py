@@ -29,6 +29,7 @@ CLAIMS = "tests/study/test_claims.py"
 CONTRACT = "tests/lag/test_contract.py"
 ASSOCIATIVE = "tests/kernels/test_associative.py"
 NEWTON = "tests/kernels/test_newton.py"
+CUDNN = "tests/kernels/test_cudnn.py"
 LINEAR_CELLS = "tests/cells/test_linear.py"
 STACK = "tests/wrappers/test_stack.py"
 DROPOUT = "tests/wrappers/test_dropout.py"
@@ -787,6 +788,41 @@ MUTANTS = (
         "found = where_rows(valid, found, jnp.broadcast_to(eye, found.shape))",
         "found = where_rows(valid, found, jnp.zeros_like(found))",
         f"{NEWTON}::test_jacobians_by_the_cut_are_those_by_pushes[LSTM]",
+    ),
+    Mutant(
+        "cudnn: kernels not transposed",
+        "kernels/cudnn.py",
+        "matrix.reshape(-1, 4 * size).T for",
+        "matrix.reshape(-1, 4 * size) for",
+        f"{CUDNN}::test_equals_the_reference[lengths]",
+    ),
+    Mutant(
+        "cudnn: the bias counted twice",
+        "kernels/cudnn.py",
+        "bias, jnp.zeros_like(bias))",
+        "bias, bias)",
+        f"{CUDNN}::test_equals_the_reference[lengths]",
+    ),
+    Mutant(
+        "cudnn: a row without a valid step takes one",
+        "kernels/cudnn.py",
+        "jnp.where((lengths > 0)[None, :, None], *pair)",
+        "pair[0]",
+        f"{CUDNN}::test_equals_the_reference[lengths]",
+    ),
+    Mutant(
+        "cudnn: backwards from the last step, padding first",
+        "kernels/cudnn.py",
+        "count - 1 - nth if reverse",
+        "valid.shape[0] - 1 - nth if reverse",
+        f"{CUDNN}::test_equals_the_reference[lengths and any mask, reverse, chunks]",
+    ),
+    Mutant(
+        "cudnn: products rounded to TF32",
+        "kernels/cudnn.py",
+        "jax.lax.Precision.HIGHEST\n",
+        "None\n",
+        f"{CUDNN}::test_equals_the_reference[lengths]",
     ),
     Mutant(
         "MinLSTM: gates not normalised",

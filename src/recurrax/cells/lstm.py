@@ -164,6 +164,11 @@ class LSTM(Gated[LSTMParams, LSTMCarry]):
             (h,) = recur_gates(h, params.projection[:, None])
         return LSTMCarry(h=h, c=carry.c)
 
+    def cudnn(self, params: LSTMParams) -> tuple[Array, Array, Array] | None:
+        """The matrices (kernel, recurrent_kernel, bias) of cuDNN's LSTM if this is one, None for any variant of it."""
+        plain = all(getattr(self, field) == getattr(LSTM, field) for field in _STEP)
+        return (params.kernel, params.recurrent_kernel, params.bias) if plain else None
+
     def _named(self, arrays: Iterable[Array]) -> LSTMGates:
         there = dict(zip(self.gates, arrays, strict=True))
         return LSTMGates(i=there.get("i"), f=there.get("f"), g=there["g"], o=there.get("o"))
@@ -175,6 +180,11 @@ class LSTM(Gated[LSTMParams, LSTMCarry]):
         if params.peephole is not None:
             a = a + scale(c, params.peephole[self.gates.replace("g", "").index(letter)])
         return FUNCTIONS[self.gate](a)
+
+
+_STEP = ("input_gate", "forget_gate", "output_gate", "coupled", "peepholes", "projection_size")
+_STEP = (*_STEP, "candidate", "activation", "gate")
+"""Fields that change a step; the others change what is drawn."""
 
 
 def _times(gate: Array | None, x: Array) -> Array:

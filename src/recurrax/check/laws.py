@@ -123,6 +123,26 @@ def coefficients_are_the_steps(subject: Subject) -> str | None:
     return found and f"coefficients and pointwise differ ({found}); let pointwise return a * s + b of the coefficients"
 
 
+def cudnn_is_the_step(subject: Subject) -> str | None:
+    """Its matrices for cuDNN, where it gives them, say what a step does."""
+    cell, trial = subject.cell, subject.trial
+    matrices: Any = getattr(cell, "cudnn", lambda params: None)
+    if matrices(trial.params) is None:
+        return None
+
+    def said_and_done(params: Params, carry: Carry, x: Any) -> tuple[list[Array], list[Array]]:
+        (kernel, recurrent_kernel, bias), (h, c) = matrices(params), jax.tree.leaves(carry)
+        i, f, g, o = (x @ kernel[:, k] + h @ recurrent_kernel[:, k] + bias[k][None] for k in range(4))
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        h = jax.nn.sigmoid(o) * jnp.tanh(c)
+        stepped, y = cell.step(params, carry, x)
+        return [h, c, h], [*jax.tree.leaves(stepped), y]
+
+    arguments = (trial.params, trial.carry, jax.tree.map(lambda leaf: leaf[0], trial.xs))
+    found = differ(*quickly(jax.jit(said_and_done).lower(*arguments))(*arguments))
+    return found and f"cudnn and step differ ({found}); give kernels and a bias of its gates i, f, g, o"
+
+
 def padding_never_matters(subject: Subject) -> str | None:
     """NaN in the padding reaches no output and no gradient."""
     got = subject.run_uneven(trials.poisoned(subject.uneven, np.nan))
@@ -210,6 +230,7 @@ LAWS: tuple[Law, ...] = (
     gradients_are_the_references,
     second_derivatives_are_the_references,
     coefficients_are_the_steps,
+    cudnn_is_the_step,
     padding_never_matters,
     batch_axes_are_free,
     a_stream_can_be_donated,

@@ -11,9 +11,10 @@ from jax.interpreters import ad, batching, mlir
 from recurrax.typing import Array
 
 _MESSAGE = (
-    "implementation='fused' has a backward pass of its own and cannot be differentiated in forward mode (jvp, jacfwd, "
+    "an implementation with a backward pass of its own cannot be differentiated in forward mode (jvp, jacfwd, "
     "linearize); use recurrax.scan(..., implementation='reference')"
 )
+_NO_VMAP = "implementation: 'cudnn' has no vmap; give recurrax.scan the whole batch, with any number of axes"
 
 
 def _refuse(*_args: object, **_params: object) -> NoReturn:
@@ -43,10 +44,16 @@ def _reverse_mode_only_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tup
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Gives JAX's own refusal the same sentence: under `vmap`, as in `jacfwd`, that one comes first."""
+    """Gives JAX's own refusals a sentence: of forward mode, which under `vmap`, as in `jacfwd`, comes first, and of
+    `vmap` over a library's function.
+    """
     try:
         yield
     except TypeError as error:
         if "forward-mode" in str(error) and "custom_vjp" in str(error):
             raise TypeError(_MESSAGE) from error
+        raise
+    except NotImplementedError as error:
+        if "Batching rule for 'rnn_" in str(error):
+            raise ValueError(_NO_VMAP) from error
         raise

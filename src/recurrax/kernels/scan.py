@@ -7,13 +7,19 @@ import jax
 import jax.numpy as jnp
 
 from recurrax import code
-from recurrax.kernels import arguments, associative, chunks, forward_mode, fused, meshes, newton, reference
+from recurrax.kernels import arguments, associative, chunks, cudnn, forward_mode, fused, meshes, newton, reference
 from recurrax.kernels.arguments import Arguments
 from recurrax.kernels.padding import Rows, where_rows
 from recurrax.typing import Array, Carry, CarryT, Cell, Params, ParamsT
 
-Implementation: TypeAlias = Literal["reference", "fused", "associative", "newton"]
-IMPLEMENTATIONS = {"fused": fused, "reference": reference, "associative": associative, "newton": newton}
+Implementation: TypeAlias = Literal["reference", "fused", "associative", "newton", "cudnn"]
+IMPLEMENTATIONS = {
+    "fused": fused,
+    "reference": reference,
+    "associative": associative,
+    "newton": newton,
+    "cudnn": cudnn,
+}
 """In the order in which None tries them."""
 
 
@@ -68,8 +74,9 @@ def scan(
         implementation: "reference" is plain `lax.scan` differentiated by JAX, in forward mode too; "fused" has a
             backward pass of its own, made from the traced step; "associative" walks all steps in parallel, for a cell
             with `coefficients`; "newton" does for any cell with a floating carry, by Newton's method, and step by step
-            where that does not converge (see `recurrax.newton_report`; with `chunk`, in stretches of as many steps).
-            None takes "fused" but for a step that has effects, such as printing, and never one of the parallel ones.
+            where that does not converge (see `recurrax.newton_report`; with `chunk`, in stretches of as many steps);
+            "cudnn" is NVIDIA's LSTM, for a cell with `cudnn`. None takes "fused" but for a step that has effects, such
+            as printing, and never one of the others.
 
     Returns:
         Outputs (T, *batch, H), zeros at invalid steps, and the carry after each row's last valid step; where a row has
