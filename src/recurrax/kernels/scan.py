@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 
 from recurrax import code
-from recurrax.kernels import arguments, associative, chunks, forward_mode, fused, meshes, reference
+from recurrax.kernels import arguments, associative, chunks, forward_mode, fused, meshes, pallas, reference
 from recurrax.kernels.arguments import Arguments
 from recurrax.kernels.padding import Rows, where_rows
 from recurrax.typing import Array, Carry, CarryT, Cell, Params, ParamsT
 
-Implementation: TypeAlias = Literal["reference", "fused", "associative"]
-IMPLEMENTATIONS = {"fused": fused, "reference": reference, "associative": associative}
+Implementation: TypeAlias = Literal["reference", "fused", "associative", "pallas"]
+IMPLEMENTATIONS = {"fused": fused, "reference": reference, "associative": associative, "pallas": pallas}
 """In the order in which None tries them."""
 
 
