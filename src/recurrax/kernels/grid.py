@@ -13,8 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from recurrax.kernels import jaxprs, tiles
-from recurrax.kernels.tiles import Tiles
+from recurrax.kernels.tiles import LIMIT, Tiles, lifted
 from recurrax.typing import Array
 
 Leaves = list[Any]
@@ -36,177 +35,162 @@ class Operands(NamedTuple):
 class Kernel(NamedTuple):
     """A body traced for one tile.
 
-    run: (*constants, *shared, *of_rows, *state, *streams_t) to (*state, *summed_t, *results_t).
-    constants: arrays that the body reads beside its arguments, which a kernel has to be given.
-    summed, results: shapes of one step.
+    run: (*shared, *of_rows, *state, *streams_t) to (*state, *summed_t, *results_t).
+    constants: arrays that the body reads beside its arguments; they are the first of `shared`.
+    shared, of_rows, state, streams, summed, results: shapes of one tile and step, bools as int32 and sums at least
+        float32.
     """
 
     run: Callable[..., Leaves]
     constants: Leaves
+    shared: Leaves
+    of_rows: Leaves
+    state: Leaves
+    streams: Leaves
     summed: Leaves
     results: Leaves
     tiles: Tiles
 
 
-def trace(body: Body, rows: int, operands: Operands) -> Kernel:
-    """The kernel of a body for tiles of so many rows; operands are arrays or shapes."""
+def trace(body: Body, tiles: Tiles, operands: Operands) -> Kernel:
+    """The kernel of a body for tiles of that size; operands are arrays or shapes."""
 
-    def tile(leaf: Any, axis: int) -> Any:
-        return jax.ShapeDtypeStruct((rows, *leaf.shape[axis + 1 :]), leaf.dtype)
+    def of_tile(leaf: Any, axis: int) -> Any:
+        return jax.ShapeDtypeStruct((tiles.rows, *leaf.shape[axis + 1 :]), leaf.dtype)
 
-    of_rows, state = ([tile(leaf, 0) for leaf in group] for group in (operands.of_rows, operands.state))
-    streams = [tile(leaf, 1) for leaf in operands.streams]
-    traced, (_, summed, results) = jax.make_jaxpr(body, return_shape=True)(operands.shared, of_rows, state, streams)
-    run, constants = _hoisted(traced)
-    shared = [*constants, *operands.shared, *summed]
-    steps = operands.streams[0].shape[0]
-    sizes = tiles.choose(rows, steps, shared, [*of_rows, *state, *state], [*streams, *results])
-    return Kernel(run, constants, summed, results, sizes)
-
-
-def _hoisted(traced: jaxprs.Traced) -> tuple[Callable[..., Leaves], Leaves]:
-    """A traced function of its constants and arguments, and its constants."""
-    jaxpr = traced.jaxpr
+    of_rows, state = ([of_tile(leaf, 0) for leaf in group] for group in (operands.of_rows, operands.state))
+    streams = [of_tile(leaf, 1) for leaf in operands.streams]
+    groups = (operands.shared, of_rows, state, streams)
+    traced, (_, summed, results) = jax.make_jaxpr(body, return_shape=True)(*groups)
+    jaxpr, constants = traced.jaxpr, [jnp.asarray(leaf) for leaf in traced.consts]
     debug_info = jaxpr.debug_info.with_unknown_names()
-    invars = [*jaxpr.constvars, *jaxpr.invars]
-    whole = core.Jaxpr((), invars, jaxpr.outvars, jaxpr.eqns, debug_info=debug_info)
-    return core.jaxpr_as_fun(core.ClosedJaxpr(whole, ())), [jnp.asarray(leaf) for leaf in traced.consts]
+    hoisted = core.Jaxpr((), [*jaxpr.constvars, *jaxpr.invars], jaxpr.outvars, jaxpr.eqns, debug_info=debug_info)
+    run = core.jaxpr_as_fun(core.ClosedJaxpr(hoisted, ()))
+    return Kernel(run, constants, [*constants, *operands.shared], of_rows, state, streams, summed, results, tiles)
 
 
 def run(kernel: Kernel, operands: Operands, reverse: bool) -> tuple[Leaves, Leaves, Leaves]:
-    """The last state (B, ...), the sums over each tile's rows and all steps (tiles, ...), the results (T, B, ...).
+    """The last state (B, ...), the sums over each tile's rows and all steps (tiles, ...), the results (T, tiles, ...).
 
-    B has to be a multiple of the tile's rows. On CPU the kernel is interpreted.
+    B has to be a multiple of the tile's rows. What a tile gives in a step may have any shape; where its rows come
+    first, results are (T, B, ...) cut up. On CPU the kernel is interpreted.
     """
     operands = operands._replace(shared=[*kernel.constants, *operands.shared])
-    return jax.lax.platform_dependent(
-        operands,
-        cpu=partial(_call, kernel, reverse, True),
-        tpu=partial(_call, kernel, reverse, False),
-    )
+    how = {"cpu": True, "tpu": False}
+    branches = {name: partial(_call, kernel, reverse, interpret) for name, interpret in how.items()}
+    return jax.lax.platform_dependent(operands, **branches)
 
 
 def _call(kernel: Kernel, reverse: bool, interpret: bool, operands: Operands) -> tuple[Leaves, Leaves, Leaves]:
-    from jax.experimental import pallas as pl  # half as long again to import as all else
+    from jax.experimental import pallas as pl  # takes half as long to import as all of JAX
     from jax.experimental.pallas import tpu
 
-    shared, of_rows, state, streams = operands
-    steps, batch = streams[0].shape[:2]
-    rows, block_steps = kernel.tiles.rows, kernel.tiles.steps
-    n_blocks = kernel.tiles.blocks(steps)
+    n_steps, batch = operands.streams[0].shape[:2]
+    block_steps, n_tiles, n_blocks = kernel.tiles.steps, batch // kernel.tiles.rows, kernel.tiles.blocks(n_steps)
 
-    def whole(leaf: Any) -> Any:
-        return pl.BlockSpec(_lifted(leaf.shape), lambda b, t: (0,) * len(_lifted(leaf.shape)))
+    def place(block: Any) -> Any:
+        return n_blocks - 1 - block if reverse else block
 
-    def by_rows(leaf: Any) -> Any:
-        shape = _lifted(leaf.shape, 1)[1:]
-        return pl.BlockSpec((rows, *shape), lambda b, t: (b, *(0,) * len(shape)))
+    def whole(shape: Sequence[int]) -> Any:
+        return pl.BlockSpec(shape, lambda tile, block: (0,) * len(shape))
 
-    def by_steps(leaf: Any) -> Any:
-        shape = _lifted(leaf.shape, 2)[2:]
-        at = (lambda t: n_blocks - 1 - t) if reverse else (lambda t: t)
-        return pl.BlockSpec((block_steps, rows, *shape), lambda b, t: (at(t), b, *(0,) * len(shape)))
+    def of_tile(shape: Sequence[int]) -> Any:
+        return pl.BlockSpec((None, *shape), lambda tile, block: (tile, *(0,) * len(shape)))
 
-    def by_tile(leaf: Any) -> Any:
-        shape = _lifted(leaf.shape)
-        return pl.BlockSpec((None, *shape), lambda b, t: (b, *(0,) * len(shape)))
+    def of_steps(shape: Sequence[int]) -> Any:
+        index = (0,) * len(shape)
+        return pl.BlockSpec((block_steps, None, *shape), lambda tile, block: (place(block), tile, *index))
 
-    summed = [jax.ShapeDtypeStruct((batch // rows, *_lifted(s.shape)), _sum_dtype(s)) for s in kernel.summed]
-    results = [jax.ShapeDtypeStruct((steps, batch, *leaf.shape[1:]), leaf.dtype) for leaf in kernel.results]
-    arguments = (shared, of_rows, state, streams)
+    inputs = [
+        (kernel.shared, whole, (), 0),
+        (kernel.of_rows, of_tile, (n_tiles,), 1),
+        (kernel.state, of_tile, (n_tiles,), 1),
+        (kernel.streams, of_steps, (n_steps, n_tiles), 1),
+    ]
+    outputs = [
+        (kernel.state, of_tile, (n_tiles,), 1),
+        ([_summed(leaf) for leaf in kernel.summed], of_tile, (n_tiles,), 0),
+        (kernel.results, of_steps, (n_steps, n_tiles), 1),
+    ]
 
     def body(*refs: Any) -> None:
-        shared_refs, row_refs, first_refs, stream_refs, state_refs, sum_refs, result_refs = _dealt(
-            refs, (*arguments, state, summed, results)
+        shared, of_rows, first, streams, state, sums, results = _dealt(
+            refs, [leaves for leaves, *_ in (*inputs, *outputs)]
         )
         block = pl.program_id(1)
 
         @pl.when(block == 0)
         def _() -> None:
-            for ref, first in zip(state_refs, first_refs, strict=True):
-                ref[...] = first[...]
-            for ref in sum_refs:
+            for ref, value in zip(state, first, strict=True):
+                ref[...] = value[...]
+            for ref in sums:
                 ref[...] = jnp.zeros(ref.shape, ref.dtype)
 
         # The last block of time may be shorter than the others.
-        place = n_blocks - 1 - block if reverse else block
-        here = block_steps if steps % block_steps == 0 else jnp.minimum(block_steps, steps - place * block_steps)
+        rest = n_steps - place(block) * block_steps
+        here = block_steps if n_steps % block_steps == 0 else jnp.minimum(block_steps, rest)
 
         def step(k: Array, _: None) -> None:
             at = here - 1 - k if reverse else k
+            stay = zip([*shared, *of_rows, *state], [*kernel.shared, *kernel.of_rows, *kernel.state], strict=True)
             found = kernel.run(
-                *(_taken(ref[...], leaf.shape, leaf) for ref, leaf in zip(shared_refs, shared, strict=True)),
-                *(_taken(ref[...], (rows, *leaf.shape[1:]), leaf) for ref, leaf in zip(row_refs, of_rows, strict=True)),
-                *(_taken(ref[...], (rows, *leaf.shape[1:]), leaf) for ref, leaf in zip(state_refs, state, strict=True)),
-                *(
-                    _taken(ref[at], (rows, *leaf.shape[2:]), leaf)
-                    for ref, leaf in zip(stream_refs, streams, strict=True)
-                ),
+                *(_taken(ref[...], leaf) for ref, leaf in stay),
+                *(_taken(ref[at], leaf) for ref, leaf in zip(streams, kernel.streams, strict=True)),
             )
-            stepped, summands, made = _dealt(found, (state, summed, results))
-            for ref, new in zip(state_refs, stepped, strict=True):
-                ref[...] = _given(new, 1)
-            for ref, new in zip(sum_refs, summands, strict=True):
-                ref[...] += _given(new).astype(ref.dtype)
-            for ref, new in zip(result_refs, made, strict=True):
-                ref[at] = _given(new, 1)
+            stepped, summed, made = _dealt(found, [leaves for leaves, *_ in outputs])
+            for ref, new in zip(state, stepped, strict=True):
+                ref[...] = _given(new, new.shape, 1)
+            for ref, new in zip(sums, summed, strict=True):
+                ref[...] += _given(new, new.shape).astype(ref.dtype)
+            for ref, new in zip(results, made, strict=True):
+                ref[at] = _given(new, new.shape, 1)
 
         jax.lax.fori_loop(0, here, step, None)
 
-    out_shape = [
-        *(_shape_given(leaf, 1) for leaf in state),
-        *summed,
-        *(_shape_given(leaf, 2) for leaf in results),
-    ]
     found = pl.pallas_call(
         body,
-        grid=(batch // rows, n_blocks),
-        in_specs=[*map(whole, shared), *map(by_rows, of_rows), *map(by_rows, state), *map(by_steps, streams)],
-        out_specs=[*map(by_rows, state), *map(by_tile, kernel.summed), *map(by_steps, results)],
-        out_shape=out_shape,
+        grid=(n_tiles, n_blocks),
+        in_specs=[spec(lifted(leaf.shape, rows)) for leaves, spec, _, rows in inputs for leaf in leaves],
+        out_specs=[spec(lifted(leaf.shape, rows)) for leaves, spec, _, rows in outputs for leaf in leaves],
+        out_shape=[
+            jax.ShapeDtypeStruct((*lead, *lifted(leaf.shape, rows)), _given_dtype(leaf))
+            for leaves, _, lead, rows in outputs
+            for leaf in leaves
+        ],
         compiler_params=None
         if interpret
-        else tpu.CompilerParams(dimension_semantics=("parallel", "arbitrary"), vmem_limit_bytes=tiles.LIMIT),
+        else tpu.CompilerParams(dimension_semantics=("parallel", "arbitrary"), vmem_limit_bytes=LIMIT),
         interpret=interpret,
     )(
-        *map(_given, shared),
-        *(_given(leaf, 1) for group in (of_rows, state) for leaf in group),
-        *(_given(leaf, 2) for leaf in streams),
+        *(
+            _given(array, leaf.shape, rows, lead)
+            for arrays, (leaves, _, lead, rows) in zip(operands, inputs, strict=True)
+            for array, leaf in zip(arrays, leaves, strict=True)
+        )
     )
-    last, sums, made = _dealt(found, (state, summed, results))
-    return (
-        [_taken(new, leaf.shape, leaf) for new, leaf in zip(last, state, strict=True)],
-        [new.reshape(new.shape[0], *leaf.shape) for new, leaf in zip(sums, kernel.summed, strict=True)],
-        [_taken(new, leaf.shape, leaf) for new, leaf in zip(made, results, strict=True)],
+    last, sums, made = (
+        [_taken(new, leaf, lead) for new, leaf in zip(group, leaves, strict=True)]
+        for group, (leaves, _, lead, _) in zip(_dealt(found, [leaves for leaves, *_ in outputs]), outputs, strict=True)
     )
+    return [leaf.reshape(batch, *leaf.shape[2:]) for leaf in last], sums, made
 
 
-def _lifted(shape: Sequence[int], leading: int = 0) -> tuple[int, ...]:
-    """A shape with at least two axes; one of rows alone, after `leading` axes with them, is a column."""
-    if leading:
-        return tuple(shape) if len(shape) > leading else (*shape, 1)
-    return (1,) * (2 - len(shape)) + tuple(shape)
+def _summed(leaf: Any) -> Any:
+    return jax.ShapeDtypeStruct(leaf.shape, jnp.promote_types(leaf.dtype, jnp.float32))
 
 
-def _given(leaf: Array, leading: int = 0) -> Array:
-    """A leaf as a kernel is given it."""
-    leaf = leaf.astype(jnp.int32) if leaf.dtype == jnp.bool_ else leaf
-    return leaf.reshape(_lifted(leaf.shape, leading))
+def _given(array: Array, shape: Sequence[int], rows: int = 0, lead: Sequence[int] = ()) -> Array:
+    """Tiles of a shape as a kernel is given them; rows is 1 where the first axis is that of rows."""
+    return array.astype(_given_dtype(array)).reshape(*lead, *lifted(shape, rows))
 
 
-def _shape_given(leaf: Any, leading: int) -> Any:
-    dtype = jnp.int32 if leaf.dtype == jnp.bool_ else leaf.dtype
-    return jax.ShapeDtypeStruct(_lifted(leaf.shape, leading), dtype)
+def _given_dtype(leaf: Any) -> Any:
+    return jnp.int32 if leaf.dtype == jnp.bool_ else leaf.dtype
 
 
-def _taken(value: Array, shape: Sequence[int], like: Any) -> Array:
-    """A leaf as it was before `_given`."""
-    return (value != 0 if like.dtype == jnp.bool_ else value).reshape(shape)
-
-
-def _sum_dtype(leaf: Any) -> Any:
-    """At least float32."""
-    return jnp.promote_types(leaf.dtype, jnp.float32)
+def _taken(array: Array, leaf: Any, lead: Sequence[int] = ()) -> Array:
+    """Tiles as they were before `_given`."""
+    return (array != 0 if leaf.dtype == jnp.bool_ else array).reshape(*lead, *leaf.shape)
 
 
 def _dealt(values: Sequence[Any], groups: Sequence[Leaves]) -> list[Leaves]:

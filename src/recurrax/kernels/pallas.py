@@ -31,26 +31,29 @@ from recurrax.kernels.jaxprs import Leaves
 from recurrax.kernels.padding import Rows, entering_carry, leaving_carry
 from recurrax.kernels.residuals import Derivative, is_moving, moving, vjp
 from recurrax.kernels.steps import Step
+from recurrax.kernels.tiles import Tiles
+from recurrax.keys import is_key
 from recurrax.typing import Array, Carry, Cell
 
 
 class Plan(NamedTuple):
     """How the kernels run, and over what; static under `jax.jit`. Batches are one axis (B,), of whole tiles.
 
-    rows: of a tile.
     operands: the structure of (params, xs, carry, initial); moves: which of their leaves gradients flow through.
     project: the leaves of params and xs to those of u, (T, B, ...).
     step, derivative: the cell's, traced for the rows of one tile.
+    forward, backward: the tiles of the kernels.
     """
 
     cell: Cell
     reverse: bool
-    rows: int
     operands: Any
     moves: tuple[bool, ...]
     project: Callable[[Leaves, Leaves], Leaves]
     step: Step
     derivative: Derivative
+    forward: Tiles
+    backward: Tiles
 
     def join(self, flowing: Leaves, still: Leaves) -> tuple[Any, Any, Carry, Carry]:
         """params, xs, carry and initial of the leaves that gradients flow through and of the others."""
@@ -59,7 +62,7 @@ class Plan(NamedTuple):
 
     def folded(self, leaves: Leaves) -> Leaves:
         """Leaves (T, B, ...) as (T * tiles, rows of a tile, ...)."""
-        return [leaf.reshape(-1, self.rows, *leaf.shape[2:]) for leaf in leaves]
+        return [leaf.reshape(-1, self.forward.rows, *leaf.shape[2:]) for leaf in leaves]
 
 
 class Stored(NamedTuple):
@@ -76,6 +79,60 @@ class Stored(NamedTuple):
 
 def supports(given: Arguments) -> str | None:
     """Why this implementation cannot run these arguments, or None."""
+    steps, sizes = jax.tree.leaves(given.xs)[0].shape[0], given.batch_shape
+    if not all(isinstance(size, int) for size in (steps, *sizes)):
+        return "jax.export leaves the number of steps or rows open, by which its blocks are cut"
+    if 0 in (steps, *sizes):
+        return "there is no step or no row to make a block of"
+    if given.effects:
+        return "a step has effects, which a kernel cannot have"
+    if jax.default_backend() == "gpu":
+        return "its kernels are for TPU, and interpreted on CPU"
+    if reason := _unknown_dtype(given):
+        return reason
+    plan, _ = _plan(_as_rows(given))
+    needed = max(plan.forward.bytes, plan.backward.bytes)
+    if needed > tiles.LIMIT:
+        return (
+            f"a kernel of {plan.forward.rows} rows would hold {needed / 2**20:.0f} MiB in fast memory, by estimate, of "
+            f"which it may take {tiles.LIMIT >> 20} MiB"
+        )
+    return refused_by_compiler(given) if jax.default_backend() == "tpu" else None
+
+
+def _unknown_dtype(given: Arguments) -> str | None:
+    """Which leaf a kernel cannot hold, or None."""
+    u = jax.eval_shape(given.cell.project, given.params, given.xs)
+    for name, tree in {"params": given.params, "carry": given.carry, "u": u}.items():
+        for path, leaf in jax.tree.leaves_with_path(tree):
+            if is_key(leaf) or jnp.issubdtype(leaf.dtype, jnp.complexfloating):
+                return f"{name}{jax.tree_util.keystr(path)} is {leaf.dtype}, which a kernel cannot hold"
+    return None
+
+
+def refused_by_compiler(given: Arguments) -> str | None:
+    """What Pallas says against the kernels of these arguments on TPU, or None: it is asked to lower them once."""
+    leaves, structure = jax.tree.flatten((given.params, given.xs, given.carry, given.initial, given.rows))
+
+    def results(flowing: Leaves, still: Leaves) -> Leaves:
+        parts = iter(still), iter(flowing)
+        joined = jax.tree.unflatten(structure, [next(parts[is_moving(leaf)]) for leaf in leaves])
+        params, xs, carry, initial, rows = joined
+        found = scan(given._replace(params=params, xs=xs, carry=carry, initial=initial, rows=rows))
+        return moving(jax.tree.leaves(found))
+
+    def gradients(flowing: Leaves, still: Leaves) -> Any:
+        values, pull = jax.vjp(lambda flowing: results(flowing, still), flowing)
+        return values, pull(values)
+
+    shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]
+    still = [leaf for leaf in shapes if not is_moving(leaf)]
+    try:
+        jax.jit(gradients).trace(moving(shapes), still).lower(lowering_platforms=("tpu",))
+    except Exception as error:  # of any kind: what a compiler does not know is said in many ways
+        while error.__cause__ is not None:
+            error = error.__cause__
+        return f"Pallas for TPU says: {(str(error).strip() or type(error).__name__).splitlines()[0]}"
     return None
 
 
@@ -132,13 +189,16 @@ def _padded(given: Arguments, rows: int) -> Arguments:
 
 
 def _plan(given: Arguments) -> tuple[Plan, Arguments]:
-    """The plan with the largest tiles that fit, and the arguments padded to them."""
+    """The plan with the largest tiles that fit, the smallest if none do, and the arguments padded to them."""
     (batch,) = given.batch_shape
+    plan, padded = None, given
     for rows in tiles.rows_to_try(batch):
         padded = _padded(given, rows)
         plan = _plan_of(padded, rows)
-        return plan, padded
-    raise AssertionError
+        if max(plan.forward.bytes, plan.backward.bytes) <= tiles.LIMIT:
+            break
+    assert plan is not None, "a batch of no rows is refused"
+    return plan, padded
 
 
 def _plan_of(given: Arguments, rows: int) -> Plan:
@@ -160,8 +220,29 @@ def _plan_of(given: Arguments, rows: int) -> Plan:
     leaves, operands = jax.tree.flatten((params, xs, carry, initial))
     moves = tuple(is_moving(leaf) for leaf in leaves)
     project = projection.of_sequence(cell, step, params, xs)
-    alike = given.rows.valid is None and given.rows.reset is None
-    return Plan(cell, given.reverse, rows, operands, moves, project, step, Derivative(step, step.u, alike))
+    flags = one_step(jax.tree.map(partial(tile, axis=1), jax.tree.leaves(given.rows)))
+    derivative = Derivative(step, step.u, alike=not flags)
+    n_steps, resets = jax.tree.leaves(xs)[0].shape[0], given.rows.reset is not None
+    of_tiles = _tiles(step, derivative, flags, n_steps, resets)
+    return Plan(cell, given.reverse, operands, moves, project, step, derivative, *of_tiles)
+
+
+def _tiles(step: Step, d: Derivative, flags: Leaves, n_steps: int, resets: bool) -> tuple[Tiles, Tiles]:
+    """The tiles of the forward and of the backward kernel; flags, the shapes of what says which rows a step is for."""
+    carry, n_s, n_z = step.carry, len(step.carry), len(step.seen)
+    choose = partial(tiles.choose, carry[0].shape[0], n_steps)
+    made = jax.eval_shape(d.forward, *step.prepared, *carry, *step.u)[n_s:]
+    entering, saved = [carry[i] for i in d.alone], made[n_z:]
+    forward = choose(step.prepared, carry * (3 if resets else 2), [*step.u, *flags, *made, *entering])
+    fixed, ct_s, ct_z = jax.eval_shape(d.fix, *step.prepared), moving(carry), moving(step.seen)
+    read = [
+        group[i]
+        for group, at in zip((carry, step.seen, step.u), (d.read_s, d.read_z, d.read_u), strict=True)
+        for i in at
+    ]
+    moved = jax.eval_shape(d.backward, *fixed, *read, *saved, *ct_s, *ct_z)[sum(d.flows) + len(d.summed) :]
+    state = ct_s * (4 if resets else 2)
+    return forward, choose([*fixed, *d.summed], state, [*read, *saved, *ct_z, *flags, *moved])
 
 
 def _forward_kernel(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows, keeps: bool) -> tuple[Kernel, Operands]:
@@ -183,13 +264,13 @@ def _forward_kernel(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows, keep
     start = [] if rows.reset is None else jax.tree.leaves(initial)
     streams = [*u, *jax.tree.leaves(rows)]
     operands = Operands(step.prepare(*theta), start, jax.tree.leaves(carry), streams)
-    return grid.trace(body, plan.rows, operands), operands
+    return grid.trace(body, plan.forward, operands), operands
 
 
 def _value(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Array, Leaves]:
     """Outputs (T, B, ...) and the leaves of the last carry, keeping nothing for a derivative."""
     last, _, (ys,) = grid.run(*_forward_kernel(plan, flowing, still, rows, keeps=False), plan.reverse)
-    return ys, last
+    return _joined(ys), last
 
 
 _scan = jax.custom_vjp(_value, nondiff_argnums=(0,))
@@ -201,7 +282,7 @@ def _forward(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Ar
     d = plan.derivative
     kernel, operands = _forward_kernel(plan, flowing, still, rows, keeps=True)
     last, _, results = grid.run(kernel, operands, plan.reverse)
-    n_saved = len(results) - 1 - len(d.alone)
+    results, n_saved = [_joined(leaf) for leaf in results], len(results) - 1 - len(d.alone)
     *entering, y = results[n_saved:]
     return y, last, Stored(results[:n_saved], entering, [operands.streams[i] for i in d.kept_u], y)
 
@@ -231,22 +312,29 @@ def _backward(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows, kept: Stor
 
     streams = [*read, *kept.saved, *ct_y, *jax.tree.leaves(rows)]
     operands = Operands(fixed, [], [*ct_last, *ct_initial], streams)
-    state, summed, moved = grid.run(grid.trace(body, plan.rows, operands), operands, not reverse)
+    state, summed, moved = grid.run(grid.trace(body, plan.backward, operands), operands, not reverse)
     ct_s, ct_initial = state[:n_s], state[n_s:] or zeros(moving(jax.tree.leaves(initial)))
     ct_u = [
-        jnp.zeros(leaf.shape, leaf.dtype) if at is None else moved[at]
+        jnp.zeros(leaf.shape, leaf.dtype) if at is None else _joined(moved[at])
         for leaf, at in zip(moving(u), d.u_at, strict=True)
     ]
     ct_theta, ct_xs = pull_project(ct_u)
     read_later = [*(entering[i] for i in d.kept_s), *(kept.y for _ in d.kept_z), *kept.u]
     summed = [jnp.sum(leaf, axis=0).astype(like.dtype) for leaf, like in zip(summed, d.summed, strict=True)]
-    ct_prepared = d.after(fixed, plan.folded(read_later), plan.folded(moved), summed, [])
+    ct_prepared = d.after(
+        fixed, plan.folded(read_later), [leaf.reshape(-1, *leaf.shape[2:]) for leaf in moved], summed, []
+    )
     ct_prepared = [
         jnp.zeros(leaf.shape, leaf.dtype) if ct is None else ct.astype(leaf.dtype)
         for ct, leaf in zip(ct_prepared, moving(prepared), strict=True)
     ]
     (also_theta,) = pull_prepared(ct_prepared)
     return [*(a + b for a, b in zip(ct_theta, also_theta, strict=True)), *ct_xs, *ct_s, *ct_initial]
+
+
+def _joined(tiles: Array) -> Array:
+    """Tiles (T, tiles, rows of a tile, ...) as (T, B, ...)."""
+    return tiles.reshape(tiles.shape[0], -1, *tiles.shape[3:])
 
 
 def _with_rows(rows: Rows, streams: Leaves) -> tuple[Leaves, Rows]:

@@ -9,8 +9,6 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 LIMIT = 100 << 20
 """Bytes of VMEM that a kernel may take, of the 128 MiB of a TPU v5e or v6e: kernels of that size were compiled for
 both."""
@@ -24,7 +22,7 @@ Leaves = Sequence[Any]
 
 
 class Tiles(NamedTuple):
-    """rows, of the batch, and steps, of time, in one block; bytes of VMEM that a kernel takes with them."""
+    """Rows of the batch and steps of time in one block; bytes of VMEM that a kernel takes with them, by estimate."""
 
     rows: int
     steps: int
@@ -57,19 +55,27 @@ def choose(rows: int, steps: int, shared: Leaves, of_rows: Leaves, of_steps: Lea
         of_steps: shapes (rows, ...) of one step.
     """
     # The values of a step on their way through it, at a guess as many as it reads and writes, lie there once more.
-    fixed = 2 * (stored(shared) + stored(of_rows)) + stored(of_steps) + _SLACK
-    each = 2 * stored(of_steps)
+    step = stored(of_steps, 1)
+    fixed, each = 2 * (stored(shared) + stored(of_rows, 1)) + step + _SLACK, 2 * step
     fit = max(1, min(_MOST_STEPS, steps, (LIMIT - fixed) // max(1, each)))
     fit = -(-steps // -(-steps // fit))  # as many blocks, as full as they can be
     return Tiles(rows, fit, fixed + fit * each)
 
 
-def stored(shapes: Leaves) -> int:
-    """Bytes of arrays as a TPU stores them."""
-    return sum(_stored(leaf.shape, np.dtype(leaf.dtype).itemsize) for leaf in shapes)
+def lifted(shape: Sequence[int], rows: int = 0) -> tuple[int, ...]:
+    """A shape with at least two axes; with rows = 1, one of rows alone becomes a column."""
+    if rows and len(shape) == 1:
+        return (*shape, 1)
+    return (1,) * (2 - len(shape)) + tuple(shape)
+
+
+def stored(shapes: Leaves, rows: int = 0) -> int:
+    """Bytes of arrays as a TPU stores them, bools as int32."""
+    sizes = (4 if leaf.dtype == bool else leaf.dtype.itemsize for leaf in shapes)
+    return sum(_stored(lifted(leaf.shape, rows), size) for leaf, size in zip(shapes, sizes, strict=True))
 
 
 def _stored(shape: Sequence[int], itemsize: int) -> int:
-    *outer, height, width = (1, 1, *shape)
+    *outer, height, width = shape
     sublanes = _SUBLANES * max(1, 4 // itemsize)
     return math.prod(outer) * -(-height // sublanes) * sublanes * -(-width // _LANES) * _LANES * itemsize
