@@ -130,9 +130,8 @@ def refused_by_compiler(given: Arguments) -> str | None:
     try:
         jax.jit(gradients).trace(moving(shapes), still).lower(lowering_platforms=("tpu",))
     except Exception as error:  # of any kind: what a compiler does not know is said in many ways
-        while error.__cause__ is not None:
-            error = error.__cause__
-        return f"Pallas for TPU says: {(str(error).strip() or type(error).__name__).splitlines()[0]}"
+        said = str(error).split("Error details: ")[-1].split(". Please file")[0].strip()
+        return f"Pallas for TPU says: {(said or type(error).__name__).splitlines()[0]}"
     return None
 
 
