@@ -165,7 +165,7 @@ def test_a_key_in_the_carry_is_refused():
 def test_a_kernel_that_is_too_large_is_refused_with_its_size(monkeypatch):
     monkeypatch.setattr(tiles, "LIMIT", 2 << 20)
     said = pallas.supports(given_to(Elman(300), batch=16))
-    assert said == "a kernel of 8 rows would hold 4 MiB in fast memory, by estimate, of which it may take 2 MiB"
+    assert said == "a kernel of 8 rows would hold 3 MiB in fast memory, by estimate, of which it may take 2 MiB"
 
 
 def test_a_gpu_is_refused(monkeypatch):
