@@ -67,7 +67,8 @@ def scan(
             window that begins with it, the initial one also that of every reset.
         implementation: "reference" is plain `lax.scan` differentiated by JAX, in forward mode too; "fused" has a
             backward pass of its own, made from the traced step; "associative" walks all steps in parallel, for a cell
-            with `coefficients`; "pallas" runs the loops as kernels for TPU, interpreted on CPU. None takes "fused" but for a step that has effects, such as printing.
+            with `coefficients`; "pallas" runs the fused loops as kernels for TPU, interpreted on CPU. None takes
+            "fused" but for a step that has effects, such as printing.
 
     Returns:
         Outputs (T, *batch, H), zeros at invalid steps, and the carry after each row's last valid step; where a row has
