@@ -35,7 +35,7 @@ class Record:
 
     def __init__(self, command, out):
         surroundings = environment()
-        before = json.loads(out.read_text()) if out is not None and out.exists() else {}
+        self.before = before = json.loads(out.read_text()) if out is not None and out.exists() else {}
         self.out = out
         self.content = {
             "command": command,

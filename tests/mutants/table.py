@@ -27,6 +27,7 @@ ZOO = "tests/kernels/test_zoo.py"
 STATISTICS = "tests/study/test_statistics.py"
 CLAIMS = "tests/study/test_claims.py"
 CONTRACT = "tests/lag/test_contract.py"
+PALLAS = "tests/kernels/test_pallas.py"
 ASSOCIATIVE = "tests/kernels/test_associative.py"
 NEWTON = "tests/kernels/test_newton.py"
 CUDNN = "tests/kernels/test_cudnn.py"
@@ -414,7 +415,7 @@ MUTANTS = (
     Mutant(
         "fused: h_t for h_tm1 in the weight gradient",
         "kernels/fused.py",
-        "return _one_later(self.stored.z[d.same[i]], first, self.loop.reverse)",
+        "return one_later(self.stored.z[d.same[i]], first, self.loop.reverse)",
         "return self.stored.z[d.same[i]]",
         f"{GRADIENTS}::test_gradients_where_all_rows_are_alike",
     ),
@@ -428,29 +429,29 @@ MUTANTS = (
     Mutant(
         "fused: padded rows' cotangents enter the step",
         "kernels/fused.py",
-        "return where_rows(valid, ct_s, zeros), where_rows(valid, zeros, ct_s)",
-        "return ct_s, where_rows(valid, zeros, ct_s)",
+        "return where_rows(valid, ct_s, none), where_rows(valid, none, ct_s)",
+        "return ct_s, where_rows(valid, none, ct_s)",
         LENGTH_ZERO,
     ),
     Mutant(
         "fused: padded rows pass no cotangent on",
         "kernels/fused.py",
-        "where_rows(valid, zeros, ct_s)",
-        "zeros",
+        "where_rows(valid, none, ct_s)",
+        "none",
         LENGTH_ZERO,
     ),
     Mutant(
         "fused: the gradient leaks through a reset",
         "kernels/fused.py",
-        "ct_s = where_rows(rows_t.reset, zeros, ct_s)",
-        "pass",
+        "return where_rows(rows_t.reset, none, ct_s), restarted",
+        "return ct_s, restarted",
         f"{GRADIENTS}::test_gradients_stop_at_a_reset_and_reach_a_learned_start",
     ),
     Mutant(
         "fused: a learned start gets no gradient at resets",
         "kernels/fused.py",
-        "ct_initial = _sum(ct_initial, where_rows(rows_t.reset, ct_s, zeros))",
-        "pass",
+        "restarted = where_rows(rows_t.reset, ct_s, none)",
+        "restarted = none",
         f"{GRADIENTS}::test_gradients_stop_at_a_reset_and_reach_a_learned_start",
     ),
     Mutant(
@@ -498,7 +499,7 @@ MUTANTS = (
     Mutant(
         "fused: outputs of padded rows without a derivative",
         "kernels/fused.py",
-        "leaving_carry(rows_t.valid, stepped, entering), masked(rows_t, z)",
+        "leaving_carry(rows_t.valid, stepped, entering), masked(step, rows_t, z)",
         "leaving_carry(rows_t.valid, stepped, entering), z",
         f"{PADDING}::test_padded_outputs_are_zero_without_a_derivative",
     ),
@@ -526,7 +527,7 @@ MUTANTS = (
     Mutant(
         "steps: nothing is prepared",
         "kernels/steps.py",
-        "constant = jaxprs.constants(traced, varying, sunk=_LEFT_TO_THE_LOOP)",
+        "constant = jaxprs.constants(traced, varying, sunk=sunk)",
         "constant = {*theta}",
         "tests/kernels/test_lowering.py::test_a_matrix_exponential_is_made_once",
     ),
@@ -823,6 +824,27 @@ MUTANTS = (
         "jax.lax.Precision.HIGHEST\n",
         "None\n",
         f"{CUDNN}::test_equals_the_reference[lengths]",
+    ),
+    Mutant(
+        "pallas: the backward kernel walks forward",
+        "kernels/pallas.py",
+        "operands, not reverse)",
+        "operands, reverse)",
+        f"{PALLAS}::test_one_option[plain]",
+    ),
+    Mutant(
+        "pallas: sums of the first tile alone",
+        "kernels/pallas.py",
+        "jnp.sum(leaf, axis=0)",
+        "leaf[0]",
+        f"{PALLAS}::test_several_tiles_that_do_not_divide_time_nor_batch[PeepholeLSTM]",
+    ),
+    Mutant(
+        "pallas: the last block is walked beyond its end",
+        "kernels/grid.py",
+        "jnp.minimum(block_steps, rest)",
+        "block_steps",
+        f"{PALLAS}::test_several_tiles_that_do_not_divide_time_nor_batch[PeepholeLSTM]",
     ),
     Mutant(
         "MinLSTM: gates not normalised",

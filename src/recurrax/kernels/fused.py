@@ -112,11 +112,10 @@ def _plain(loop: Loop, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Leav
     cell, step = loop.cell, loop.step
     # A projection made before the loop would be written and read once for that alone, which pays where a step has few
     # rows: it then reads the whole kernel for them.
-    masked = partial(_masked, step)
     if is_below(math.prod(loop.batch_shape), _FEW_ROWS):
         xs = step.split(jax.tree.leaves(cell.project(params, xs)))
     else:
-        step = steps.cut(partial(_projected, cell, step), params, carry, _one_step(xs), head=False)
+        step = steps.cut(partial(_projected, cell, step), params, carry, one_step(xs), head=False)
     prepared, start = step.prepare(*jax.tree.leaves(params)), jax.tree.leaves(initial)
 
     def body(carry: Leaves, at_t: tuple[Any, Rows]) -> tuple[Leaves, Leaves]:
@@ -124,7 +123,7 @@ def _plain(loop: Loop, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Leav
         entering = entering_carry(rows_t.reset, start, carry)
         results = step.loop(*prepared, *entering, *jax.tree.leaves(x))
         stepped, z = results[: len(carry)], results[len(carry) :]
-        return leaving_carry(rows_t.valid, stepped, entering), masked(rows_t, z)
+        return leaving_carry(rows_t.valid, stepped, entering), masked(step, rows_t, z)
 
     last, z = jax.lax.scan(body, jax.tree.leaves(carry), (xs, rows), reverse=loop.reverse, unroll=loop.unroll)
     return z, last
@@ -141,21 +140,16 @@ def _forward(loop: Loop, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Le
     theta, start, leaves = jax.tree.leaves(params), jax.tree.leaves(initial), jax.tree.leaves(carry)
     u = loop.project(theta, jax.tree.leaves(xs))
     prepared = step.prepare(*theta)
-    n_s, n_z = len(leaves), len(step.seen)
+    n_z = len(step.seen)
     # What is saved overwrites u, but for leaves that the derivative reads.
     over = [leaf for i, leaf in enumerate(u) if i not in derivative.kept_u]
     read_only = [u[i] for i in derivative.kept_u]
-    kept_s = [i for i in derivative.kept_s if i not in derivative.same]
 
     def body(carry: Leaves, over_t: Leaves, at_t: tuple[Leaves, Rows]) -> tuple[Leaves, Leaves]:
         read_only_t, rows_t = at_t
         parts = iter(over_t), iter(read_only_t)
         u_t = [next(parts[i in derivative.kept_u]) for i in range(len(u))]
-        entering = entering_carry(rows_t.reset, start, carry)
-        results = derivative.forward(*prepared, *entering, *u_t)
-        stepped, z, saved = results[:n_s], results[n_s : n_s + n_z], results[n_s + n_z :]
-        kept = [*saved, *(entering[i] for i in kept_s), *_masked(step, rows_t, z)]
-        return leaving_carry(rows_t.valid, stepped, entering), kept
+        return forward_step(step, derivative, prepared, start, carry, u_t, rows_t)
 
     last, results, together = buffers.run(
         body,
@@ -166,9 +160,8 @@ def _forward(loop: Loop, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Le
         reverse=loop.reverse,
         unroll=loop.unroll,
     )
-    z = results[len(results) - n_z :]
-    entering = results[len(results) - n_z - len(kept_s) : len(results) - n_z]
-    n_saved = len(results) - n_z - len(kept_s)
+    n_saved = len(results) - n_z - len(derivative.alone)
+    entering, z = results[n_saved : len(results) - n_z], results[len(results) - n_z :]
     buffer = {i: number for number, places in enumerate(together) for i in places}
     # Neighbours alone stay together: the backward loop hands the step what is saved in the order in which it was given.
     saved = [[results[i] for i in run] for _, run in groupby(range(n_saved), lambda i: buffer.get(i, -1 - i))]
@@ -187,7 +180,6 @@ def _backward(loop: Loop, flowing: Leaves, still: Leaves, rows: Rows, kept: Stor
     prepared, pull_prepared = vjp(lambda theta: step.prepare(*theta), theta)
     fixed = derivative.fix(*prepared)
     before = _Before(loop, derivative, jax.tree.leaves(carry), kept)
-    n_flows, n_summed = sum(derivative.flows), len(derivative.summed)
     moved_s = [i for i, leaf in enumerate(step.carry) if is_moving(leaf)]
 
     # Adjoints overwrite what was saved; where the outputs are made after the loop, those of z too, which are ours.
@@ -198,22 +190,15 @@ def _backward(loop: Loop, flowing: Leaves, still: Leaves, rows: Rows, kept: Stor
         t, ct_z_t, stacked_t, rows_t = at_t
         read_t = before.at(t, stacked_t)
         saved_t, ct_z_t = over_t[:n_saved], ct_z_t or over_t[n_saved:]
-        ct_s, passed = _through_padding(rows_t.valid, ct_s)
-        results = derivative.backward(*fixed, *read_t, *saved_t, *ct_s, *_masked(step, rows_t, ct_z_t))
-        pulled = iter(results[:n_flows])
-        ct_s = [
-            _added(next(pulled) if flow else None, beside, leaf)
-            for flow, beside, leaf in zip(derivative.flows, passed, ct_s, strict=True)
-        ]
-        if rows_t.reset is not None:
-            zeros = _zeros(ct_s)
-            ct_initial = _sum(ct_initial, where_rows(rows_t.reset, ct_s, zeros))
-            ct_s = where_rows(rows_t.reset, zeros, ct_s)
-        return (ct_s, ct_initial, _sum(summed, results[n_flows : n_flows + n_summed])), results[n_flows + n_summed :]
+        ct_s, restarted, summed_t, moved_t = adjoint_step(
+            step, derivative, fixed, read_t, saved_t, ct_s, ct_z_t, rows_t
+        )
+        ct_initial = ct_initial if restarted is None else _sum(ct_initial, restarted)
+        return (ct_s, ct_initial, _sum(summed, summed_t)), moved_t
 
     (ct_s, ct_initial, summed), moved, together = buffers.run(
         body,
-        (ct_last, _zeros(moving(jax.tree.leaves(initial))), _zeros(derivative.summed)),
+        (ct_last, zeros(moving(jax.tree.leaves(initial))), zeros(derivative.summed)),
         [*kept.saved, *([leaf] for leaf in owned)],
         (jnp.arange(steps), [] if owned else ct_z, before.stacked(), rows),
         steps=steps,
@@ -246,9 +231,8 @@ class _Before(NamedTuple):
     def stacked(self) -> Leaves:
         """What the backward loop reads at its own step, (T, *batch, ...)."""
         d = self.derivative
-        alone = [i for i in d.kept_s if i not in d.same]
         u = dict(zip(d.kept_u, self.stored.u, strict=True))
-        entering = [self.stored.entering[alone.index(i)] for i in d.read_s if i in alone]
+        entering = [self.stored.entering[d.alone.index(i)] for i in d.read_s if i in d.alone]
         return [*entering, *(self.stored.z[i] for i in d.read_z), *(u[i] for i in d.read_u)]
 
     def at(self, t: Array, stacked_t: Leaves) -> Leaves:
@@ -273,23 +257,82 @@ class _Before(NamedTuple):
 
     def _entering(self, i: int, after: Array | None = None) -> Array:
         d = self.derivative
-        alone = [i for i in d.kept_s if i not in d.same]
-        if i in alone:
-            return self.stored.entering[alone.index(i)]
+        if i in d.alone:
+            return self.stored.entering[d.alone.index(i)]
         first = self.first[i]
         if after is not None:
             # Trick: a clamp that delays an array. The same values, bound to what the loop gives: else the array is laid
             # out before the loop and held through it, for a product after it. Where the loop gives NaN, so does this:
             # the gradient has it either way.
             first = jax.lax.clamp(first, after, first)
-        return _one_later(self.stored.z[d.same[i]], first, self.loop.reverse)
+        return one_later(self.stored.z[d.same[i]], first, self.loop.reverse)
+
+
+def forward_step(
+    step: Step, derivative: Derivative, prepared: Leaves, start: Leaves, carry: Leaves, u_t: Leaves, rows_t: Rows
+) -> tuple[Leaves, Leaves]:
+    """The carry after a step, and [*saved_t, *entering_t, *z_t], what is kept of the step.
+
+    Args:
+        step: the cut step.
+        derivative: its derivative.
+        prepared: what `step.prepare` gives.
+        start: the initial carry, from which rows that are reset start.
+        carry: after the step before.
+        u_t: this step's projection.
+        rows_t: which rows are valid, which are reset.
+    """
+    n_s, n_z = len(step.carry), len(step.seen)
+    entering = entering_carry(rows_t.reset, start, carry)
+    results = derivative.forward(*prepared, *entering, *u_t)
+    stepped, z, saved = results[:n_s], results[n_s : n_s + n_z], results[n_s + n_z :]
+    kept = [*saved, *(entering[i] for i in derivative.alone), *masked(step, rows_t, z)]
+    return leaving_carry(rows_t.valid, stepped, entering), kept
+
+
+def adjoint_step(
+    step: Step,
+    derivative: Derivative,
+    fixed: Leaves,
+    read_t: Leaves,
+    saved_t: Leaves,
+    ct_s: Leaves,
+    ct_z_t: Leaves,
+    rows_t: Rows,
+) -> tuple[Leaves, Leaves | None, Leaves, Leaves]:
+    """δs_tm1, what goes to the initial carry instead where rows are reset, what is summed, and what is stacked.
+
+    Args:
+        step: the cut step.
+        derivative: its derivative.
+        fixed: what `derivative.fix` gives.
+        read_t: what the derivative reads of this step.
+        saved_t: what the forward loop saved for it.
+        ct_s: δs_t, from the step after.
+        ct_z_t: δz_t.
+        rows_t: which rows are valid, which are reset.
+    """
+    n_flows, n_summed = sum(derivative.flows), len(derivative.summed)
+    ct_s, passed = _through_padding(rows_t.valid, ct_s)
+    results = derivative.backward(*fixed, *read_t, *saved_t, *ct_s, *masked(step, rows_t, ct_z_t))
+    pulled = iter(results[:n_flows])
+    ct_s = [
+        _added(next(pulled) if flow else None, beside, leaf)
+        for flow, beside, leaf in zip(derivative.flows, passed, ct_s, strict=True)
+    ]
+    summed, moved = results[n_flows : n_flows + n_summed], results[n_flows + n_summed :]
+    if rows_t.reset is None:
+        return ct_s, None, summed, moved
+    none = zeros(ct_s)
+    restarted = where_rows(rows_t.reset, ct_s, none)
+    return where_rows(rows_t.reset, none, ct_s), restarted, summed, moved
 
 
 def _step(cell: Cell, params: Params, carry: Carry, xs: Any) -> Step:
     """The cut step for inputs (T, *batch, ...), from the projection on."""
     u = jax.eval_shape(cell.project, params, xs)
     order = projection.order(cell, params, xs)
-    return steps.cut(partial(steps.one_step, cell), params, carry, _one_step(u), order=order)
+    return steps.cut(partial(steps.one_step, cell), params, carry, one_step(u), order=order)
 
 
 def _projected(cell: Cell, step: Step, params: Params, carry: Carry, x: Any) -> tuple[Leaves, Leaves]:
@@ -299,7 +342,7 @@ def _projected(cell: Cell, step: Step, params: Params, carry: Carry, x: Any) -> 
     return results[: len(step.carry)], results[len(step.carry) :]
 
 
-def _masked(step: Step, rows: Rows, z: Leaves) -> Leaves:
+def masked(step: Step, rows: Rows, z: Leaves) -> Leaves:
     """Outputs of a step, zero in rows that are padding; what outputs are still to be made from is left as it is."""
     return z if step.head is not None else [leaving_output(rows.valid, leaf) for leaf in z]
 
@@ -314,8 +357,8 @@ def _through_padding(valid: Array | None, ct_s: Leaves) -> tuple[Leaves, list[Ar
     """Cotangents of the stepped carry, and those that a padded row passes straight to the carry before the step."""
     if valid is None:
         return ct_s, [None] * len(ct_s)
-    zeros = _zeros(ct_s)
-    return where_rows(valid, ct_s, zeros), where_rows(valid, zeros, ct_s)
+    none = zeros(ct_s)
+    return where_rows(valid, ct_s, none), where_rows(valid, none, ct_s)
 
 
 def _scan_fwd(loop, flowing, still, rows):
@@ -363,18 +406,19 @@ def _alike(rows: Rows) -> bool:
     return rows.valid is None and rows.reset is None
 
 
-def _one_later(left: Array, first: Array, reverse: bool) -> Array:
+def one_later(left: Array, first: Array, reverse: bool) -> Array:
     """The carry before each step, (T, ...), from those after each step and the one before the first."""
     first, steps = first[None], left.shape[0]
     return jnp.concatenate([left[1:], first] if reverse else [first, left[:-1]])[:steps]  # T may be 0
 
 
-def _one_step(sequence: Any) -> Any:
+def one_step(sequence: Any) -> Any:
     """Shapes of one step of leaves (T, ...)."""
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), sequence)
 
 
-def _zeros(tree: Any) -> Any:
+def zeros(tree: Any) -> Any:
+    """Zeros of the shapes of a tree."""
     return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), tree)
 
 

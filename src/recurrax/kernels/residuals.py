@@ -26,11 +26,8 @@ import jax.numpy as jnp
 
 from recurrax.kernels import jaxprs, sums
 from recurrax.kernels.jaxprs import Leaves, Literal, Traced, Var
-from recurrax.kernels.steps import Step
+from recurrax.kernels.steps import MADE_AGAIN, Step
 from recurrax.typing import Array
-
-_LEFT_TO_THE_LOOP = {"broadcast_in_dim", "iota"}
-"""Primitives whose results are cheaper to make again in every step than to read from memory."""
 
 
 def is_moving(leaf: Any) -> bool:
@@ -84,6 +81,7 @@ class Derivative:
         read_s, read_z, read_u: which leaves of s_tm1, z_t and u_t the backward loop reads, in this order.
         kept_s, kept_z, kept_u: which of them that loop or `after` reads.
         same: for a leaf of s its place in z, where z holds that leaf after every step.
+        alone: the leaves of `kept_s` that are not among `same`.
         flows: for every moving leaf of s whether anything flows back through it.
         u_at: for every moving leaf of u the place of its adjoint in `moved`; None where nothing flows.
         summed: shapes of what the backward loop sums.
@@ -112,7 +110,7 @@ class Derivative:
             for group in (ct_prepared, ct_before, ct_u)
         )
         varying = jaxprs.dependents(traced, [*s, *us, *ct_s, *ct_z])
-        constant = jaxprs.constants(traced, varying, sunk=_LEFT_TO_THE_LOOP)
+        constant = jaxprs.constants(traced, varying, sunk=MADE_AGAIN)
         flowing = list(dict.fromkeys(var for var in (*ct_before, *ct_u) if var is not None))
         outputs = [atom for atom in z if not isinstance(atom, Literal) and atom not in {*s, *us}] if alike else []
 
@@ -141,6 +139,7 @@ class Derivative:
         self.read_s, self.read_z, self.read_u = (_places(group, read) for group in (s, z, us))
         self.kept_s, self.kept_z, self.kept_u = (_places(group, [*read, *kept]) for group in (s, z, us))
         self.same = {i: z.index(var) for i, var in enumerate(s_next) if var in outputs}
+        self.alone = [i for i in self.kept_s if i not in self.same]
         self.flows = [var is not None for var in ct_before]
         self.u_at = [None if var is None else self._moved.index(var) for var in ct_u]
         self.summed = [jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in plan.summed]

@@ -7,17 +7,29 @@ import jax
 import jax.numpy as jnp
 
 from recurrax import code
-from recurrax.kernels import arguments, associative, chunks, cudnn, forward_mode, fused, meshes, newton, reference
+from recurrax.kernels import (
+    arguments,
+    associative,
+    chunks,
+    cudnn,
+    forward_mode,
+    fused,
+    meshes,
+    newton,
+    pallas,
+    reference,
+)
 from recurrax.kernels.arguments import Arguments
 from recurrax.kernels.padding import Rows, where_rows
 from recurrax.typing import Array, Carry, CarryT, Cell, Params, ParamsT
 
-Implementation: TypeAlias = Literal["reference", "fused", "associative", "newton", "cudnn"]
+Implementation: TypeAlias = Literal["reference", "fused", "associative", "newton", "pallas", "cudnn"]
 IMPLEMENTATIONS = {
     "fused": fused,
     "reference": reference,
     "associative": associative,
     "newton": newton,
+    "pallas": pallas,
     "cudnn": cudnn,
 }
 """In the order in which None tries them."""
@@ -75,8 +87,9 @@ def scan(
             backward pass of its own, made from the traced step; "associative" walks all steps in parallel, for a cell
             with `coefficients`; "newton" does for any cell with a floating carry, by Newton's method, and step by step
             where that does not converge (see `recurrax.newton_report`; with `chunk`, in stretches of as many steps);
-            "cudnn" is NVIDIA's LSTM, for a cell with `cudnn`. None takes "fused" but for a step that has effects, such
-            as printing, and never one of the others.
+            "pallas" runs the fused loops as kernels for TPU, interpreted on CPU; "cudnn" is NVIDIA's LSTM, for a cell
+            with `cudnn`. None takes "fused" but for a step that has effects, such as printing, and never one of the
+            others.
 
     Returns:
         Outputs (T, *batch, H), zeros at invalid steps, and the carry after each row's last valid step; where a row has

@@ -18,8 +18,10 @@ from recurrax.kernels.jaxprs import Leaves
 from recurrax.kernels.padding import leaving_carry
 from recurrax.typing import Array, Carry, Cell, Params
 
-_LEFT_TO_THE_LOOP = {"broadcast_in_dim", "iota", "transpose", "reshape", "squeeze"}
-"""Primitives that only rearrange: a product reads its kernel transposed at no cost, but not a transposed copy."""
+MADE_AGAIN = {"broadcast_in_dim", "iota"}
+"""Primitives whose results are cheaper to make again in every step than to read from memory."""
+REARRANGED_AGAIN = MADE_AGAIN | {"transpose", "reshape", "squeeze"}
+"""And those that only rearrange: XLA reads a kernel transposed at no cost, but not a transposed copy."""
 
 
 class Step(NamedTuple):
@@ -65,11 +67,13 @@ def cut(
     *,
     order: list[int] | None = None,
     head: bool = True,
+    sunk: set[str] = REARRANGED_AGAIN,
 ) -> Step:
     """Cuts f(params, carry, u) -> (carry, y); arguments are arrays or shapes.
 
     The loop takes the leaves of u in the `order` in which they lie in memory, as they lie in the pytree if it is None.
-    Without a head y may be any list of arrays, all of which the loop gives.
+    Without a head y may be any list of arrays, all of which the loop gives. Primitives `sunk` are left to the loop even
+    where they read parameters alone.
     """
     traced = jaxprs.split_early(jaxprs.trace(f, params, carry, u))
     theta, s, us = _groups(traced.jaxpr.invars, params, carry, u)
@@ -83,7 +87,7 @@ def cut(
     outputs, is_late = seen, any(var in after for var in jaxprs.variables(seen))
     if is_late:
         seen = _read_from_outside(traced, after, stepped, varying)
-    constant = jaxprs.constants(traced, varying, sunk=_LEFT_TO_THE_LOOP)
+    constant = jaxprs.constants(traced, varying, sunk=sunk)
     prepared = jaxprs.reached(traced, traced.jaxpr.outvars, constant)
     return Step(
         prepare=jaxprs.part(traced, theta, prepared),

@@ -1,0 +1,392 @@
+"""The fused scan's loops as Pallas kernels: one forward, one backward, for any cell.
+
+What a step computes, what is kept of it and what waits for the end of the loop is read from the cell's trace, as for
+the fused scan (`steps`, `residuals`); `grid` runs it. Parameters and carry stay in the fast memory of the device from
+the first step to the last; of each step, only its projection and its results travel.
+
+    forward    reads   u_t                              writes  y_t and what the backward kernel needs
+    backward   reads   δy_t and that                    writes  δu_t and the factors of weight gradients
+
+Weight gradients are single products after the backward kernel; those of elementwise parameters are summed in it, tile
+by tile. Rows that are padding or reset are chosen in the kernel, step by step.
+
+Second derivatives are those of the reference.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.custom_derivatives import zero_from_primal
+
+from recurrax.kernels import grid, projection, reference, steps, tiles
+from recurrax.kernels.arguments import Arguments
+from recurrax.kernels.forward_mode import reverse_mode_only
+from recurrax.kernels.fused import adjoint_step, forward_step, masked, one_later, one_step, zeros
+from recurrax.kernels.grid import Kernel, Operands
+from recurrax.kernels.jaxprs import Leaves
+from recurrax.kernels.padding import Rows, entering_carry, leaving_carry
+from recurrax.kernels.residuals import Derivative, is_moving, moving, vjp
+from recurrax.kernels.steps import Step
+from recurrax.kernels.tiles import Tiles
+from recurrax.keys import is_key
+from recurrax.typing import Array, Carry, Cell
+
+
+class Plan(NamedTuple):
+    """How the kernels run, and over what; static under `jax.jit`. Batches are one axis (B,), of whole tiles.
+
+    operands: the structure of (params, xs, carry, initial); moves: which of their leaves gradients flow through.
+    project: the leaves of params and xs to those of u, (T, B, ...).
+    step, derivative: the cell's, traced for the rows of one tile.
+    forward, backward: the tiles of the kernels.
+    """
+
+    cell: Cell
+    reverse: bool
+    operands: Any
+    moves: tuple[bool, ...]
+    project: Callable[[Leaves, Leaves], Leaves]
+    step: Step
+    derivative: Derivative
+    forward: Tiles
+    backward: Tiles
+
+    def join(self, flowing: Leaves, still: Leaves) -> tuple[Any, Any, Carry, Carry]:
+        """params, xs, carry and initial of the leaves that gradients flow through and of the others."""
+        parts = iter(still), iter(flowing)
+        return jax.tree.unflatten(self.operands, [next(parts[move]) for move in self.moves])
+
+    def folded(self, leaves: Leaves) -> Leaves:
+        """Leaves (T, B, ...) as (T * tiles, rows of a tile, ...)."""
+        return [leaf.reshape(-1, self.forward.rows, *leaf.shape[2:]) for leaf in leaves]
+
+
+class Stored(NamedTuple):
+    """What the forward kernel leaves for the backward one: flat leaves (T, B, ...).
+
+    `entering` has those leaves of the carry before each step that are needed and that y does not hold.
+    """
+
+    saved: Leaves
+    entering: Leaves
+    u: Leaves
+    y: Array
+
+
+def supports(given: Arguments) -> str | None:
+    """Why this implementation cannot run these arguments, or None."""
+    steps, sizes = jax.tree.leaves(given.xs)[0].shape[0], given.batch_shape
+    if not all(isinstance(size, int) for size in (steps, *sizes)):
+        return "jax.export leaves the number of steps or rows open, by which its blocks are cut"
+    if 0 in (steps, *sizes):
+        return "there is no step or no row to make a block of"
+    if given.effects:
+        return "a step has effects, which a kernel cannot have"
+    if jax.default_backend() == "gpu":
+        return "its kernels are for TPU, and interpreted on CPU"
+    if reason := _unknown_dtype(given):
+        return reason
+    plan, _ = _plan(_as_rows(given))
+    needed = max(plan.forward.bytes, plan.backward.bytes)
+    if needed > tiles.LIMIT:
+        return (
+            f"a kernel of {plan.forward.rows} rows would hold {needed / 2**20:.0f} MiB in fast memory, by estimate, of "
+            f"which it may take {tiles.LIMIT >> 20} MiB"
+        )
+    return refused_by_compiler(given) if jax.default_backend() == "tpu" else None
+
+
+def _unknown_dtype(given: Arguments) -> str | None:
+    """Which leaf a kernel cannot hold, or None."""
+    u = jax.eval_shape(given.cell.project, given.params, given.xs)
+    for name, tree in {"params": given.params, "carry": given.carry, "u": u}.items():
+        for path, leaf in jax.tree.leaves_with_path(tree):
+            if is_key(leaf) or jnp.issubdtype(leaf.dtype, jnp.complexfloating):
+                return f"{name}{jax.tree_util.keystr(path)} is {leaf.dtype}, which a kernel cannot hold"
+    return None
+
+
+def refused_by_compiler(given: Arguments) -> str | None:
+    """What Pallas says against the kernels of these arguments on TPU, or None: it is asked to lower them once."""
+    leaves, structure = jax.tree.flatten((given.params, given.xs, given.carry, given.initial, given.rows))
+
+    def results(flowing: Leaves, still: Leaves) -> Leaves:
+        parts = iter(still), iter(flowing)
+        joined = jax.tree.unflatten(structure, [next(parts[is_moving(leaf)]) for leaf in leaves])
+        params, xs, carry, initial, rows = joined
+        found = scan(given._replace(params=params, xs=xs, carry=carry, initial=initial, rows=rows))
+        return moving(jax.tree.leaves(found))
+
+    def gradients(flowing: Leaves, still: Leaves) -> Any:
+        values, pull = jax.vjp(lambda flowing: results(flowing, still), flowing)
+        return values, pull(values)
+
+    shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]
+    still = [leaf for leaf in shapes if not is_moving(leaf)]
+    try:
+        jax.jit(gradients).trace(moving(shapes), still).lower(lowering_platforms=("tpu",))
+    except Exception as error:  # of any kind: what a compiler does not know is said in many ways
+        said = str(error).split("Error details: ")[-1].split(". Please file")[0].strip()
+        return f"Pallas for TPU says: {(said or type(error).__name__).splitlines()[0]}"
+    return None
+
+
+def scan(given: Arguments) -> tuple[Array, Carry]:
+    """Outputs (T, *batch, ...) and the last carry."""
+    batch_shape = given.batch_shape
+    flat = _as_rows(given)
+    batch = flat.batch_shape[0]
+    plan, padded = _plan(flat)
+    leaves = jax.tree.leaves((padded.params, padded.xs, padded.carry, padded.initial))
+    flowing = [reverse_mode_only(leaf) for leaf in moving(leaves)]
+    still = [leaf for leaf in leaves if not is_moving(leaf)]
+    ys, last = _scan(plan, flowing, still, padded.rows)
+    last = [leaf[:batch].reshape(*batch_shape, *leaf.shape[1:]) for leaf in last]
+    ys = ys[:, :batch]
+    return ys.reshape(ys.shape[0], *batch_shape, *ys.shape[2:]), jax.tree.unflatten(
+        jax.tree.structure(given.carry), last
+    )
+
+
+def _as_rows(given: Arguments) -> Arguments:
+    """The same arguments with one batch axis."""
+    axes = len(given.batch_shape)
+    batch = math.prod(given.batch_shape)
+
+    def merged(tree: Any, leading: int) -> Any:
+        return jax.tree.map(
+            lambda leaf: leaf.reshape(*leaf.shape[:leading], batch, *leaf.shape[leading + axes :]), tree
+        )
+
+    xs, rows = merged((given.xs, given.rows), 1)
+    carry, initial = merged((given.carry, given.initial), 0)
+    return given._replace(xs=xs, carry=carry, initial=initial, rows=rows, batch_shape=(batch,))
+
+
+def _padded(given: Arguments, rows: int) -> Arguments:
+    """The same arguments with rows added, up to whole tiles.
+
+    They repeat the last one: zeros could meet a division. What becomes of them is cut off, so their adjoints are zero.
+    """
+    (batch,) = given.batch_shape
+    more = -batch % rows
+    if not more:
+        return given
+
+    def repeated(tree: Any, axis: int) -> Any:
+        return jax.tree.map(
+            lambda leaf: jnp.pad(leaf, [(0, more * (i == axis)) for i in range(leaf.ndim)], mode="edge"), tree
+        )
+
+    xs, of_rows = repeated((given.xs, given.rows), 1)
+    carry, initial = repeated((given.carry, given.initial), 0)
+    return given._replace(xs=xs, carry=carry, initial=initial, rows=of_rows, batch_shape=(batch + more,))
+
+
+def _plan(given: Arguments) -> tuple[Plan, Arguments]:
+    """The plan with the largest tiles that fit, the smallest if none do, and the arguments padded to them."""
+    (batch,) = given.batch_shape
+    plan, padded = None, given
+    for rows in tiles.rows_to_try(batch):
+        padded = _padded(given, rows)
+        plan = _plan_of(padded, rows)
+        if max(plan.forward.bytes, plan.backward.bytes) <= tiles.LIMIT:
+            break
+    assert plan is not None, "a batch of no rows is refused"
+    return plan, padded
+
+
+def _plan_of(given: Arguments, rows: int) -> Plan:
+    cell, params, xs, carry, initial, *_ = given
+
+    def tile(leaf: Any, axis: int) -> Any:
+        return jax.ShapeDtypeStruct((*leaf.shape[:axis], rows, *leaf.shape[axis + 1 :]), leaf.dtype)
+
+    u = jax.eval_shape(cell.project, params, jax.tree.map(partial(tile, axis=1), xs))
+    step = steps.cut(
+        partial(steps.one_step, cell),
+        params,
+        jax.tree.map(partial(tile, axis=0), carry),
+        one_step(u),
+        order=projection.order(cell, params, xs),
+        head=False,
+        sunk=steps.MADE_AGAIN,
+    )
+    leaves, operands = jax.tree.flatten((params, xs, carry, initial))
+    moves = tuple(is_moving(leaf) for leaf in leaves)
+    project = projection.of_sequence(cell, step, params, xs)
+    flags = one_step(jax.tree.map(partial(tile, axis=1), jax.tree.leaves(given.rows)))
+    derivative = Derivative(step, step.u, alike=not flags)
+    n_steps, resets = jax.tree.leaves(xs)[0].shape[0], given.rows.reset is not None
+    of_tiles = _tiles(step, derivative, flags, n_steps, resets)
+    return Plan(cell, given.reverse, operands, moves, project, step, derivative, *of_tiles)
+
+
+def _tiles(step: Step, d: Derivative, flags: Leaves, n_steps: int, resets: bool) -> tuple[Tiles, Tiles]:
+    """The tiles of the forward and of the backward kernel; flags, the shapes of what says which rows a step is for."""
+    carry, n_s, n_z = step.carry, len(step.carry), len(step.seen)
+    choose = partial(tiles.choose, carry[0].shape[0], n_steps)
+    made = jax.eval_shape(d.forward, *step.prepared, *carry, *step.u)[n_s:]
+    entering, saved = [carry[i] for i in d.alone], made[n_z:]
+    forward = choose(step.prepared, carry * (3 if resets else 2), [*step.u, *flags, *made, *entering])
+    fixed, ct_s, ct_z = jax.eval_shape(d.fix, *step.prepared), moving(carry), moving(step.seen)
+    read = [
+        group[i]
+        for group, at in zip((carry, step.seen, step.u), (d.read_s, d.read_z, d.read_u), strict=True)
+        for i in at
+    ]
+    moved = jax.eval_shape(d.backward, *fixed, *read, *saved, *ct_s, *ct_z)[sum(d.flows) + len(d.summed) :]
+    state = ct_s * (4 if resets else 2)
+    return forward, choose([*fixed, *d.summed], state, [*read, *saved, *ct_z, *flags, *moved])
+
+
+def _forward_kernel(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows, keeps: bool) -> tuple[Kernel, Operands]:
+    """The kernel of the forward loop and what it is given; u is its streams but for those of the rows."""
+    params, xs, carry, initial = plan.join(flowing, still)
+    theta, step = jax.tree.leaves(params), plan.step
+    n_s = len(step.carry)
+
+    def body(prepared: Leaves, start: Leaves, s: Leaves, streams: Leaves) -> tuple[Leaves, Leaves, Leaves]:
+        u_t, rows_t = _with_rows(rows, streams)
+        if keeps:
+            s, kept = forward_step(step, plan.derivative, prepared, start, s, u_t, rows_t)
+            return s, [], kept
+        entering = entering_carry(rows_t.reset, start, s)
+        results = step.loop(*prepared, *entering, *u_t)
+        return leaving_carry(rows_t.valid, results[:n_s], entering), [], masked(step, rows_t, results[n_s:])
+
+    u = plan.project(theta, jax.tree.leaves(xs))
+    start = [] if rows.reset is None else jax.tree.leaves(initial)
+    streams = [*u, *jax.tree.leaves(rows)]
+    operands = Operands(step.prepare(*theta), start, jax.tree.leaves(carry), streams)
+    return grid.trace(body, plan.forward, operands), operands
+
+
+def _value(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Array, Leaves]:
+    """Outputs (T, B, ...) and the leaves of the last carry, keeping nothing for a derivative."""
+    last, _, (ys,) = grid.run(*_forward_kernel(plan, flowing, still, rows, keeps=False), plan.reverse)
+    return _joined(ys), last
+
+
+_scan = jax.custom_vjp(_value, nondiff_argnums=(0,))
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _forward(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Array, Leaves, Stored]:
+    """`_value`, keeping what the backward kernel needs."""
+    d = plan.derivative
+    kernel, operands = _forward_kernel(plan, flowing, still, rows, keeps=True)
+    last, _, results = grid.run(kernel, operands, plan.reverse)
+    results, n_saved = [_joined(leaf) for leaf in results], len(results) - 1 - len(d.alone)
+    *entering, y = results[n_saved:]
+    return y, last, Stored(results[:n_saved], entering, [operands.streams[i] for i in d.kept_u], y)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _backward(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows, kept: Stored, cotangents: Any) -> Leaves:
+    """Cotangents of the flowing leaves of params, xs, carry and initial."""
+    params, xs, carry, initial = plan.join(flowing, still)
+    step, d, reverse = plan.step, plan.derivative, plan.reverse
+    ct_y, ct_last = cotangents
+    theta, first = jax.tree.leaves(params), jax.tree.leaves(carry)
+    u, pull_project = vjp(plan.project, theta, jax.tree.leaves(xs))
+    prepared, pull_prepared = vjp(lambda theta: step.prepare(*theta), theta)
+    fixed = d.fix(*prepared)
+    alone = dict(zip(d.alone, kept.entering, strict=True))
+    entering = {i: alone[i] if i in alone else one_later(kept.y, first[i], reverse) for i in d.kept_s}
+    of_u = dict(zip(d.kept_u, kept.u, strict=True))
+    read = [*(entering[i] for i in d.read_s), *(kept.y for _ in d.read_z), *(of_u[i] for i in d.read_u)]
+    n_read, n_saved, n_s = len(read), len(kept.saved), len(ct_last)
+    ct_initial = [] if rows.reset is None else zeros(moving(jax.tree.leaves(initial)))
+
+    def body(fixed: Leaves, _: Leaves, state: Leaves, streams: Leaves) -> tuple[Leaves, Leaves, Leaves]:
+        streams, rows_t = _with_rows(rows, streams)
+        read_t, saved_t, ct_y_t = streams[:n_read], streams[n_read : n_read + n_saved], streams[n_read + n_saved :]
+        ct_s, restarted, summed, moved = adjoint_step(step, d, fixed, read_t, saved_t, state[:n_s], ct_y_t, rows_t)
+        return [*ct_s, *(a + b for a, b in zip(state[n_s:], restarted or [], strict=True))], summed, moved
+
+    streams = [*read, *kept.saved, *ct_y, *jax.tree.leaves(rows)]
+    operands = Operands(fixed, [], [*ct_last, *ct_initial], streams)
+    state, summed, moved = grid.run(grid.trace(body, plan.backward, operands), operands, not reverse)
+    ct_s, ct_initial = state[:n_s], state[n_s:] or zeros(moving(jax.tree.leaves(initial)))
+    ct_u = [
+        jnp.zeros(leaf.shape, leaf.dtype) if at is None else _joined(moved[at])
+        for leaf, at in zip(moving(u), d.u_at, strict=True)
+    ]
+    ct_theta, ct_xs = pull_project(ct_u)
+    read_later = [*(entering[i] for i in d.kept_s), *(kept.y for _ in d.kept_z), *kept.u]
+    summed = [jnp.sum(leaf, axis=0).astype(like.dtype) for leaf, like in zip(summed, d.summed, strict=True)]
+    ct_prepared = d.after(
+        fixed, plan.folded(read_later), [leaf.reshape(-1, *leaf.shape[2:]) for leaf in moved], summed, []
+    )
+    ct_prepared = [
+        jnp.zeros(leaf.shape, leaf.dtype) if ct is None else ct.astype(leaf.dtype)
+        for ct, leaf in zip(ct_prepared, moving(prepared), strict=True)
+    ]
+    (also_theta,) = pull_prepared(ct_prepared)
+    return [*(a + b for a, b in zip(ct_theta, also_theta, strict=True)), *ct_xs, *ct_s, *ct_initial]
+
+
+def _joined(tiles: Array) -> Array:
+    """Tiles (T, tiles, rows of a tile, ...) as (T, B, ...)."""
+    return tiles.reshape(tiles.shape[0], -1, *tiles.shape[3:])
+
+
+def _with_rows(rows: Rows, streams: Leaves) -> tuple[Leaves, Rows]:
+    """The streams of a step without those of its rows, and these."""
+    flags = jax.tree.leaves(rows)
+    values = streams[: len(streams) - len(flags)]
+    return values, jax.tree.unflatten(jax.tree.structure(rows), streams[len(values) :])
+
+
+def _scan_fwd(plan, flowing, still, rows):
+    y, last, kept = _forward(plan, flowing, still, rows)
+    return (y, last), (flowing, still, rows, kept)
+
+
+def _scan_bwd(plan, residuals, cotangents):
+    flowing, still, rows, kept = residuals
+    ct_y, ct_last = cotangents
+    cotangents = moving([ct_y]), moving(ct_last)
+    return _backward(plan, flowing, still, rows, kept, cotangents), None, None
+
+
+_scan.defvjp(_scan_fwd, _scan_bwd)
+
+
+def _truth(plan: Plan, still: Leaves, rows: Rows, flowing: Leaves) -> tuple[Leaves, Leaves]:
+    """What the reference gives: outputs, and the leaves of the last carry."""
+    params, xs, carry, initial = plan.join(flowing, still)
+    batch_shape = jax.tree.leaves(xs)[0].shape[1:2]
+    y, last = reference.scan(
+        Arguments(plan.cell, params, xs, carry, initial, rows, batch_shape, plan.reverse, unroll=1)
+    )
+    return [y], jax.tree.leaves(last)
+
+
+@_forward.defjvp
+def _forward_jvp(plan, primals, tangents):
+    flowing, still, rows = primals
+    out = _forward(plan, flowing, still, rows)
+    (ct_y,), ct_last = jax.jvp(partial(_truth, plan, still, rows), (flowing,), (tangents[0],))[1]
+    # No tangent travels through what is kept: `_backward` is differentiated with respect to the operands.
+    return out, (ct_y, ct_last, jax.tree.map(zero_from_primal, out[2]))
+
+
+@_backward.defjvp
+def _backward_jvp(plan, primals, tangents):
+    flowing, still, rows, kept, cotangents = primals
+
+    def gradients(flowing: Leaves, cotangents: Any) -> Leaves:
+        def results(flowing: Leaves) -> tuple[Leaves, Leaves]:
+            y, last = _truth(plan, still, rows, flowing)
+            return moving(y), moving(last)
+
+        return jax.vjp(results, flowing)[1](cotangents)[0]
+
+    out = _backward(plan, flowing, still, rows, kept, cotangents)
+    return out, jax.jvp(gradients, (flowing, cotangents), (tangents[0], tangents[4]))[1]

@@ -1,0 +1,41 @@
+"""Every implementation compiles for a TPU that is not here, where its compiler is at hand."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from long import compile_for_devices
+
+SCRIPT = Path(compile_for_devices.__file__)
+COMPILER = compile_for_devices.compiler()
+
+
+@pytest.mark.skipif(COMPILER is None, reason="there is no compiler for TPU: libtpu is not installed")
+@pytest.mark.parametrize(("cell", "implementations"), [("LSTM", {"fused", "pallas"}), ("MinGRU", {"associative"})])
+def test_forward_and_training_step_compile_for_a_tpu(cell, implementations, tmp_path):
+    """In a process of its own, which sets the machine up as if it were a TPU's."""
+    out = tmp_path / "record.json"
+    how = ["--cells", cell, "--devices", "TPU v5e", "--shape", "16", "8", "16", "16", "--out", str(out)]
+    subprocess.run([sys.executable, str(SCRIPT), *how], check=True, timeout=300)
+    found = json.loads(out.read_text())["devices"]["TPU v5e"][cell]
+    for name in implementations:
+        assert all(made["temporaries"] >= 0 and "refused" not in made for made in found[name].values())
+
+
+def test_without_a_compiler_a_sentence_is_said(monkeypatch, capsys):
+    monkeypatch.setattr(compile_for_devices, "compiler", lambda library: None)
+    monkeypatch.setattr(sys, "argv", ["compile_for_devices.py"])
+    compile_for_devices.main()
+    assert capsys.readouterr().out.startswith("skipped: there is no compiler for TPU here")
+
+
+def test_the_page_says_what_was_refused():
+    shape = list(compile_for_devices.SHAPE)
+    made = {"temporaries": 3 << 20, "bytes accessed": 1.0, "operations": 1.0, "seconds to compile": 1.0}
+    found = {"fused": {"forward": made, "training step": made}}
+    found["pallas"] = {"forward": made, "training step": {"refused": "cumsum"}}
+    page = compile_for_devices.page({"command": "c", "T, B, D, H": shape, "devices": {"TPU v5e": {"LSTM": found}}})
+    assert "| LSTM | 3 / 3 |  | 3 / no |" in page
+    assert "- LSTM, pallas, training step: cumsum\n" in page

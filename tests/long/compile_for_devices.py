@@ -1,0 +1,174 @@
+"""What a TPU's compiler makes of each implementation, without a TPU: `python tests/long/compile_for_devices.py`.
+
+For every cell and device, the forward pass and a training step (the gradient of Σ y² with respect to parameters and
+inputs) of each implementation are compiled as for the device itself, which has to be nowhere near. Recorded is what the
+compiler says of each program: temporaries, bytes accessed and operations; or why there is none. Nothing is run, so no
+speed follows.
+
+Needs the compiler, the package `libtpu` of the version that fits JAX: installed, or its library named by --library or
+TPU_LIBRARY_PATH. It serves one process at a time. Goes on where an earlier record stopped; a quarter of an hour on two
+cores. Writes --out and, beside it, a page with the same name.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import topologies
+
+import recurrax
+from recurrax import cells
+from recurrax.files import save_json
+from recurrax.kernels.scan import IMPLEMENTATIONS
+from recurrax.runs.environment import environment
+
+COMMAND = "python tests/long/compile_for_devices.py --out docs/accelerators.json"
+DEVICES = {"TPU v5e": "v5e:2x2", "TPU v6e": "v6e:2x2"}
+"""Topologies, of which the first device is taken."""
+AS_IF = {"TPU_SKIP_MDS_QUERY": "1", "TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_WORKER_HOSTNAMES": "localhost"}
+"""What the compiler would else ask of the machine it runs on."""
+NAMES = tuple(name for name in ("fused", "associative", "pallas", "newton") if name in IMPLEMENTATIONS)
+CELLS = {cell.__name__: cell for cell in cells.ALL}
+SHAPE = (1024, 32, 128, 128)
+"""T, B, D, H."""
+
+
+def compiler(library=None):
+    """The path of the compiler's library, or None where there is none."""
+    found = library or os.environ.get("TPU_LIBRARY_PATH")
+    if found is None and (spec := importlib.util.find_spec("libtpu")) and spec.origin:
+        found = Path(spec.origin).parent / "libtpu.so"
+    return str(found) if found is not None and Path(found).exists() else None
+
+
+def device(name, library):
+    """A device of that name, to compile for."""
+    os.environ.update(AS_IF, TPU_LIBRARY_PATH=library)
+    return topologies.get_topology_desc(topology_name=DEVICES[name], platform="tpu").devices[0]
+
+
+def programs(cell, implementation, shape):
+    """The programs to compile, by name, and shapes of their arguments."""
+    steps, batch, features, _ = shape
+    params = jax.eval_shape(lambda: cell.init(jax.random.key(0), features))
+    xs = jax.ShapeDtypeStruct((steps, batch, features), jnp.float32)
+
+    def forward(params, xs):
+        return recurrax.scan(cell, params, xs, implementation=implementation)
+
+    def training_step(params, xs):
+        def loss(params, xs):
+            return jnp.sum(jnp.square(jnp.abs(forward(params, xs).outputs)))
+
+        return jax.grad(loss, argnums=(0, 1))(params, xs)
+
+    return {"forward": forward, "training step": training_step}, (params, xs)
+
+
+def compiled(program, arguments, device):
+    """What the compiler says of a program, or why it made none."""
+    sharding = jax.sharding.SingleDeviceSharding(device)
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), arguments)
+    begun = time.monotonic()
+    try:
+        made = jax.jit(program).lower(*shapes).compile()
+    except Exception as error:  # of any kind: what a compiler does not know is said in many ways
+        said = str(error).split("Error details: ")[-1].split("cannot run this, since ")[-1].split(". Please file")[0]
+        return {"refused": (said.strip() or type(error).__name__).splitlines()[0]}
+    cost = made.cost_analysis() or {}
+    return {
+        "temporaries": made.memory_analysis().temp_size_in_bytes,
+        "bytes accessed": cost.get("bytes accessed"),
+        "operations": cost.get("flops"),
+        "seconds to compile": round(time.monotonic() - begun, 1),
+    }
+
+
+def run(library, out, devices=tuple(DEVICES), names=tuple(CELLS), shape=SHAPE):
+    """Compiles what the record lacks, and writes it after each cell; returns the record."""
+    before = json.loads(out.read_text()) if out is not None and out.exists() else {}
+    surroundings = environment()
+    record = {
+        "command": COMMAND,
+        "date": datetime.now(UTC).date().isoformat(),
+        "environment": {name: surroundings[name] for name in ("python", "packages", "system")},
+        "T, B, D, H": list(shape),
+        "devices": before.get("devices", {}) if before.get("T, B, D, H") == list(shape) else {},
+    }
+    for where in devices:
+        target = device(where, library)
+        for name in names:
+            done = record["devices"].setdefault(where, {}).setdefault(name, {})
+            for implementation in (of for of in NAMES if of not in done):
+                made, arguments = programs(CELLS[name](shape[-1]), implementation, shape)
+                done[implementation] = {kind: compiled(program, arguments, target) for kind, program in made.items()}
+                print(f"{where}, {name}, {implementation}: {done[implementation]}", flush=True)
+            jax.clear_caches()
+            if out is not None:
+                save_json(out, record)
+                out.with_suffix(".md").write_text(page(record))
+    return record
+
+
+PAGE = """# What compilers for accelerators make of each scan
+
+Compiled, not run: there was no accelerator, and **no speed follows from this page**. The compiler of each device (the
+package `libtpu`) was given every cell at (T, B, D, H) = {shape} in float32, forward and as a training step, and said
+what the program holds beside its arguments and results. `{command}` makes the page again; accelerators.json has the
+bytes accessed, the operations and the time that compiling took too. Those two counts take the body of a loop over time
+once and of a Pallas kernel nothing, so they compare programs of one implementation, not one with another.
+
+Of an H100 there is nothing here: it was not tried.
+"""
+
+
+def page(record):
+    """The record as a page: one table for each device, then what was refused."""
+    text = PAGE.format(shape=tuple(record["T, B, D, H"]), command=record["command"])
+    for where, of_cells in record["devices"].items():
+        text += f"\n## {where}: temporaries in MiB, forward / training step\n\n"
+        text += f"| cell | {' | '.join(NAMES)} |\n|---|{'---|' * len(NAMES)}\n"
+        refused = []
+        for name, found in of_cells.items():
+            text += f"| {name} | {' | '.join(_entry(found.get(of, {})) for of in NAMES)} |\n"
+            for of, made in found.items():
+                said = {kind: what["refused"] for kind, what in made.items() if "refused" in what}
+                for reason in dict.fromkeys(said.values()):
+                    kinds = "" if len(set(said.values())) == 1 and len(said) == len(made) else f", {' and '.join(said)}"
+                    refused.append(f"- {name}, {of}{kinds}: {reason}\n")
+        text += "\nRefused:\n\n" + "".join(r for r in refused if "does not say by a method coefficients" not in r)
+        text += "- all cells without `coefficients`, associative: they do not say that they are linear in their carry\n"
+    return text
+
+
+def _entry(made):
+    if not made:
+        return ""
+    sizes = [f"{what['temporaries'] / 2**20:.0f}" if "temporaries" in what else "no" for what in made.values()]
+    return " / ".join(sizes) if set(sizes) != {"no"} else "no"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--library", type=Path, help="the compiler's library, libtpu.so")
+    parser.add_argument("--out", type=Path, help="file of the record")
+    parser.add_argument("--devices", nargs="*", default=list(DEVICES), choices=list(DEVICES))
+    parser.add_argument("--cells", nargs="*", default=list(CELLS), choices=list(CELLS))
+    parser.add_argument("--shape", type=int, nargs=4, default=list(SHAPE), metavar=("T", "B", "D", "H"))
+    flags = parser.parse_args()
+    library = compiler(flags.library)
+    if library is None:
+        print("skipped: there is no compiler for TPU here; name its libtpu.so by --library or TPU_LIBRARY_PATH")
+        return
+    jax.config.update("jax_numpy_rank_promotion", "allow")
+    run(library, flags.out, flags.devices, flags.cells, tuple(flags.shape))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Every cell, of the library and of the zoo, by Pallas kernels: `python tests/long/pallas.py --out docs/pallas.json`.
+
+For each cell and option of the scan, in float64: value and every gradient of the interpreted kernels against the
+reference (1e-12 of the largest entry), and NaN in the padding. Records also which cells are refused, and why: by the
+scan, and by Pallas when it is asked to lower the kernels for a TPU. Prints one line for each cell, goes on where an
+earlier record stopped, and exits with 1 if any differed. About ten seconds for each cell on two cores.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+TESTS = Path(__file__).resolve().parents[1]
+# In place of this folder, where a file is called like one of the tests' packages.
+sys.path[:] = [str(TESTS), *(entry for entry in sys.path if entry != str(TESTS / "long"))]
+
+import zoo  # noqa: E402  (beside the tests' other helpers)
+from cells import variants  # noqa: E402
+from long.record import Record, as_users_run, sentence_of  # noqa: E402
+from zoo.trials import OPTIONS, difference_to_reference, draw_trial  # noqa: E402
+
+from recurrax.kernels import pallas  # noqa: E402
+from recurrax.kernels.arguments import Arguments, check_step  # noqa: E402
+from recurrax.kernels.padding import Rows  # noqa: E402
+
+COMMAND = "python tests/long/pallas.py --out docs/pallas.json"
+TRIED = ("plain", "all rows", "two batch axes", "chunk")
+
+
+def refusals(cell):
+    """Why the scan, and why the compiler for TPU, cannot run a cell; each None if it can."""
+    trial = draw_trial(cell)
+    given = Arguments(cell, *jax.tree.map(jnp.asarray, (trial.params, trial.xs, trial.carry, trial.carry)), *_ROWS)
+    given = check_step(given)
+    if reason := pallas.supports(given):
+        return reason, None
+    with jax.enable_x64(False):
+        narrow = [jax.tree.map(_narrow, tree) for tree in given[1:5]]
+        return None, pallas.refused_by_compiler(Arguments(cell, *narrow, *_ROWS))
+
+
+_ROWS = (Rows(None, None), (5,), False, 1)
+
+
+def _narrow(leaf):
+    return leaf.astype(jnp.float32) if leaf.dtype == jnp.float64 else leaf
+
+
+def differs(cell, option):
+    """Where the kernels differ from the reference under one option, or None."""
+    trial = draw_trial(cell, option.batch_shape)._replace(**option.rows)
+    return difference_to_reference(cell, trial, compiled=True, implementation="pallas", **option.how)
+
+
+def run(out=None):
+    """Runs all of it, and returns whether nothing differed."""
+    record = Record(COMMAND, out)
+    record.content |= {"refused": record.before.get("refused", {}), "for TPU": record.before.get("for TPU", {})}
+    for cell in (*variants.ALL, *zoo.ALL):
+        if repr(cell) in record.done:
+            continue
+        begun = time.monotonic()
+        try:
+            reason, compiler = refusals(cell)
+        except Exception as error:  # a failure of any kind is what is looked for
+            reason, compiler = None, f"{type(error).__name__}: {error}".splitlines()[0]
+        if reason or compiler:
+            record.content["refused" if reason else "for TPU"][repr(cell)] = reason or compiler
+        said = {} if reason else {name: sentence_of(differs, cell, OPTIONS[name]) for name in TRIED}
+        record.add(repr(cell), len(said), {name: sentence for name, sentence in said.items() if sentence})
+        jax.clear_caches()  # programs of a cell are of no use to the next
+        told = reason or record.line()
+        print(f"{cell!r:.50}: {time.monotonic() - begun:.0f} s; {told}; for TPU: {compiler}", flush=True)
+    return not record.failures
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, help="file of the record")
+    flags = parser.parse_args()
+    as_users_run()
+    sys.exit(0 if run(flags.out) else 1)
