@@ -1,5 +1,6 @@
 """What a layer wraps around `recurrax.scan`: the batch first, a compute dtype, the words of Flax. Knows no Flax."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -180,6 +181,28 @@ def of_fields(like: Params, values: dict[str, Any]) -> Params:
     if fields(like).get("weights") is like:
         return values["weights"]
     return type(like)(values) if isinstance(like, dict) else type(like)(**values)
+
+
+def check_params(cell: Cell, params: Any, own: Params) -> Params:
+    """Parameters of the kind of `own`, from such ones or from a dict of their fields.
+
+    Raises:
+        ValueError: they are those of another cell, width or number of gates.
+    """
+    if isinstance(params, Mapping) and not isinstance(own, Mapping):
+        absent = {name: None for name, value in fields(own).items() if value is None}
+        if params.keys() | absent.keys() == fields(own).keys():
+            params = of_fields(own, absent | dict(params))
+    kind = f"those of {cell!r:.60}"
+    if jax.tree.structure(params) != jax.tree.structure(own):
+        names = ", ".join(fields(own))
+        got = ", ".join(map(str, params)) if isinstance(params, Mapping) else ", ".join(getattr(params, "_fields", ()))
+        raise ValueError(f"params: expected {kind} with {names}, got {type(params).__name__} with {got or 'no fields'}")
+    for (path, leaf), want in zip(jax.tree.leaves_with_path(params), jax.tree.leaves(own), strict=True):
+        if jnp.shape(leaf) != jnp.shape(want):
+            name = jax.tree_util.keystr(path)
+            raise ValueError(f"params{name}: expected {kind} of shape {jnp.shape(want)}, got {jnp.shape(leaf)}")
+    return params
 
 
 def parted(tree: Any) -> tuple[Any, Any]:

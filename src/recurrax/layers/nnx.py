@@ -149,6 +149,23 @@ class RNN(nnx.Module):
         fields = {name: jax.tree.map(_value, field, is_leaf=_is_variable) for name, field in fields.items()}
         return call.of_fields(like, fields)
 
+    def set_params(self, params: Params) -> None:
+        """Puts parameters in the place of the layer's own, in whose dtypes they are kept.
+
+        Args:
+            params: as `params` gives them, or a dict of their fields, as a checkpoint or `recurrax.linen.RNN` holds.
+
+        Raises:
+            ValueError: they are those of another cell, width or number of gates.
+
+        >>> import recurrax
+        >>> layer = recurrax.nnx.RNN(recurrax.GRU(4), 3, rngs=nnx.Rngs(0))
+        >>> layer.set_params(layer.cell.init(jax.random.key(1), 3))
+        """
+        params = call.check_params(self.cell, params, self.params)
+        for name, value in call.fields(params).items():
+            jax.tree.map(_set_value, getattr(self, name), value, is_leaf=_is_variable)
+
     def __call__(
         self,
         inputs: Any,
@@ -234,6 +251,10 @@ def _variable(leaf: Array) -> nnx.Variable:
 
 def _value(variable: nnx.Variable) -> Array:
     return variable[...]
+
+
+def _set_value(variable: nnx.Variable, value: Array) -> None:
+    variable[...] = jnp.asarray(value, variable.dtype)
 
 
 def _is_variable(node: object) -> bool:
