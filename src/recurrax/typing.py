@@ -20,6 +20,10 @@ from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import jax
+
+# Not used here. JAX 0.12 adds settings to the key of every program when this is first imported: left to the first call
+# of `recurrax.scan`, often inside a trace, it has that trace made twice.
+import jax.extend.core
 from jax.typing import DTypeLike
 
 Array: TypeAlias = jax.Array

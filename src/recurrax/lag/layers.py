@@ -31,7 +31,7 @@ def takes_layers(instrument: Instrument) -> Instrument:
         held = cell if hasattr(cell, "params") else kwargs.pop("params", None)
         if held is None and args:
             held, args = args[0], args[1:]
-        given = named.bind(cell.cell, params_of(cell, held), *args, **kwargs).arguments
+        given = named.bind(cell.wrapped_cell, params_of(cell, held), *args, **kwargs).arguments
         return instrument(**order.arguments(given))
 
     return door  # pyright: ignore[reportReturnType]

@@ -109,7 +109,7 @@ def probe(
         check_levels(levels)
 
     if is_layer(cell):
-        on, cell = partial(_on_of_layer, cell, order_of(cell), on), cell.cell  # pyright: ignore[reportAttributeAccessIssue]
+        on, cell = partial(_on_of_layer, cell, order_of(cell), on), cell.wrapped_cell  # pyright: ignore[reportAttributeAccessIssue]
     what = tuple(instruments), lags and tuple(lags), levels and tuple(levels)
     return partial(_look, cell, on, *what)
 

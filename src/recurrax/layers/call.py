@@ -1,5 +1,6 @@
 """What a layer wraps around `recurrax.scan`: the batch first, a compute dtype, the words of Flax. Knows no Flax."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -7,7 +8,9 @@ import jax.numpy as jnp
 
 from recurrax.kernels import arguments
 from recurrax.kernels.scan import Implementation, ScanResult, scan
-from recurrax.typing import Array, Carry, Cell, DTypeLike, Params
+from recurrax.layers.dropout import Rates, carry_of, keyed, masked, wrapped
+from recurrax.typing import Array, Carry, Cell, DTypeLike, Key, Params
+from recurrax.wrappers import DropoutCarry
 
 
 def run_layer(
@@ -21,9 +24,14 @@ def run_layer(
     resets: Array | None = None,
     time_major: bool = False,
     reverse: bool = False,
+    keep_order: bool = True,
     dtype: DTypeLike | None = None,
+    unroll: int = 1,
+    chunk: int | None = None,
     truncate: int | None = None,
     implementation: Implementation | None = None,
+    rates: Rates,
+    key: Key | None = None,
 ) -> ScanResult:
     """`recurrax.scan` of inputs (*batch, T, ...), with mask and resets (*batch, T), to outputs (*batch, T, H).
 
@@ -37,10 +45,17 @@ def run_layer(
         mask: (*batch, T) bools, True = valid; (T, *batch) if `time_major`.
         resets: like mask, True = the carry entering the step is the cell's initial one.
         time_major: whether time stands before the batch axes instead of after them.
-        reverse: walk from the last valid step to the first; outputs stay at their own positions.
+        reverse: walk from the last valid step to the first.
+        keep_order: with `reverse`, whether outputs stay at their own positions; else the first step walked comes
+            first, and padding within `seq_lengths` last.
         dtype: what inputs and parameters are cast to; the carry stays at least float32. None casts nothing.
-        truncate: as in `recurrax.scan`.
-        implementation: as in `recurrax.scan`.
+        unroll: as in `recurrax.scan`.
+        chunk: likewise.
+        truncate: likewise.
+        implementation: likewise.
+        rates: of dropout and zoneout. Where one is not 0 the carry is that of `dropout.carry_of`; one of the cell
+            alone is taken too.
+        key: a single key, from which rows draw that have none in their carry; None draws nothing.
 
     Raises:
         ValueError: an argument has the wrong shape, dtype, structure or name; the sentence says which.
@@ -54,19 +69,55 @@ def run_layer(
     resets = _time_first("resets", resets, shape, time_major)
     if dtype is not None:
         inputs, params = cast_floating(inputs, dtype), cast_floating(params, dtype)
+    carry, input_key = initial_carry, None
+    if any(rates):
+        carry = keyed(_carry(cell, params, inputs, batch_shape, initial_carry, rates), key)
+        if rates.dropout:
+            carry, input_key = carry
+            inputs = masked(inputs, input_key, rates.dropout, 0 if time_major else len(batch_shape))
     outputs, carry = scan(
-        cell,
+        wrapped(cell, rates),
         params,
         inputs if time_major else jax.tree.map(lambda leaf: jnp.moveaxis(leaf, len(batch_shape), 0), inputs),
-        initial_carry,
+        carry,
         lengths=seq_lengths,
         mask=mask,
         resets=resets,
         reverse=reverse,
+        unroll=unroll,
+        chunk=chunk,
         truncate=truncate,
         implementation=implementation,
     )
+    if reverse and not keep_order:
+        outputs = _turned(outputs, seq_lengths)
+    carry = carry if input_key is None else DropoutCarry(carry, input_key)
     return ScanResult(outputs if time_major else jnp.moveaxis(outputs, 0, len(batch_shape)), carry)
+
+
+def _carry(
+    cell: Cell, params: Params, inputs: Any, batch_shape: tuple[int, ...], given: Carry | None, rates: Rates
+) -> Carry:
+    """The carry of a layer with such rates: the given one, or one around it, or around the cell's initial one."""
+    initial = cell.initial_carry(params, batch_shape, arguments.carry_dtype(params, inputs))
+    if given is None or jax.tree.structure(given) == jax.tree.structure(initial):
+        return carry_of(initial if given is None else given, rates, batch_shape)
+    expected = carry_of(initial, rates, batch_shape)
+    if jax.tree.structure(given) != jax.tree.structure(expected):
+        kinds = f"a {type(expected).__name__} as a call returns it, or the cell's {type(initial).__name__}"
+        raise ValueError(f"initial_carry: expected {kinds}, got {type(given).__name__}")
+    if rates.dropout and jnp.shape(given.key) != batch_shape:
+        raise ValueError(f"initial_carry.key: expected shape (*batch,) = {batch_shape}, got {jnp.shape(given.key)}")
+    return given
+
+
+def _turned(outputs: Array, lengths: Array | None) -> Array:
+    """Outputs (T, *batch, H) in the order in which they were walked from the last valid step, the padding behind."""
+    if lengths is None:
+        return jnp.flip(outputs, axis=0)
+    steps = jnp.arange(outputs.shape[0]).reshape((-1,) + (1,) * jnp.ndim(lengths))
+    source = jnp.where(steps < lengths[None], lengths[None] - 1 - steps, steps)  # (T, *batch)
+    return jnp.take_along_axis(outputs, source[..., None], axis=0)
 
 
 _TAKEN = {
@@ -76,12 +127,20 @@ _TAKEN = {
         "time_major",
         "return_carry",
         "reverse",
+        "keep_order",
         "dtype",
         "param_dtype",
+        "unroll",
+        "chunk",
         "truncate",
         "implementation",
+        "dropout",
+        "recurrent_dropout",
+        "zoneout",
+        "deterministic",
+        "rngs",
     ),
-    *("params", "params_tree", "name", "parent", "scope"),
+    *("params", "params_tree", "name", "parent", "scope", "rates", "wrapped_cell"),
 }
 """What the layers, and Flax's modules, call their own."""
 
@@ -122,6 +181,28 @@ def of_fields(like: Params, values: dict[str, Any]) -> Params:
     if fields(like).get("weights") is like:
         return values["weights"]
     return type(like)(values) if isinstance(like, dict) else type(like)(**values)
+
+
+def check_params(cell: Cell, params: Any, own: Params) -> Params:
+    """Parameters of the kind of `own`, from such ones or from a dict of their fields.
+
+    Raises:
+        ValueError: they are those of another cell, width or number of gates.
+    """
+    if isinstance(params, Mapping) and not isinstance(own, Mapping):
+        absent = {name: None for name, value in fields(own).items() if value is None}
+        if params.keys() | absent.keys() == fields(own).keys():
+            params = of_fields(own, absent | dict(params))
+    kind = f"those of {cell!r:.60}"
+    if jax.tree.structure(params) != jax.tree.structure(own):
+        names = ", ".join(fields(own))
+        got = ", ".join(map(str, params)) if isinstance(params, Mapping) else ", ".join(getattr(params, "_fields", ()))
+        raise ValueError(f"params: expected {kind} with {names}, got {type(params).__name__} with {got or 'no fields'}")
+    for (path, leaf), want in zip(jax.tree.leaves_with_path(params), jax.tree.leaves(own), strict=True):
+        if jnp.shape(leaf) != jnp.shape(want):
+            name = jax.tree_util.keystr(path)
+            raise ValueError(f"params{name}: expected {kind} of shape {jnp.shape(want)}, got {jnp.shape(leaf)}")
+    return params
 
 
 def parted(tree: Any) -> tuple[Any, Any]:

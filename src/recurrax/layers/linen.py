@@ -9,7 +9,8 @@ from flax import linen as nn
 
 from recurrax.kernels import Implementation, arguments
 from recurrax.layers import call
-from recurrax.typing import Array, Carry, Cell, DTypeLike, Params
+from recurrax.layers.dropout import Rates, wrapped
+from recurrax.typing import Array, Carry, Cell, DTypeLike, Key, Params
 
 __all__ = ["RNN"]
 
@@ -26,12 +27,16 @@ class RNN(nn.Module):
         input_size: what the cell's `init` is told; None is the last axis of a floating inputs array.
         time_major: inputs are (T, *batch, D) instead of (*batch, T, D); mask, resets and outputs likewise.
         return_carry: return (carry, outputs) instead of outputs.
-        reverse: walk from the last valid step to the first; outputs stay at their own positions.
+        reverse: walk from the last valid step to the first.
         dtype: compute dtype, to which inputs and parameters are cast; the carry and so the outputs stay at least
             float32. None promotes, as `recurrax.scan` does.
         param_dtype: dtype the parameters are kept in, bfloat16 included.
-        truncate: as in `recurrax.scan`, steps after which gradients stop.
-        implementation: as in `recurrax.scan`.
+        truncate, implementation, unroll, chunk: as in `recurrax.scan`.
+        keep_order: whether outputs of a reversed walk stay at their own positions; False gives them in the order of the
+            walk, padding last.
+        dropout, recurrent_dropout, zoneout: probabilities, as of `recurrax.nnx.RNN`. Where one is not 0, `apply` needs
+            `deterministic` and, unless that is True, a key under "dropout" in `rngs`.
+        deterministic: as in `nn.Dropout`, whether nothing is drawn; here or in the call.
 
     Differs from: Flax's `linen.RNN`, as `recurrax.nnx.RNN` differs from Flax's `nnx.RNN`.
 
@@ -62,6 +67,13 @@ class RNN(nn.Module):
     param_dtype: DTypeLike = jnp.float32
     truncate: int | None = None
     implementation: Implementation | None = None
+    keep_order: bool = True
+    unroll: int = 1
+    chunk: int | None = None
+    dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    zoneout: float = 0.0
+    deterministic: bool | None = None
 
     @nn.compact
     def __call__(
@@ -69,14 +81,19 @@ class RNN(nn.Module):
         inputs: Any,
         *,
         initial_carry: Carry | None = None,
+        init_key: Key | None = None,
         seq_lengths: Array | None = None,
         mask: Array | None = None,
         resets: Array | None = None,
         return_carry: bool | None = None,
         time_major: bool | None = None,
         reverse: bool | None = None,
+        keep_order: bool | None = None,
+        deterministic: bool | None = None,
     ) -> Array | tuple[Carry, Array]:
         """Outputs (*batch, T, H), or (carry, outputs) with `return_carry`; arguments as a call of `recurrax.nnx.RNN`.
+
+        `init_key` is for Flax's containers, which hand it on: initial carries are not drawn.
 
         Raises:
             ValueError: an argument has the wrong shape, dtype or structure.
@@ -96,12 +113,22 @@ class RNN(nn.Module):
             resets=resets,
             time_major=time_major,
             reverse=self.reverse if reverse is None else reverse,
+            keep_order=self.keep_order if keep_order is None else keep_order,
             dtype=self.dtype,
+            unroll=self.unroll,
+            chunk=self.chunk,
             truncate=self.truncate,
             implementation=self.implementation,
+            rates=self._rates,
+            key=self._key(deterministic),
         )
         return_carry = self.return_carry if return_carry is None else return_carry
         return (carry, outputs) if return_carry else outputs
+
+    @property
+    def wrapped_cell(self) -> Cell:
+        """The cell that is scanned: `cell`, in `recurrax.Dropout` and `recurrax.Zoneout` where their rates are set."""
+        return wrapped(self.cell, self._rates)
 
     @nn.nowrap
     def cell_params(self, variables: Mapping[str, Any]) -> Params:
@@ -119,10 +146,22 @@ class RNN(nn.Module):
         }
         return call.of_fields(like, values)
 
+    @property
+    def _rates(self) -> Rates:
+        return Rates(self.dropout, self.recurrent_dropout, self.zoneout)
+
+    @nn.nowrap
+    def _key(self, deterministic: bool | None) -> Key | None:
+        """The key of one call, None where nothing is drawn."""
+        self._rates.check()
+        if not any(self._rates) or nn.merge_param("deterministic", self.deterministic, deterministic):
+            return None
+        return self.make_rng("dropout")
+
     @nn.nowrap
     def _layout(self, input_size: int) -> Params:
         """Shapes and dtypes of the parameters."""
-        return jax.eval_shape(lambda key: self.cell.init(key, input_size, self.param_dtype), jax.random.key(0))
+        return jax.eval_shape(lambda key: self.wrapped_cell.init(key, input_size, self.param_dtype), jax.random.key(0))
 
     def _params(self, inputs: Any) -> Params:
         input_size = self.input_size

@@ -32,10 +32,10 @@ def check_cell_field(cell: Any) -> None:
         raise ValueError(f"cell: expected an instance of a cell, got {cell!r:.200}")
 
 
-def check_rate(rate: Any) -> None:
-    """Raises a ValueError unless the field `rate` of a wrapper is a probability below 1."""
+def check_rate(rate: Any, name: str = "rate") -> None:
+    """Raises a ValueError unless what is called `name`, a field of a wrapper, is a probability below 1."""
     if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 <= rate < 1:
-        raise ValueError(f"rate: expected a float from 0 to below 1, got {rate!r}")
+        raise ValueError(f"{name}: expected a float from 0 to below 1, got {rate!r}")
 
 
 def optional_method(cell: Cell, name: str) -> Callable[..., Any]:
