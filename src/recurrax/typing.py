@@ -64,6 +64,10 @@ class Cell(Protocol[ParamsT, CarryT]):
     carry's structure: s_t = a_t * s_tm1 + b_t leaf by leaf, where a_t broadcasts against the leaf (of a decay that is
     the same at every step, (H,)). Time can then be walked in parallel, see `implementation="associative"`.
 
+    A cell that is a stack in depth may say so by `layers`, a tuple of cells from the bottom up: params and carry are
+    tuples with an entry for each, and a step is theirs, each reading the output of the one below. It is then scanned
+    layer by layer, see `implementation="layered"`, where its step is found to be just that.
+
     What the cut buys: `project` sees the whole sequence in one product, `recur` and `pointwise` alone stay in the loop,
     and the gradient of every kernel is a single product after it, wherever in the step that kernel stands. What a step
     computes from parameters alone is computed once, and a product that only the output waits for after the loop.

@@ -796,6 +796,20 @@ MUTANTS = (
         f"{STACK}::test_it_is_its_layers_one_after_the_other",
     ),
     Mutant(
+        "a stack taken at its word, whatever its step does",
+        "kernels/layered.py",
+        "if not _is_its_layers(given):",
+        "if given is None:",
+        f"{STACK}::test_what_is_no_stack_is_walked_as_one_cell",
+    ),
+    Mutant(
+        "layer by layer: a reset layer starts from the given carry",
+        "kernels/layered.py",
+        "carry=carry, initial=initial)",
+        "carry=carry, initial=carry)",
+        f"{STACK}::test_it_is_its_layers_one_after_the_other",
+    ),
+    Mutant(
         "bidirectional: a reset walked backwards not shifted",
         "kernels/bidirectional.py",
         "jnp.concatenate([resets[1:], jnp.zeros_like(resets[:1])])",

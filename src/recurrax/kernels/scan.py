@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 
 from recurrax import code
-from recurrax.kernels import arguments, associative, chunks, forward_mode, fused, meshes, reference
+from recurrax.kernels import arguments, associative, chunks, forward_mode, fused, layered, meshes, reference
 from recurrax.kernels.arguments import Arguments
 from recurrax.kernels.padding import Rows, where_rows
 from recurrax.typing import Array, Carry, CarryT, Cell, Params, ParamsT
 
-Implementation: TypeAlias = Literal["reference", "fused", "associative"]
-IMPLEMENTATIONS = {"fused": fused, "reference": reference, "associative": associative}
+Implementation: TypeAlias = Literal["reference", "fused", "layered", "associative"]
+IMPLEMENTATIONS = {"layered": layered, "fused": fused, "reference": reference, "associative": associative}
 """In the order in which None tries them."""
 
 
@@ -66,8 +66,10 @@ def scan(
             gradient crosses from one into the carry before it. Values stay. A given carry has the gradient of the
             window that begins with it, the initial one also that of every reset.
         implementation: "reference" is plain `lax.scan` differentiated by JAX, in forward mode too; "fused" has a
-            backward pass of its own, made from the traced step; "associative" walks all steps in parallel, for a cell
-            with `coefficients`. None takes "fused" but for a step that has effects, such as printing.
+            backward pass of its own, made from the traced step; "layered" does that layer by layer, for a cell with
+            `layers`, such as `recurrax.Stack`; "associative" walks all steps in parallel, for a cell
+            with `coefficients`. None takes "layered" for a stack and else "fused", but for a step that has effects,
+            such as printing.
 
     Returns:
         Outputs (T, *batch, H), zeros at invalid steps, and the carry after each row's last valid step; where a row has
