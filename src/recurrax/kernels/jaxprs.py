@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.extend import core
 
 from recurrax.typing import Array
@@ -166,7 +167,7 @@ def _numbered(traced: Traced, known: dict[Any, int]) -> list[int]:
         return known.setdefault(what, len(known))
 
     def constant(value: Any) -> Any:
-        is_traced = isinstance(value, jax.core.Tracer) or jnp.issubdtype(value.dtype, jax.dtypes.extended)
+        is_traced = isinstance(value, Tracer) or jnp.issubdtype(value.dtype, jax.dtypes.extended)
         return id(value) if is_traced else (value.dtype.name, value.shape, np.asarray(value).tobytes())
 
     numbers = {var: number(("input", i)) for i, var in enumerate(traced.jaxpr.invars)}
