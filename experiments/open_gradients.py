@@ -12,7 +12,6 @@ Expected: the slope comes close to 0 within 200 steps, yet fewer than half of th
 
 import sys
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 import jax
@@ -48,29 +47,26 @@ class Settings(study.ConfirmingSettings):
 def measure(settings: Settings, cell: Any, task: Any, run: study.Run) -> study.Arrays:
     """Losses and slopes (S, arms, steps), arms being plain and opened."""
     model = train.Readout(cell, task.input_size, task.output_size, task.every_step)
-    found = []
+    told, found = study.networks.loss(model, task), []
     for arm, weight in zip(ARMS, (0.0, settings.weight), strict=True):
-
-        def told(params: Any, batch: Any) -> Any:
-            return task.loss(model.predict(params, batch.xs, batch.mask), batch)
 
         def slope(params: Any, batch: Any) -> Any:
             xs = jax.tree.map(lambda leaf: leaf[:, : settings.rows], batch.xs)
             norms = lag.adjoint_profile(cell, params.cell, xs).log_norm_joint  # (T, rows)
             return ((norms[-1] - norms[0]) / (len(norms) - 1)).mean()
 
-        def loss(params: Any, batch: Any, weight: float = weight, told: Any = told, slope: Any = slope) -> Any:
+        def loss(params: Any, batch: Any, weight: float = weight, slope: Any = slope) -> Any:
             return told(params, batch) + (weight * slope(params, batch) ** 2 if weight else 0)
 
         training = train.Training(
             loss=loss,
             init=model.init,
             optimizer=optax.adam(settings.learning_rate),
-            batch=partial(task.batch, batch_size=settings.batch_size),
+            batch=study.networks.batches(model, task, settings.batch_size),
             seeds=settings.network_seeds,
             steps=settings.steps,
             max_norm=settings.max_norm,
-            metrics=lambda params, batch, told=told, slope=slope: {
+            metrics=lambda params, batch, slope=slope: {
                 "loss": told(params, batch), "slope": slope(params, batch)
             },
             continue_others=True,

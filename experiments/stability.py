@@ -13,7 +13,6 @@ Expected: a window wider by half a decade with forget bias 1, and not with forge
 
 import sys
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -60,10 +59,10 @@ def measure(settings: Settings, cell: Any, task: Any, run: study.Run) -> study.A
         for rate in settings.rates
     ]
     training = train.Training(
-        loss=lambda params, batch: task.loss(model.predict(params, batch.xs, batch.mask), batch),
+        loss=study.networks.loss(model, task),
         init=model.init,
         optimizer=optax.adam,
-        batch=partial(task.batch, batch_size=settings.batch_size),
+        batch=study.networks.batches(model, task, settings.batch_size),
         rows=rows,
         steps=settings.steps,
         continue_others=True,

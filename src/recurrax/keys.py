@@ -23,7 +23,11 @@ def with_key(tree: Tree, key: Key) -> Tree:
 
     Args:
         tree: a carry, or any pytree; leaves that are no keys of `jax.random.key` stay, raw uint32 ones too.
-        key: a single key.
+        key: a single key, or one for each row, (*batch,), of which a row's draws are then a function, whatever the
+            rows beside it.
+
+    Raises:
+        ValueError: there are neither one key nor as many as rows.
 
     >>> import recurrax
     >>> cell = recurrax.Dropout(recurrax.LSTM(4), rate=0.5)
@@ -36,8 +40,12 @@ def with_key(tree: Tree, key: Key) -> Tree:
     """
     leaves, structure = jax.tree.flatten(tree)
     for number, leaf in enumerate(leaves):
-        if is_key(leaf):
+        if is_key(leaf) and key.ndim == 0:
             leaves[number] = jax.random.split(jax.random.fold_in(key, number), leaf.shape)
+        elif is_key(leaf):
+            if key.shape != leaf.shape:
+                raise ValueError(f"key: expected a single key, or one for each row {leaf.shape}, got shape {key.shape}")
+            leaves[number] = jax.vmap(jax.random.fold_in, (0, None))(key.reshape(-1), number).reshape(leaf.shape)
     return jax.tree.unflatten(structure, leaves)
 
 

@@ -72,6 +72,10 @@ class Cell(Protocol[ParamsT, CarryT]):
     (H, 4, H), bias (4, H))`, gates i, f, g, o, its carry being (h, c) and its output h; it returns None for fields
     with which its step is another. NVIDIA's library can then run it, see `implementation="cudnn"`.
 
+    A cell that is a stack in depth may say so by `layers`, a tuple of cells from the bottom up: params and carry are
+    tuples with an entry for each, and a step is theirs, each reading the output of the one below. It is then scanned
+    layer by layer, see `implementation="layered"`, where its step is found to be just that.
+
     What the cut buys: `project` sees the whole sequence in one product, `recur` and `pointwise` alone stay in the loop,
     and the gradient of every kernel is a single product after it, wherever in the step that kernel stands. What a step
     computes from parameters alone is computed once, and a product that only the output waits for after the loop.

@@ -31,12 +31,14 @@ from train import test_readout  # noqa: E402
 from wrappers import test_around_one_cell, test_stack  # noqa: E402
 from zoo.trials import OPTIONS  # noqa: E402
 
+import recurrax  # noqa: E402
 from recurrax import check_cell  # noqa: E402
 
 COMMAND = "python tests/long/cells.py --out docs/cells_laws.json"
 
 
 ALL = [*variants.ALL, *test_around_one_cell.AROUND, test_around_one_cell.NESTED, test_stack.STACK]
+ALL += [kind(recurrax.LSTM(4), 0.5) for kind in (recurrax.Dropout, recurrax.WeightDrop, recurrax.Zoneout)]
 
 
 def wide(cell):

@@ -35,6 +35,7 @@ LINEAR_CELLS = "tests/cells/test_linear.py"
 STACK = "tests/wrappers/test_stack.py"
 DROPOUT = "tests/wrappers/test_dropout.py"
 ZONEOUT = "tests/wrappers/test_zoneout.py"
+WEIGHT_DROP = "tests/wrappers/test_weight_drop.py"
 BIDIRECTIONAL = "tests/kernels/test_bidirectional.py"
 
 LENGTH_ZERO = f"{PADDING}::test_a_length_of_zero_gives_the_carry_it_started_with[fused]"
@@ -882,6 +883,20 @@ MUTANTS = (
         f"{STACK}::test_it_is_its_layers_one_after_the_other",
     ),
     Mutant(
+        "a stack taken at its word, whatever its step does",
+        "kernels/layered.py",
+        "if not _is_its_layers(given):",
+        "if given is None:",
+        f"{STACK}::test_what_is_no_stack_is_walked_as_one_cell",
+    ),
+    Mutant(
+        "layer by layer: a reset layer starts from the given carry",
+        "kernels/layered.py",
+        "carry=carry, initial=initial)",
+        "carry=carry, initial=carry)",
+        f"{STACK}::test_it_is_its_layers_one_after_the_other",
+    ),
+    Mutant(
         "bidirectional: a reset walked backwards not shifted",
         "kernels/bidirectional.py",
         "jnp.concatenate([resets[1:], jnp.zeros_like(resets[:1])])",
@@ -894,6 +909,27 @@ MUTANTS = (
         "u, v), carry.key)",
         "u, v), jax.vmap(jax.random.split)(carry.key.reshape(-1))[:, 0].reshape(carry.key.shape))",
         f"{DROPOUT}::test_a_unit_is_dropped_for_a_whole_sequence_and_no_unit_at_the_mean_of_others",
+    ),
+    Mutant(
+        "WeightDrop: what is kept not divided by 1 - rate",
+        "wrappers/weight_drop.py",
+        "kept / (1 - self.rate), 1.0)",
+        "kept, 1.0)",
+        f"{WEIGHT_DROP}::test_recurrent_kernels_are_dropped_and_nothing_else",
+    ),
+    Mutant(
+        "WeightDrop: one mask for all rows",
+        "wrappers/weight_drop.py",
+        "return of_rows(carry.key, carry.cell, u)",
+        "return of_rows(jnp.broadcast_to(carry.key[:1], carry.key.shape), carry.cell, u)",
+        f"{WEIGHT_DROP}::test_a_row_is_the_cell_with_kernels_of_its_own",
+    ),
+    Mutant(
+        "a mask for the whole sequence drawn at every step",
+        "kernels/steps.py",
+        "if new is old and is_key(old.aval)]",
+        "if new is old and is_key(old.aval) and i < 0]",
+        f"{DROPOUT}::test_a_mask_is_drawn_before_the_loop",
     ),
     Mutant(
         "Zoneout: one draw for a whole sequence",

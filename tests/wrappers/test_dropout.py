@@ -1,4 +1,7 @@
-"""One mask per sequence: closed forms of a diagonal linear cell, and what keys in a carry promise."""
+"""One mask per sequence, of units or of weights: closed forms of a diagonal linear cell, and what keys promise.
+
+Of a diagonal kernel a unit's one weight is dropped by either wrapper.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -7,12 +10,14 @@ import pytest
 from tolerances import assert_close, assert_same_bits
 
 import recurrax
-from recurrax import GRU, LSTM, Dropout, Elman, MinGRU, Residual, Stack, check_cell, lag, with_key
+from recurrax import GRU, LSTM, Dropout, Elman, IndRNN, MinGRU, Residual, Stack, WeightDrop, check_cell, lag, with_key
+from recurrax.kernels import jaxprs
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "plain_style")
 
 RATE, GAIN, T, ROWS = 0.25, 0.5, 3, 2048
-CELL = Dropout(LSTM(4), RATE)
+
+either = pytest.mark.parametrize("kind", [Dropout, WeightDrop])
 
 
 def diagonal(size):
@@ -21,13 +26,22 @@ def diagonal(size):
     return params._replace(kernel=jnp.eye(size)[:, None], recurrent_kernel=GAIN * jnp.eye(size)[:, None])
 
 
+def equations(eqns):
+    """The equations of a trace and of what they call, but for loops, whose bodies are left out."""
+    for eqn in eqns:
+        yield eqn
+        if eqn.primitive.name != "scan":
+            yield from equations(jaxprs.inner_equations(eqn))
+
+
 def keyed(cell, params, rows, key=1):
     return with_key(cell.initial_carry(params, (rows,), jnp.float32), jax.random.key(key))
 
 
-def test_a_unit_is_dropped_for_a_whole_sequence_and_no_unit_at_the_mean_of_others():
+@either
+def test_a_unit_is_dropped_for_a_whole_sequence_and_no_unit_at_the_mean_of_others(kind):
     """h_3 from ones is 1 where the unit is dropped, else 1 + r + r² with r = GAIN/(1 - rate): nothing between."""
-    cell, params = Dropout(Elman(2, activation="identity"), RATE), diagonal(2)
+    cell, params = kind(Elman(2, activation="identity"), RATE), diagonal(2)
     h = recurrax.scan(cell, params, jnp.ones((T, ROWS, 2)), keyed(cell, params, ROWS)).outputs[-1]
     r = GAIN / (1 - RATE)
     dropped = np.isclose(h, 1.0)
@@ -37,8 +51,9 @@ def test_a_unit_is_dropped_for_a_whole_sequence_and_no_unit_at_the_mean_of_other
         assert abs(share - expected) < 5 * np.sqrt(expected * (1 - expected) / ROWS)
 
 
-def test_the_mean_over_masks_of_one_step_is_the_cell_without_a_key():
-    cell, params = Dropout(Elman(2, activation="identity"), RATE), diagonal(2)
+@either
+def test_the_mean_over_masks_of_one_step_is_the_cell_without_a_key(kind):
+    cell, params = kind(Elman(2, activation="identity"), RATE), diagonal(2)
     carry = keyed(cell, params, ROWS)
     carry = carry._replace(cell=jax.tree.map(jnp.ones_like, carry.cell))
     mean = recurrax.scan(cell, params, jnp.ones((1, ROWS, 2)), carry).outputs.mean()
@@ -47,13 +62,14 @@ def test_the_mean_over_masks_of_one_step_is_the_cell_without_a_key():
 
 
 def test_without_a_key_it_is_the_cell():
-    params, xs = CELL.init(jax.random.key(0), 3), jax.random.normal(jax.random.key(1), (5, 2, 3))
-    got, expected = recurrax.scan(CELL, params, xs), recurrax.scan(LSTM(4), params, xs)
+    cell, xs = Dropout(LSTM(4), RATE), jax.random.normal(jax.random.key(1), (5, 2, 3))
+    params = cell.init(jax.random.key(0), 3)
+    got, expected = recurrax.scan(cell, params, xs), recurrax.scan(LSTM(4), params, xs)
     assert_same_bits((got.outputs, got.carry.cell), tuple(expected))
 
 
 def test_halves_are_the_whole_and_an_episode_keeps_its_row_s_mask():
-    cell = Stack([Dropout(Elman(4), 0.5), Residual(Dropout(GRU(4), 0.5))])
+    cell = Stack([Dropout(Elman(4), 0.5), Residual(WeightDrop(GRU(4), 0.5))])
     params, xs = cell.init(jax.random.key(0), 3), jax.random.normal(jax.random.key(1), (6, 3, 3))
     carry = keyed(cell, params, 3)
     whole = recurrax.scan(cell, params, xs, carry)
@@ -67,9 +83,10 @@ def test_halves_are_the_whole_and_an_episode_keeps_its_row_s_mask():
     assert float(jnp.abs(other - whole.outputs).max()) > 1e-2
 
 
-def test_an_instrument_measures_through_the_mask():
+@either
+def test_an_instrument_measures_through_the_mask(kind):
     """|∂h_{T-1}/∂h_{T-1-k}| of a row is r^k over the units that are kept, 0 from lag 1 on over the others."""
-    cell, params = Dropout(Elman(2, activation="identity"), RATE), diagonal(2)
+    cell, params = kind(Elman(2, activation="identity"), RATE), diagonal(2)
     xs, carry = jnp.ones((4, 16, 2)), keyed(cell, params, 16)
     kept = ~np.isclose(recurrax.scan(cell, params, xs, carry).outputs[-1], 1.0)  # (16, 2)
     profile = lag.adjoint_profile(cell, params, xs, carry=carry)
@@ -81,7 +98,24 @@ def test_an_instrument_measures_through_the_mask():
 
 
 def test_it_obeys_the_laws_with_keys():
+    """`tests/long/cells.py` checks `WeightDrop` too."""
     assert check_cell(Dropout(Elman(4), 0.5), dtypes=("float32",)).broken == ()
+
+
+@either
+def test_a_mask_is_drawn_before_the_loop(kind):
+    cell, xs = kind(LSTM(4), 0.5), jnp.ones((5, 2, 3))
+    params = cell.init(jax.random.key(0), 3)
+    carry = keyed(cell, params, 2)
+
+    def loss(params):
+        return jnp.sum(recurrax.scan(cell, params, xs, carry).outputs)
+
+    found = list(equations(jax.make_jaxpr(jax.grad(loss))(params).jaxpr.eqns))
+    loops = [eqn for eqn in found if eqn.primitive.name == "scan"]
+    assert len(loops) == 2  # one forward, one backward
+    assert any(eqn.primitive.name == "random_bits" for eqn in found)
+    assert "random_bits" not in str(loops)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +123,9 @@ def test_it_obeys_the_laws_with_keys():
     [
         (lambda: Dropout(LSTM(2), 1.0), "rate: expected a float from 0 to below 1, got 1.0"),
         (lambda: Dropout(Stack([LSTM(2)]), 0.5), "cell: expected one layer"),
+        (lambda: WeightDrop(LSTM(2), -0.5), "rate: expected a float from 0 to below 1, got -0.5"),
+        (lambda: WeightDrop(Stack([LSTM(2)]), 0.5), "cell: expected one layer"),
+        (lambda: WeightDrop(IndRNN(2), 0.5).init(jax.random.key(0), 2), "cell: expected one whose recur has a matrix"),
         (lambda: Dropout(MinGRU(2), 0.5).init(jax.random.key(0), 2), "cell: expected one whose recur reads the state"),
     ],
 )

@@ -1,5 +1,7 @@
 """A stack is its layers scanned one after the other, in values and in every gradient, in float64."""
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,11 +9,12 @@ import pytest
 from tolerances import assert_close
 from walks import draw
 from wrappers.skipping import Skipping
-from zoo.trials import OPTIONS
+from zoo.trials import OPTIONS, T
 
 import recurrax
-from recurrax import GRU, LSTM, Elman, Stack, check_cell, lag
-from recurrax.check.trial import value_and_grad
+from recurrax import GRU, LSTM, Dropout, Elman, Residual, Stack, check_cell, lag, with_key
+from recurrax.check.trial import difference, value, value_and_grad
+from recurrax.kernels import jaxprs
 from recurrax.study import named
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "plain_style")
@@ -29,7 +32,7 @@ def one_after_the_other(params, xs, carry, rows, reverse):
 
 
 @pytest.mark.parametrize("name", ["plain", "all rows"])
-@pytest.mark.parametrize("implementation", ["fused", "reference"])
+@pytest.mark.parametrize("implementation", ["layered", "fused", "reference"])
 def test_it_is_its_layers_one_after_the_other(name, implementation, x64):
     rows, how = OPTIONS[name].rows, OPTIONS[name].how
     given = draw(STACK, 4, (5,), 2, np.float64)._replace(**rows)
@@ -44,6 +47,72 @@ def test_it_is_its_layers_one_after_the_other(name, implementation, x64):
         return result, *pull((given.cotangents.outputs, given.cotangents.carry))
 
     assert_close((tuple(got.result), *got[1:]), separately(given), "float64")
+
+
+@dataclass(frozen=True)
+class Skips(Stack):
+    """A user's stack whose second layer sees the input too, which `layers` does not say."""
+
+    def output(self, params, carry, u):
+        return super().output(params, carry, u) + 0.1 * carry[0].h
+
+
+@dataclass(frozen=True)
+class Counts(Elman):
+    """A user's cell with a field of that name."""
+
+    layers: int = 2
+
+
+NESTED = Stack([Stack([Elman(3, activation="relu"), Residual(GRU(3))]), Dropout(Elman(2), 0.5)])
+
+
+def test_layer_by_layer_it_is_the_joint_walk(x64):
+    """In values, carries and gradients, with keys, lengths, masks, resets and chunks, for stacks in stacks."""
+    given = draw(NESTED, T, (5,), 2, np.float64)._replace(**OPTIONS["all at once"].rows)
+    given = given._replace(carry=with_key(given.carry, jax.random.key(1)))
+    how = OPTIONS["all at once"].how
+    got, expected = (
+        value_and_grad(NESTED, given, implementation=implementation, **how) for implementation in (None, "fused")
+    )
+    assert difference(got, expected, 1e-12) is None
+
+
+def test_truncated_gradients_stop_in_every_layer_at_once(x64):
+    given = draw(STACK, T, (5,), 2, np.float64)
+
+    def gradients(implementation):
+        def loss(params, xs):
+            result = recurrax.scan(STACK, params, xs, truncate=3, implementation=implementation)
+            return jnp.sum(given.cotangents.outputs * result.outputs)
+
+        return jax.jit(jax.grad(loss, (0, 1)))(given.params, given.xs)
+
+    assert difference(gradients(None), gradients("fused"), 1e-12) is None
+
+
+@pytest.mark.parametrize("cell", [STACK, NESTED], ids=["flat", "nested"])
+def test_each_layer_has_a_loop_of_its_own(cell):
+    params = cell.init(jax.random.key(0), 2)
+    traced = jaxprs.trace(lambda params: recurrax.scan(cell, params, jnp.ones((4, 9, 2))).outputs, params)
+    assert str(traced).count("= scan[") == 3
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        (Skips([Elman(3), Elman(3)]), "a step of Skips is not that of its layers"),
+        (Counts(3), "Counts.layers is no tuple of cells"),
+        (Elman(3), "Elman does not say by `layers` that it is a stack of cells"),
+    ],
+    ids=["skips", "counts", "none"],
+)
+def test_what_is_no_stack_is_walked_as_one_cell(cell, reason):
+    given = draw(cell, T, (5,), 2, np.float32)
+    with pytest.raises(ValueError, match=f"^implementation: 'layered' cannot run this, since {reason}"):
+        recurrax.scan(cell, given.params, given.xs, implementation="layered")
+    got, expected = (value(cell, given, implementation=name) for name in (None, "reference"))
+    assert_close(tuple(got), tuple(expected), "float32")
 
 
 def test_it_obeys_the_laws():

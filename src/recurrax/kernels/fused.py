@@ -98,8 +98,8 @@ def scan(given: Arguments) -> tuple[Array, Carry]:
     z, last = _scan(loop, flowing, still, rows)
     if step.head is None:
         return z[0], jax.tree.unflatten(jax.tree.structure(carry), last)
-    params = loop.join(flowing, still)[0]
-    prepared = step.prepare(*jax.tree.leaves(params))
+    params, _, carry, _ = loop.join(flowing, still)
+    prepared = step.before_the_loop(params, carry)
     # What is cheap is computed again for its gradient; z is stored anyway.
     head = jax.checkpoint(step.head, policy=jax.checkpoint_policies.dots_saveable)
     (ys,) = jax.vmap(head, in_axes=(*[None] * len(prepared), *[0] * len(z)))(*prepared, *z)
@@ -116,7 +116,7 @@ def _plain(loop: Loop, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Leav
         xs = step.split(jax.tree.leaves(cell.project(params, xs)))
     else:
         step = steps.cut(partial(_projected, cell, step), params, carry, one_step(xs), head=False)
-    prepared, start = step.prepare(*jax.tree.leaves(params)), jax.tree.leaves(initial)
+    prepared, start = step.before_the_loop(params, carry), jax.tree.leaves(initial)
 
     def body(carry: Leaves, at_t: tuple[Any, Rows]) -> tuple[Leaves, Leaves]:
         x, rows_t = at_t
@@ -139,7 +139,7 @@ def _forward(loop: Loop, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Le
     step, derivative = loop.step, loop.derivative()
     theta, start, leaves = jax.tree.leaves(params), jax.tree.leaves(initial), jax.tree.leaves(carry)
     u = loop.project(theta, jax.tree.leaves(xs))
-    prepared = step.prepare(*theta)
+    prepared = step.before_the_loop(params, carry)
     n_z = len(step.seen)
     # What is saved overwrites u, but for leaves that the derivative reads.
     over = [leaf for i, leaf in enumerate(u) if i not in derivative.kept_u]
@@ -177,7 +177,7 @@ def _backward(loop: Loop, flowing: Leaves, still: Leaves, rows: Rows, kept: Stor
     steps = inputs[0].shape[0]
     step, derivative = loop.step, loop.derivative()
     u, pull_project = vjp(loop.project, theta, inputs)
-    prepared, pull_prepared = vjp(lambda theta: step.prepare(*theta), theta)
+    prepared, pull_prepared = vjp(lambda theta: step.before_the_loop(theta, carry), theta)
     fixed = derivative.fix(*prepared)
     before = _Before(loop, derivative, jax.tree.leaves(carry), kept)
     moved_s = [i for i, leaf in enumerate(step.carry) if is_moving(leaf)]
@@ -338,7 +338,7 @@ def _step(cell: Cell, params: Params, carry: Carry, xs: Any) -> Step:
 def _projected(cell: Cell, step: Step, params: Params, carry: Carry, x: Any) -> tuple[Leaves, Leaves]:
     """The loop's part of a step from the inputs on."""
     u = step.split(jax.tree.leaves(cell.project(params, x)))
-    results = step.loop(*step.prepare(*jax.tree.leaves(params)), *jax.tree.leaves(carry), *u)
+    results = step.loop(*step.before_the_loop(params, carry), *jax.tree.leaves(carry), *u)
     return results[: len(step.carry)], results[len(step.carry) :]
 
 

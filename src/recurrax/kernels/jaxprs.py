@@ -1,11 +1,14 @@
 """Traced functions as data: what depends on what in them, and functions made of a part of one."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jax.extend import core
 
 from recurrax.typing import Array
@@ -17,6 +20,7 @@ Var = Any
 Literal = core.Literal
 Read = Callable[[Any], Any]
 """The value of a variable or literal of a trace."""
+_ADDRESS = re.compile("0x[0-9a-f]+")
 
 _HEAVY = {
     *("dot_general", "conv_general_dilated", "ragged_dot_general", "custom_linear_solve", "triangular_solve"),
@@ -147,6 +151,40 @@ def variables(atoms: Iterable[Any]) -> list[Var]:
     return list(dict.fromkeys(atom for atom in atoms if not isinstance(atom, Literal)))
 
 
+def are_same(one: Traced, other: Traced) -> bool:
+    """Whether two traces compute the same results by the same equations, in whatever order and however often."""
+    known: dict[Any, int] = {}
+    return _numbered(one, known) == _numbered(other, known)
+
+
+def _numbered(traced: Traced, known: dict[Any, int]) -> list[int]:
+    """A number for each result of a trace: equal ones are computed by equal equations from equal inputs.
+
+    `known` has the numbers given so far, by what they stand for.
+    """
+
+    def number(what: Any) -> int:
+        return known.setdefault(what, len(known))
+
+    def constant(value: Any) -> Any:
+        is_traced = isinstance(value, Tracer) or jnp.issubdtype(value.dtype, jax.dtypes.extended)
+        return id(value) if is_traced else (value.dtype.name, value.shape, np.asarray(value).tobytes())
+
+    numbers = {var: number(("input", i)) for i, var in enumerate(traced.jaxpr.invars)}
+    for var, value in zip(traced.jaxpr.constvars, traced.consts, strict=True):
+        numbers[var] = number(("constant", constant(value)))
+
+    def read(atom: Any) -> int:
+        return number(("literal", str(atom.aval), repr(atom.val))) if isinstance(atom, Literal) else numbers[atom]
+
+    for eqn in traced.jaxpr.eqns:
+        # Functions among an equation's parameters, such as the rule of a `custom_jvp`, are other objects in each trace.
+        how = sorted((name, _ADDRESS.sub("", str(value))) for name, value in eqn.params.items())
+        made = eqn.primitive.name, tuple(how), tuple(map(read, eqn.invars))
+        numbers.update((var, number((*made, i))) for i, var in enumerate(eqn.outvars))
+    return [read(atom) for atom in traced.jaxpr.outvars]
+
+
 def dependents(traced: Traced, sources: Iterable[Var]) -> set[Var]:
     """The sources and every variable computed from one of them."""
     found = set(sources)
@@ -166,7 +204,14 @@ def contributors(traced: Traced, results: Iterable[Any]) -> set[Var]:
 
 
 def part(traced: Traced, given: Sequence[Var], wanted: Sequence[Any]) -> Callable[..., Leaves]:
-    """The function from the values of `given` to those of `wanted`, by the equations of `traced` that lie between."""
+    """The function from the values of `given` to those of `wanted`, by the equations of `traced` that lie between.
+
+    A variable may be given twice, and is then read where it stands first.
+    """
+    if len(set(given)) < len(given):
+        first = [i for i, var in enumerate(given) if var not in given[:i]]
+        alone = part(traced, [given[i] for i in first], wanted)
+        return lambda *leaves: alone(*(leaves[i] for i in first))
     jaxpr, reached, eqns = traced.jaxpr, set(given), []
     needed = set(variables(wanted)) - reached
     for eqn in reversed(jaxpr.eqns):

@@ -262,7 +262,7 @@ def _forward_kernel(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows, keep
     u = plan.project(theta, jax.tree.leaves(xs))
     start = [] if rows.reset is None else jax.tree.leaves(initial)
     streams = [*u, *jax.tree.leaves(rows)]
-    operands = Operands(step.prepare(*theta), start, jax.tree.leaves(carry), streams)
+    operands = Operands(step.before_the_loop(theta, carry), start, jax.tree.leaves(carry), streams)
     return grid.trace(body, plan.forward, operands), operands
 
 
@@ -294,7 +294,7 @@ def _backward(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows, kept: Stor
     ct_y, ct_last = cotangents
     theta, first = jax.tree.leaves(params), jax.tree.leaves(carry)
     u, pull_project = vjp(plan.project, theta, jax.tree.leaves(xs))
-    prepared, pull_prepared = vjp(lambda theta: step.prepare(*theta), theta)
+    prepared, pull_prepared = vjp(lambda theta: step.before_the_loop(theta, carry), theta)
     fixed = d.fix(*prepared)
     alone = dict(zip(d.alone, kept.entering, strict=True))
     entering = {i: alone[i] if i in alone else one_later(kept.y, first[i], reverse) for i in d.kept_s}

@@ -14,6 +14,7 @@ from recurrax.kernels import (
     cudnn,
     forward_mode,
     fused,
+    layered,
     meshes,
     newton,
     pallas,
@@ -23,8 +24,9 @@ from recurrax.kernels.arguments import Arguments
 from recurrax.kernels.padding import Rows, where_rows
 from recurrax.typing import Array, Carry, CarryT, Cell, Params, ParamsT
 
-Implementation: TypeAlias = Literal["reference", "fused", "associative", "newton", "pallas", "cudnn"]
+Implementation: TypeAlias = Literal["reference", "fused", "layered", "associative", "newton", "pallas", "cudnn"]
 IMPLEMENTATIONS = {
+    "layered": layered,
     "fused": fused,
     "reference": reference,
     "associative": associative,
@@ -84,12 +86,13 @@ def scan(
             gradient crosses from one into the carry before it. Values stay. A given carry has the gradient of the
             window that begins with it, the initial one also that of every reset.
         implementation: "reference" is plain `lax.scan` differentiated by JAX, in forward mode too; "fused" has a
-            backward pass of its own, made from the traced step; "associative" walks all steps in parallel, for a cell
-            with `coefficients`; "newton" does for any cell with a floating carry, by Newton's method, and step by step
-            where that does not converge (see `recurrax.newton_report`; with `chunk`, in stretches of as many steps);
-            "pallas" runs the fused loops as kernels for TPU, interpreted on CPU; "cudnn" is NVIDIA's LSTM, for a cell
-            with `cudnn`. None takes "fused" but for a step that has effects, such as printing, and never one of the
-            others.
+            backward pass of its own, made from the traced step; "layered" does that layer by layer, for a cell with
+            `layers`, such as `recurrax.Stack`; "associative" walks all steps in parallel, for a cell with
+            `coefficients`; "newton" does for any cell with a floating carry, by Newton's method, and step by step where
+            that does not converge (see `recurrax.newton_report`; with `chunk`, in stretches of as many steps); "pallas"
+            runs the fused loops as kernels for TPU, interpreted on CPU; "cudnn" is NVIDIA's LSTM, for a cell with
+            `cudnn`. None takes "layered" for a stack and else "fused", but for a step that has effects, such as
+            printing, and never one of the others.
 
     Returns:
         Outputs (T, *batch, H), zeros at invalid steps, and the carry after each row's last valid step; where a row has

@@ -2,7 +2,8 @@
 
 The step is traced once, and each of its equations goes where its inputs are:
 
-- what depends on the parameters alone (a masked kernel, a matrix exponential) is prepared before the loop;
+- what depends on the parameters alone (a masked kernel, a matrix exponential) is prepared before the loop, and so is
+  what a cell draws with a key that it leaves in its carry as it is (a mask for the whole sequence);
 - a matrix product that only the output waits for (a projection of the state) is done after it, on all steps at once,
   with all that follows from it;
 - the rest is the loop's.
@@ -16,6 +17,7 @@ import jax
 from recurrax.kernels import jaxprs
 from recurrax.kernels.jaxprs import Leaves
 from recurrax.kernels.padding import leaving_carry
+from recurrax.keys import is_key
 from recurrax.typing import Array, Carry, Cell, Params
 
 MADE_AGAIN = {"broadcast_in_dim", "iota"}
@@ -27,7 +29,8 @@ REARRANGED_AGAIN = MADE_AGAIN | {"transpose", "reshape", "squeeze"}
 class Step(NamedTuple):
     """A cut step, as functions of flat leaves.
 
-    prepare: θ to P, all that the other two need of the parameters.
+    prepare: (*θ, *k) to P, all that the other two need of the parameters and of k, see `keys`.
+    keys: places in the carry of the leaves k, keys that are the same at every step.
     loop: (*P, *s_tm1, *u_t) to (*s_t, *z_t), with u_t as `split` gives it.
     order: the leaves of u as the loop takes them.
     sizes: for every one of these the sizes of the pieces that the step cuts it in first; None where it does not.
@@ -35,7 +38,8 @@ class Step(NamedTuple):
     prepared, carry, u, seen: shapes of P, s, u and z.
     """
 
-    prepare: Callable[[Leaves], Leaves]
+    prepare: Callable[..., Leaves]
+    keys: list[int]
     loop: Callable[..., Leaves]
     head: Callable[..., Leaves] | None
     order: list[int]
@@ -51,6 +55,11 @@ class Step(NamedTuple):
         for leaf, sizes in zip([u[i] for i in self.order], self.sizes, strict=True):
             pieces.extend([leaf] if sizes is None else jax.lax.split(leaf, sizes, axis=leaf.ndim - 1))
         return pieces
+
+    def before_the_loop(self, params: Params, carry: Carry) -> Leaves:
+        """P, from the parameters and the carry before the first step."""
+        leaves = jax.tree.leaves(carry)
+        return self.prepare(*jax.tree.leaves(params), *(leaves[i] for i in self.keys))
 
 
 def one_step(cell: Cell, params: Params, carry: Carry, u: Any) -> tuple[Carry, Array]:
@@ -78,7 +87,9 @@ def cut(
     traced = jaxprs.split_early(jaxprs.trace(f, params, carry, u))
     theta, s, us = _groups(traced.jaxpr.invars, params, carry, u)
     stepped, seen = traced.jaxpr.outvars[: len(s)], traced.jaxpr.outvars[len(s) :]
-    varying = jaxprs.dependents(traced, [*s, *us])
+    # A reset leaves keys alone, and any other leaf it may change.
+    same = [i for i, (old, new) in enumerate(zip(s, stepped, strict=False)) if new is old and is_key(old.aval)]
+    varying = jaxprs.dependents(traced, [*(var for i, var in enumerate(s) if i not in same), *us])
     order = list(range(len(us))) if order is None else order
     us = [us[i] for i in order]
     cuts = [_cut_first(traced, var) for var in us]
@@ -90,7 +101,8 @@ def cut(
     constant = jaxprs.constants(traced, varying, sunk=sunk)
     prepared = jaxprs.reached(traced, traced.jaxpr.outvars, constant)
     return Step(
-        prepare=jaxprs.part(traced, theta, prepared),
+        prepare=jaxprs.part(traced, [*theta, *(s[i] for i in same)], prepared),
+        keys=same,
         loop=jaxprs.part(traced, [*prepared, *s, *us], [*stepped, *seen]),
         head=jaxprs.part(traced, [*prepared, *seen], outputs) if is_late else None,
         prepared=shapes(prepared),

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 import optax
 
 from recurrax import train
+from recurrax.study import networks
 from recurrax.study.quantities import Number, steps
 from recurrax.study.settings import ConfirmingSettings
 from recurrax.study.standard import threshold
@@ -62,16 +62,12 @@ def training(cell: Cell, task: Task, settings: ConfirmingSettings, seed: int, ra
     Seed and rate are data, so cells that differ in how they are drawn, seeds and rates share one program per lag.
     """
     model = train.Readout(cell, task.input_size, task.output_size, task.every_step)
-    held_out = task.held_out(settings.batch_size)
-
-    def loss(params: Any, batch: Any) -> Any:
-        return task.loss(model.predict(params, batch.xs, batch.mask), batch)
-
+    held_out, loss = task.held_out(settings.batch_size), networks.loss(model, task)
     return train.Training(
         loss=loss,
         init=model.init,
         optimizer=optax.adam,
-        batch=partial(task.batch, batch_size=settings.batch_size),
+        batch=networks.batches(model, task, settings.batch_size),
         rows=(train.Row(seed, arguments={"learning_rate": rate}),),
         steps=settings.steps,
         max_norm=settings.max_norm,

@@ -14,8 +14,11 @@ import optax
 
 from recurrax import lag, runs, train
 from recurrax.study.settings import TrainingSettings
-from recurrax.tasks import Task
+from recurrax.tasks import Batch, Task
 from recurrax.typing import Array, Cell, Key, Params
+
+_CHANCE = 0x6368616E
+"""Folded into the key of a batch, of which tasks make their data by splitting it."""
 
 
 class Probe(NamedTuple):
@@ -153,6 +156,19 @@ def median_curves(profiles: np.ndarray, lags: int) -> np.ndarray:
     return np.median(profiles - profiles[:, :1], axis=2)[:, : lags + 1]
 
 
+def loss(model: train.Readout, task: Task) -> Callable[[train.ReadoutParams, Batch], Array]:
+    """A model's loss on a batch of a task, under chance where the batch has keys."""
+    return lambda params, batch: task.loss(model.predict(params, batch.xs, batch.mask, batch.keys), batch)
+
+
+def batches(model: train.Readout, task: Task, batch_size: int) -> Callable[[Key], Batch]:
+    """What draws the batches of a training, with a key for each row where the model's cell needs chance."""
+    draw = partial(task.batch, batch_size=batch_size)
+    if not model.needs_keys:
+        return draw
+    return lambda key: draw(key).with_keys(jax.random.fold_in(key, _CHANCE))
+
+
 def training(
     cell: Cell,
     task: Task,
@@ -161,16 +177,16 @@ def training(
     probes: Mapping[str, Callable[[Any, Key], Any]] | None = None,
     probe_steps: Sequence[int] = (),
 ) -> train.Training:
-    """Adam on a task with a linear readout.
+    """Adam on a task with a linear readout; a cell that needs chance has it here, and in no probe.
 
     Where several processes have joined, batches are shared among their devices.
     """
     model = train.Readout(cell, task.input_size, task.output_size, task.every_step)
     return train.Training(
-        loss=lambda params, batch: task.loss(model.predict(params, batch.xs, batch.mask), batch),
+        loss=loss(model, task),
         init=model.init,
         optimizer=optax.adam(settings.learning_rate),
-        batch=partial(task.batch, batch_size=settings.batch_size),
+        batch=batches(model, task, settings.batch_size),
         seeds=seeds,
         steps=settings.steps,
         max_norm=settings.max_norm,

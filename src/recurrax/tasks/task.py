@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -16,7 +16,11 @@ _HELD_OUT = 0x68656C64
 """Folded into key 0. Training folds in the numbers of its own purposes, all below 10, and then a step."""
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["xs", "targets", "weights", "mask"], meta_fields=["every_step"])
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["xs", "targets", "weights", "mask", "keys"],
+    meta_fields=["every_step"],
+)
 @dataclass(frozen=True)
 class Batch:
     """B sequences and what is to be said of them; a pytree that knows which of its axes is B.
@@ -27,6 +31,7 @@ class Batch:
         weights: of the predictions, (T, B) or (B,); None where all count alike.
         mask: of the inputs, (T, B) bools, False at the steps before a shorter sequence begins; None where all are long.
         every_step: whether a prediction is wanted at every step.
+        keys: (B,), what a cell that needs chance draws from in each row; None for no chance.
 
     >>> batch = Batch(xs=jnp.zeros((5, 3, 2)), targets=jnp.zeros((3, 1)), every_step=False)
     >>> batch.batch_axes.xs, batch.batch_axes.targets
@@ -38,6 +43,12 @@ class Batch:
     weights: Array | None = None
     mask: Array | None = None
     every_step: bool = field(kw_only=True)
+    keys: Key | None = field(default=None, kw_only=True)
+
+    def with_keys(self, key: Key) -> Self:
+        """The same batch with a key for each row, for `Readout.predict(params, batch.xs, batch.mask, batch.keys)`."""
+        rows = jax.tree.leaves(self.xs)[0].shape[1]
+        return replace(self, keys=jax.random.split(key, rows))
 
     @property
     def batch_axes(self) -> Self:
@@ -45,7 +56,8 @@ class Batch:
         axis = 1 if self.every_step else 0
         weights: Any = None if self.weights is None else axis
         mask: Any = None if self.mask is None else 1
-        return type(self)(xs=1, targets=axis, weights=weights, mask=mask, every_step=self.every_step)
+        keys: Any = None if self.keys is None else 0
+        return type(self)(1, axis, weights, mask, every_step=self.every_step, keys=keys)
 
 
 @runtime_checkable

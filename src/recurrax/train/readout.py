@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from recurrax.kernels import Implementation, scan
+from recurrax import keys
+from recurrax.kernels import Implementation, arguments, scan
 from recurrax.typing import Array, Cell, DTypeLike, Key, Params
 
 
@@ -47,6 +48,15 @@ class Readout:
     implementation: Implementation | None = None
     symbols: int | None = None
 
+    @property
+    def needs_keys(self) -> bool:
+        """Whether the cell holds keys in its carry, as one with `recurrax.Dropout` does: to be handed to `predict`."""
+        carry = jax.eval_shape(
+            lambda key: self.cell.initial_carry(self.cell.init(key, self.input_size), (), jnp.float32),
+            jax.random.key(0),
+        )
+        return any(map(keys.is_key, jax.tree.leaves(carry)))
+
     def init(self, key: Key, dtype: DTypeLike = jnp.float32) -> ReadoutParams:
         """Draws the parameters.
 
@@ -69,7 +79,7 @@ class Readout:
             embedding = jax.random.normal(jax.random.fold_in(key, 2), shape, dtype) / self.input_size**0.5
         return ReadoutParams(cell=params, kernel=kernel, bias=jnp.zeros(self.output_size, dtype), embedding=embedding)
 
-    def predict(self, params: ReadoutParams, xs: Any, mask: Array | None = None) -> Array:
+    def predict(self, params: ReadoutParams, xs: Any, mask: Array | None = None, key: Key | None = None) -> Array:
         """Predictions (T, *batch, O), or (*batch, O) of the last step.
 
         Args:
@@ -77,6 +87,8 @@ class Readout:
             xs: (T, *batch, D), or with `symbols` whole numbers (T, *batch); or whatever `recurrax.scan` takes.
             mask: (T, *batch) bools, False at steps that the cell passes by, as `recurrax.scan` takes it. The last step
                 is the last of all, so shorter sequences end there too.
+            key: a single key or one for each row, (*batch,), of a cell that needs chance, see `recurrax.with_key`; None
+                for no chance, as an evaluation wants it.
 
         Raises:
             ValueError: with `symbols`, the inputs are not whole numbers.
@@ -85,6 +97,10 @@ class Readout:
             if not jnp.issubdtype(xs.dtype, jnp.integer):
                 raise ValueError(f"xs: expected whole numbers below {self.symbols}, got {xs.dtype} {xs.shape}")
             xs = params.embedding[xs]
-        outputs = scan(self.cell, params.cell, xs, mask=mask, implementation=self.implementation).outputs
+        carry = None
+        if key is not None:
+            xs, _, batch_shape = arguments.check_sequence(self.cell, params.cell, xs, rows=(mask,))
+            carry = keys.with_key(arguments.carries(self.cell, params.cell, xs, batch_shape, None)[0], key)
+        outputs = scan(self.cell, params.cell, xs, carry, mask=mask, implementation=self.implementation).outputs
         ys = outputs if self.every_step else outputs[-1]
         return ys @ params.kernel + params.bias.reshape((1,) * (ys.ndim - 1) + params.bias.shape)

@@ -9,7 +9,8 @@ from recurrax.wrappers.learned_carry import *
 from recurrax.wrappers.normed import *
 from recurrax.wrappers.residual import *
 from recurrax.wrappers.stack import *
+from recurrax.wrappers.weight_drop import *
 from recurrax.wrappers.zoneout import *
 
-ALL = (Stack, Residual, Normed, BlockDiagonal, Dropout, Zoneout, LearnedCarry)
+ALL = (Stack, Residual, Normed, BlockDiagonal, Dropout, WeightDrop, Zoneout, LearnedCarry)
 """Every wrapper class of the library."""

@@ -24,9 +24,11 @@ class Stack(Cell[tuple[Any, ...], tuple[Any, ...]]):
 
     Fields: `cells`, from the bottom up, at least one.
 
-    Differs from: scans of the layers one after the other give the same values, and hoist the projection of every layer
-    where here that of the first alone stands before the loop: a stack walks all layers in one step. PyTorch's
-    `num_layers` gives the carries as one array with an axis of layers, which cannot hold cells of different kinds.
+    A scan runs it layer by layer, each over the whole sequence before the one above (`implementation="layered"`), with
+    the values, gradients and speed of separate scans; its own step takes all layers through one step of time.
+
+    Differs from: PyTorch's `num_layers` gives the carries as one array with an axis of layers, which cannot hold cells
+    of different kinds.
     Gradient: ∂s_t/∂s_tm1 is block triangular. Its blocks on the diagonal are those of the cells alone, so a stack
     decays with lag as its slowest layer; the blocks below add terms that are polynomial in the lag.
 
