@@ -34,6 +34,15 @@ def test_the_code_runs(page, tmp_path, quick_compile):
         assert results - shown == {lag.DecayModel, lag.GradientNorm, lag.On}
 
 
+def test_every_picture_of_reading_is_drawn_by_its_script(tmp_path, quick_compile):
+    script = runpy.run_path(str(DOCS / "reading.py"))
+    shown = re.findall(r"\]\(reading/(.*?)\.png\)", (DOCS / "reading.md").read_text())
+    assert sorted(shown) == sorted(draw.__name__ for draw in script["PICTURES"])
+    assert sorted(shown) == sorted(path.stem for path in (DOCS / "reading").iterdir())
+    script["main"](tmp_path, script["PICTURES"][:1])
+    assert [path.name for path in tmp_path.iterdir()] == ["adjoint.png"]
+
+
 def test_the_cell_that_is_explained_is_the_librarys():
     cell = DOCS.parent / "src" / "recurrax" / "cells" / "mgu.py"
     assert BLOCK.search((DOCS / "adding_a_cell.md").read_text()).group(1) == cell.read_text()

@@ -276,6 +276,10 @@ def test_a_spectrum_shows_its_errors_and_counts_what_is_lost(ax):
     ((_, _, (bars,)),) = ax.containers
     np.testing.assert_allclose(ys(ax, "λ ± 2 standard errors")[1], [0.1, -0.5, -2.0, np.nan])
     np.testing.assert_allclose(bars.get_segments()[1], [[2, -0.54], [2, -0.46]])
+    (zero,) = (text for text in ax.texts if text.get_text() == "0")
+    ax.figure.draw_without_rendering()
+    np.testing.assert_allclose(zero.get_window_extent().y0 + zero.get_window_extent().y1,
+                               2 * ax.transData.transform((0, 0))[1], atol=2)  # fmt: skip
 
 
 def test_running_estimates_stand_in_the_band_of_the_last(ax):

@@ -4,14 +4,18 @@ import re
 import runpy
 from pathlib import Path
 
-README = Path(__file__).parent.parent / "README.md"
+README = (Path(__file__).parent.parent / "README.md").read_text()
+EXAMPLES = re.findall(r"```python\n(.*?)```\s+```text\n(.*?)```", README, re.DOTALL)
 
 
-def test_the_examples_print_what_stands_below_them(tmp_path, capsys):
-    examples = re.findall(r"```python\n(.*?)```\s+```text\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(examples) == 2
-    assert len(examples[0][0].strip().splitlines()) <= 15
+def test_every_example_is_short_and_says_what_it_prints():
+    assert README.count("```python") == len(EXAMPLES) == 5
+    lengths = [sum(bool(line.strip()) for line in code.splitlines()) for code, _ in EXAMPLES]
+    assert max(lengths) <= 16, lengths
+
+
+def test_the_examples_print_what_stands_below_them(tmp_path, capsys, quick_compile):
     script = tmp_path / "example.py"
-    script.write_text("".join(code for code, _ in examples))
+    script.write_text("".join(code for code, _ in EXAMPLES))
     runpy.run_path(str(script))
-    assert capsys.readouterr().out == "".join(printed for _, printed in examples)
+    assert capsys.readouterr().out == "".join(printed for _, printed in EXAMPLES)

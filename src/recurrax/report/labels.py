@@ -12,7 +12,7 @@ from recurrax.report import style
 SIZE = 8.0
 _ROW = 1.35 * SIZE
 """Points from one row of text to the next."""
-_GAP = 0.045
+GAP = 0.045
 """Of the panel's width, from its right edge to the labels."""
 
 
@@ -81,7 +81,7 @@ def _write(axes: Any, floor: float) -> tuple[list[Any], list[Any]]:
 def led(colour: str) -> dict[str, Any]:
     """The place of an annotation beside a panel and its leader, as `Axes.annotate` takes them."""
     leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.7, "relpos": (0, 0.5), "shrinkA": 0, "shrinkB": 0}
-    return {"xytext": (1 + _GAP, 0.5), "textcoords": "axes fraction", "va": "center", "arrowprops": leader}
+    return {"xytext": (1 + GAP, 0.5), "textcoords": "axes fraction", "va": "center", "arrowprops": leader}
 
 
 def _spread(axes: Any, texts: Sequence[Any]) -> None:
@@ -97,7 +97,7 @@ def _spread(axes: Any, texts: Sequence[Any]) -> None:
     wanted = np.array([axes.transData.transform((0.0, text.xy[1]))[1] for text in texts]) - bottom
     lowest = optimize.isotonic_regression(wanted - stacked).x
     for text, y in zip(texts, np.clip(lowest, 0.0, max(height - heights.sum(), 0.0)) + stacked, strict=True):
-        text.xyann = (1 + _GAP, y / height)
+        text.xyann, text.anncoords = (1 + GAP, y / height), "axes fraction"
 
 
 def _stairs(axes: Any, floor: float, texts: Sequence[Any], rows: int) -> None:

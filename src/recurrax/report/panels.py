@@ -57,8 +57,10 @@ def draw_panel(axes: Any, panel: Panel, arrays: Mapping[str, np.ndarray]) -> Non
 
 def _draw_level(axes: Any, value: float, label: str) -> None:
     axes.axhline(value, color=style.LEVEL, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1.5)
-    # Outside the panel, where no line runs through it; its height is settled with those of the lines' labels.
-    text = axes.annotate(label, (axes.get_xlim()[1], value), **NOTE, **labels.led(style.LEVEL))
+    # Outside the panel, where no line runs through it; `labels.name_lines` moves it away from the lines' labels.
+    beside = axes.get_yaxis_transform()  # x in panel widths, y in the data's unit
+    at = {**labels.led(style.LEVEL), "xycoords": beside, "textcoords": beside, "xytext": (1 + labels.GAP, value)}
+    text = axes.annotate(label, (1.0, value), **NOTE, **at)
     text.set_gid(labels.LEVEL)
 
 
