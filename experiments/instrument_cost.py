@@ -127,8 +127,8 @@ EXPERIMENT = study.Experiment(
             "In training steps, {s.hidden_size} units, {s.input_size} features",
             tuple(number(name, f"{name} in steps", "training steps") for name in CALLS[1:]),
             "Adjoint, carousel and parameter: {s.batch_size} sequences of {s.length} steps, float32. Jacobian: "
-            "{s.jacobian_length} steps, 20 lags. Lyapunov: {s.spectrum_length} steps, all exponents, float64; covariant "
-            "vectors: {s.hidden_size} of them. Fixed points: {s.starts} starts, float64.",
+            "{s.jacobian_length} steps, 20 lags. Lyapunov: {s.spectrum_length} steps, all exponents, float64; "
+            "covariant vectors: {s.hidden_size} of them. Fixed points: {s.starts} starts, float64.",
         ),
         study.Numbers("In seconds", (*(number(name, name, "s") for name in CALLS), COMPILED)),
     ),
