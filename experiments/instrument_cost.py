@@ -4,7 +4,8 @@ Command: `python experiments/instrument_cost.py`, about three minutes on two CPU
 
 Measured for each cell, calls that compile nothing: the adjoint, parameter and carousel profiles at every lag beside
 value and gradient of Σy² through the fused scan, float32, in interleaved rounds of one process; exact Jacobian profiles
-at 20 lags; the joint Lyapunov spectrum in float64. Compilations during second calls are counted.
+at 20 lags; in float64 the joint Lyapunov spectrum, as many covariant vectors as the layer has units, and fixed points
+from some states that the driven layer passes. Compilations during second calls are counted.
 
 Expected of an LSTM: all lags of the adjoint profile cost at most 1.5 training steps, of the parameter profile 5, a
 Jacobian profile at H = 128 and T = 200 less than 20 s, the spectrum over 2000 steps less than 60 s, and no second call
@@ -42,11 +43,20 @@ class Settings(study.TimingSettings):
     jacobian_length: int = 200
     """Steps of the sequences of Jacobian profiles, at 20 lags."""
     spectrum_length: int = 2000
-    """Steps of the Lyapunov spectrum."""
+    """Steps of the Lyapunov spectrum and the covariant vectors."""
+    starts: int = 16
+    """States from which fixed points are looked for."""
     rounds: int = 15
     """Rounds in which training step and walks run once each; a tenth as many, at least two, for the others."""
 
-    LEAST: ClassVar = {"batch_size": 1, "length": 1, "input_size": 1, "jacobian_length": 20, "spectrum_length": 20}
+    LEAST: ClassVar = {
+        "batch_size": 1,
+        "length": 1,
+        "input_size": 1,
+        "jacobian_length": 20,
+        "spectrum_length": 20,
+        "starts": 1,
+    }
 
 
 def measure(settings: Settings, cell: Any, task: None, run: study.Run) -> study.Arrays:
@@ -74,8 +84,12 @@ def measure(settings: Settings, cell: Any, task: None, run: study.Run) -> study.
         jacobian = partial(lag.jacobian_profile, *layer(settings.jacobian_length, shape), lags=lags)
         time(few, **{name: jacobian})
     with jax.enable_x64(True):
-        spectrum = partial(lag.lyapunov_spectrum, *layer(settings.spectrum_length, (), "float64"))
-        time(few, Lyapunov=spectrum)
+        at = layer(settings.spectrum_length, (), "float64")
+        spectrum = partial(lag.lyapunov_spectrum, *at)
+        vectors = partial(lag.covariant_vectors, *at, exponents=settings.hidden_size)
+        driven = {"xs": at[2], "key": jax.random.key(2), "starts": settings.starts}
+        points = partial(lag.fixed_points, *at[:2], jnp.zeros_like(at[2][0]), **driven)
+        time(few, **{"Lyapunov": spectrum, "covariant vectors": vectors, "fixed points": points})
     in_steps = {f"{name} in steps": of / np.median(seconds[STEP]) for name, of in seconds.items()}
     return {**seconds, **in_steps, "compiled": np.array([compiled]), "seed": range(settings.rounds)}
 
@@ -86,7 +100,17 @@ def number(name: str, array: str, unit: str) -> study.Number:
     return study.Number(name, array, unit=unit, means=means)
 
 
-CALLS = (STEP, "adjoint", "carousel", "parameter", "Jacobian", "Jacobian, batch", "Lyapunov")
+CALLS = (
+    STEP,
+    "adjoint",
+    "carousel",
+    "parameter",
+    "Jacobian",
+    "Jacobian, batch",
+    "Lyapunov",
+    "covariant vectors",
+    "fixed points",
+)
 AIMS = {
     "adjoint": (1.5, "training steps"),
     "parameter": (5.0, "training steps"),
@@ -107,7 +131,8 @@ EXPERIMENT = study.Experiment(
             "In training steps, {s.hidden_size} units, {s.input_size} features",
             tuple(number(name, f"{name} in steps", "training steps") for name in CALLS[1:]),
             "Adjoint, carousel and parameter: {s.batch_size} sequences of {s.length} steps, float32. Jacobian: "
-            "{s.jacobian_length} steps, 20 lags. Lyapunov: {s.spectrum_length} steps, all exponents, float64.",
+            "{s.jacobian_length} steps, 20 lags. Lyapunov: {s.spectrum_length} steps, all exponents, float64; "
+            "covariant vectors: {s.hidden_size} of them. Fixed points: {s.starts} starts, float64.",
         ),
         study.Numbers("In seconds", (*(number(name, name, "s") for name in CALLS), COMPILED)),
     ),
@@ -125,7 +150,7 @@ EXPERIMENT = study.Experiment(
     ),
     smoke={
         "batch_size": 2, "length": 12, "input_size": 2, "hidden_size": 4, "jacobian_length": 20, "spectrum_length": 20,
-        "rounds": 2,
+        "starts": 2, "rounds": 2,
     },
     over="rounds",
 )  # fmt: skip

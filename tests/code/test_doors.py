@@ -78,6 +78,7 @@ NNX.w[...] = jnp.ones((1, 1))
 LOOK = lag.probe(CELL, lambda params, key: lag.On(params, XS[:, None]))
 TRIAL = trial.Trial(PARAMS, XS[:, None], np.zeros((1, 1), np.float32), None)
 KEY = jax.random.key(0)
+STATES = np.ones((2, 1), np.float32)
 
 DOORS = {
     "scan": lambda: recurrax.scan(CELL, PARAMS, XS).outputs[1, 0],
@@ -92,6 +93,8 @@ DOORS = {
     "lag_matrix": lambda: first_lag(lag.lag_matrix(CELL, PARAMS, XS, anchors=(2,)).log_norm_by_lag),
     "lyapunov_spectrum": lambda: np.exp(lag.lyapunov_spectrum(CELL, PARAMS, NOISE).exponents[0]),
     "lyapunov_of_step": lambda: np.exp(lag.lyapunov_of_step(STEP, jnp.ones(1), jnp.arange(60)).exponents[0]),
+    "covariant_vectors": lambda: np.exp(lag.covariant_vectors(CELL, PARAMS, NOISE).exponents[0]),
+    "fixed_points": lambda: lag.fixed_points(CELL, PARAMS, np.zeros(1, np.float32), STATES).eigenvalues[0, 0].real,
     "probe": lambda: first_lag(LOOK(PARAMS, KEY).adjoint.log_norm_joint[:, 1]),
     "a step of check": lambda: trial.value(CELL, TRIAL).outputs[1, 0, 0],
     "a stream of check": lambda: trial.stream(CELL, TRIAL).outputs[1, 0, 0],

@@ -134,7 +134,7 @@ def _log_largest(matrix: Array) -> Array:
 
 @_log_largest.defjvp
 def _log_largest_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    """D ln σ₁ = ⟨P M, dM⟩ / ⟨P M, M⟩ with P = G^{2^m}, the projector on the leading directions to rounding."""
+    """With P = G^{2^m}, to rounding the projector on the leading directions, d ln σ₁ = ⟨P M, dM⟩ / ⟨P M, M⟩."""
     (matrix,), (change,) = primals, tangents
     log_largest, power = _squared(matrix)
     leading = power @ matrix
