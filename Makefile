@@ -1,8 +1,8 @@
 # make demo    the decay of gradients with time lag, measured and plotted, in about three minutes
 # make test    the whole suite
 # make claims  every experiment that judges a claim, resumed where one was cut off, then docs/claims.md: hours; ARGS=--quick: minutes each
-# make accelerator  every implementation on this machine's accelerator, right and fast or not: nine minutes at most, with
-#              the Python that is there (PYTHON, JAX for the device in it); docs/accelerator.md; ARGS=--toy: on any machine
+# make accelerator  every implementation on this machine's accelerator, how right and how fast: nine minutes at most, with
+#              the Python that is there (PYTHON), which has JAX for it; writes docs/accelerator.md; ARGS=--toy: anywhere
 # All but that are complete on a machine with Python 3.11 or newer and venv. The demo installs what it needs; the suite, linters
 # and type checker add the rest to the same environment. PYTHON chooses the interpreter, VENV the environment's folder,
 # JOBS the processes of the suite, ARGS is handed to what runs.

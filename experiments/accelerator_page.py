@@ -12,6 +12,9 @@ from recurrax.report import figures
 
 Row = Mapping[str, Any]
 FAILED = {"refused": "-", "raised": "raised", "left_out": "not reached"}
+SAID = {"refused": "", "raised": "raised ", "left_out": "not reached, "}
+NAMES = ("contender", "implementation", "projection", "precision", "cell", "limit")
+"""What a row is called by in a list: the first of these that it has."""
 BASE = "recurrax fused"
 """The contender that the others' times are divided by."""
 
@@ -39,8 +42,8 @@ def reasons(rows: Sequence[Row]) -> Iterator[str]:
     said: dict[str, dict[str, None]] = {}
     for row in rows:
         for kind in FAILED.keys() & row.keys():
-            who = row.get("contender") or row.get("implementation") or row.get("projection") or row.get("cell") or kind
-            said.setdefault(f"{FAILED[kind]} {row[kind]}".removeprefix("- "), {})[who] = None
+            who = next(str(row[name]) for name in NAMES if name in row)
+            said.setdefault(f"{SAID[kind]}{row[kind]}", {})[who] = None
     yield from ["", *(f"- {', '.join(who)}: {sentence}" for sentence, who in said.items())] if said else ()
 
 

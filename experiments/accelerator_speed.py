@@ -1,5 +1,7 @@
 """How fast every implementation and every peer is: the parts of `accelerator.py` that take most of its time."""
 
+import contextlib
+import importlib
 import itertools
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -59,12 +61,31 @@ def _together(sizes: Sizes, shape: Shape, cell: Name) -> dict[tuple[str, str], d
         return {"compiles": peers.prepare(name, cell, shape, training, jnp.dtype(dtype))}
 
     plan = list(itertools.product(sizes.kinds, CONTENDERS))
-    with jax.default_matmul_precision("highest"), peers.exact_torch():
+    with jax.default_matmul_precision("highest"), exact_torch():
         traced = [outcome({}, partial(trace, *kind, name)) for kind, name in plan]
         with ThreadPoolExecutor(8) as pool:
             made = list(pool.map(lambda row: then(row, lambda row: {"contender": row["compiles"]()}), traced))
         rows = dict(zip(plan, made, strict=True))
         return {of: timed({name: rows[of, name] for name in CONTENDERS}, sizes) for of in sizes.kinds}
+
+
+@contextlib.contextmanager
+def exact_torch() -> Iterator[None]:
+    """PyTorch, where it is installed, multiplies float32 as it is, not rounded to 10 bits (TF32)."""
+    try:
+        torch = importlib.import_module("torch")
+    except ImportError:
+        yield
+        return
+    switches = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [switch.allow_tf32 for switch in switches]
+    try:
+        for switch in switches:
+            switch.allow_tf32 = False
+        yield
+    finally:
+        for switch, value in zip(switches, before, strict=True):
+            switch.allow_tf32 = value
 
 
 def projection(sizes: Sizes) -> Iterator[tuple[Row, Measure]]:

@@ -159,25 +159,6 @@ def pytorch(cell: Name, shape: Shape, training: bool, dtype: Any = jnp.float32) 
     return run
 
 
-@contextlib.contextmanager
-def exact_torch() -> Iterator[None]:
-    """PyTorch, where it is installed, multiplies float32 as it is, not rounded to 10 bits (TF32)."""
-    try:
-        torch = importlib.import_module("torch")
-    except ImportError:
-        yield
-        return
-    switches = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = [switch.allow_tf32 for switch in switches]
-    try:
-        for switch in switches:
-            switch.allow_tf32 = False
-        yield
-    finally:
-        for switch, value in zip(switches, before, strict=True):
-            switch.allow_tf32 = value
-
-
 JAX = {
     "recurrax": _recurrax("fused"),
     "recurrax reference": _recurrax("reference"),
@@ -191,7 +172,6 @@ JAX = {
 """Contenders that JAX compiles, by name."""
 OURS = ("recurrax", "recurrax, batch split", "recurrax reference")
 BY_IMPLEMENTATION = {f"recurrax {name}": _recurrax(name) for name in IMPLEMENTATIONS}
-"""`recurrax.scan` as each implementation runs it."""
 
 
 class Contender(NamedTuple):
@@ -225,9 +205,7 @@ def compiled(function: Callable[..., Any], params: Any, x: jax.Array) -> Contend
 
 
 def prepare(name: str, cell: Name, shape: Shape, training: bool, dtype: Any = jnp.float32) -> Callable[[], Contender]:
-    """What makes the contender of that name ready to run, in any thread; the tracing is done.
-
-    Parameters and inputs are of `dtype`.
+    """What makes the contender of that name, traced with parameters and inputs of `dtype`, ready to run in any thread.
 
     Raises:
         Absent: it cannot take part.
@@ -257,9 +235,5 @@ def prepare(name: str, cell: Name, shape: Shape, training: bool, dtype: Any = jn
 
 
 def enter(name: str, cell: Name, shape: Shape, training: bool) -> Contender:
-    """The contender of that name, ready to run.
-
-    Raises:
-        Absent: it cannot take part.
-    """
+    """The contender of that name, ready to run; see `prepare`."""
     return prepare(name, cell, shape, training)()
