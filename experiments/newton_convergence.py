@@ -1,6 +1,6 @@
 """How many iterations does Newton's method need to walk time in parallel, and up to which Lyapunov exponent?
 
-Command: `python experiments/newton_convergence.py`, about five minutes on two CPU cores.
+Command: `python experiments/newton_convergence.py`, some ten minutes on two CPU cores.
 
 Measured: iterations of `implementation="newton"` until the residual is rounding, with whole Jacobians, blocks of a
 unit's numbers and diagonals, and the largest Lyapunov exponent, of networks drawn anew whose kernels are all multiplied

@@ -162,8 +162,8 @@ def test_what_does_not_converge_is_walked_step_by_step(x64, monkeypatch):
     assert difference_to_reference(cell, trial, compiled=True, implementation="newton", **option.how) is None
 
 
-def test_chaos_is_walked(x64):
-    """Rounding grows with every step, so that the law is about each step from the one before."""
+def test_where_nothing_converges_every_step_follows_from_the_one_before(x64):
+    """Rounding may grow with every step: the law is about each step alone."""
     cell, steps = Elman(8), 60
     _, operands, trial = problem_of(cell, steps, gain=6.0)
     states = value(cell, trial, implementation="newton").outputs

@@ -775,7 +775,7 @@ MUTANTS = (
         "kernels/newton.py",
         "lambda: one_by_one(problem, given)",
         "lambda: from_columns(found.x, start(given), problem.axes)",
-        f"{NEWTON}::test_chaos_is_walked",
+        f"{NEWTON}::test_where_nothing_converges_every_step_follows_from_the_one_before",
     ),
     Mutant(
         "newton: NaN is taken for a residual of rounding",

@@ -48,8 +48,8 @@ def newton_report(cell: Cell, params: Params, xs: Any, carry: Carry | None = Non
     d_t = J_t d_tm1 + (F_t(s_tm1) - s_t),    s_t <- s_t + d_t,    J_t = ∂F_t/∂s_tm1
 
     J_t is whole, (N, N) for a carry of N numbers; its blocks, (P, P) for each unit of a carry of P equal parts, (h, c)
-    of an LSTM; or its diagonal. Where the largest Lyapunov exponent is well below 0 every kind converges, in chaos none
-    does. Near 0 the exponent does not tell: transients grow before they decay.
+    of an LSTM; or its diagonal. Where the largest Lyapunov exponent is well below 0 every kind converges. Nearer to 0
+    the exponent alone does not tell: transients grow before they decay.
 
     Args:
         cell: any cell of the contract with a floating or complex carry, or a layer of Flax, see `recurrax.lag`.
