@@ -35,7 +35,7 @@ AS_IF = {"TPU_SKIP_MDS_QUERY": "1", "TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_
 """What the compiler would else ask of the machine it runs on."""
 NAMES = tuple(name for name in ("fused", "associative", "pallas", "newton") if name in IMPLEMENTATIONS)
 CELLS = {cell.__name__: cell for cell in cells.ALL}
-SHAPE = (1024, 32, 128, 128)
+SHAPE = (4096, 32, 128, 128)
 """T, B, D, H."""
 
 

@@ -25,11 +25,11 @@ from jax.custom_derivatives import zero_from_primal
 from recurrax.kernels import grid, projection, reference, steps, tiles
 from recurrax.kernels.arguments import Arguments
 from recurrax.kernels.forward_mode import reverse_mode_only
-from recurrax.kernels.fused import adjoint_step, forward_step, masked, one_later, one_step, zeros
 from recurrax.kernels.grid import Kernel, Operands
 from recurrax.kernels.jaxprs import Leaves
 from recurrax.kernels.padding import Rows, entering_carry, leaving_carry
 from recurrax.kernels.residuals import Derivative, is_moving, moving, vjp
+from recurrax.kernels.stepping import adjoint_step, forward_step, masked, one_later, one_step, zeros
 from recurrax.kernels.steps import Step
 from recurrax.kernels.tiles import Tiles
 from recurrax.keys import is_key
