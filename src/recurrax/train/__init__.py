@@ -7,6 +7,7 @@ from recurrax.train.bisection import FailingLag, failing_lag, lag_grid
 from recurrax.train.clip import ClipState, clip_by_global_norm
 from recurrax.train.devices import batch_mesh, cpu_cores, replicate, split_batch, split_loss, use_cpu_devices
 from recurrax.train.fingerprint import fingerprint
+from recurrax.train.flax_models import Keyed, keyed, of_linen, of_nnx
 from recurrax.train.keys import batch_key, init_key, probe_key
 from recurrax.train.loop import Chunk, Fitted, chunks, fit, log_spaced
 from recurrax.train.nonfinite import NonFiniteError
@@ -20,6 +21,7 @@ __all__ = [
     "ClipState",
     "FailingLag",
     "Fitted",
+    "Keyed",
     "Metrics",
     "NonFiniteError",
     "Readout",
@@ -39,8 +41,11 @@ __all__ = [
     "fit",
     "fit_saved",
     "init_key",
+    "keyed",
     "lag_grid",
     "log_spaced",
+    "of_linen",
+    "of_nnx",
     "probe_key",
     "replicate",
     "split_batch",
