@@ -1,7 +1,7 @@
 """What does every cell of the library cost, and how far do gradients and inputs reach in it before it has learned?
 
 Command: `python experiments/table_of_cells.py`, about thirty minutes on two CPU cores; `--page RUN` instead, with the
-folder of a finished run, writes docs/cells.md from its files.
+folder of a finished run, writes docs/cells.md from its files, and beside it its figure.
 
 Measured in freshly drawn networks: parameters; the time of a training step over that of a yardstick, an Elman network,
 in the same rounds; on a task's inputs A(k), the norm of the gradient k steps back, and the leading Lyapunov exponent;
@@ -12,6 +12,7 @@ neither the gradient's reach nor the cost.
 """
 
 import math
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -180,7 +181,7 @@ EXPERIMENT = study.Experiment(
 def page(folder: Path) -> str:
     """The text of docs/cells.md: the table and the protocol of a finished run, and what made it."""
     saved = report.load(folder)
-    table, run = saved.report.tables[0], saved.run
+    table, figure, run = saved.report.tables[0], saved.report.figures[0], saved.run
     where = run["environment"]
     made = f"{run['finished'][:10]}, {where['system']}, Python {where['python']}, JAX {where['packages']['jax']}"
     rule = tuple("---" if i == 0 else "---:" for i in range(len(table.columns)))
@@ -189,6 +190,8 @@ def page(folder: Path) -> str:
         f"`{run['command'].split(' --out')[0]}`, {made}. The yardstick of times is {saved.config['yardstick']}.",
         "\n".join(" | ".join(("", *row, "")).strip() for row in (table.columns, rule, *table.rows)),
         table.caption,
+        f"![{figure.title}]({figure.name}.png)",
+        figure.caption,
         "\n".join(f"- {sentence}" for sentence in saved.report.protocol),
     )
     return "\n\n".join(parts) + "\n"
@@ -196,6 +199,9 @@ def page(folder: Path) -> str:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--page"]:
-        PAGE.write_text(page(Path(sys.argv[2])))
+        folder = Path(sys.argv[2])
+        PAGE.write_text(page(folder))
+        for kind in ("png", "svg"):
+            shutil.copy(folder / f"cells.{kind}", PAGE.parent)
         sys.exit(0)
     sys.exit(study.main(EXPERIMENT))

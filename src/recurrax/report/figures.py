@@ -11,7 +11,7 @@ import numpy as np
 from recurrax import extras
 from recurrax.files import write_whole
 from recurrax.report import labels, panels, style
-from recurrax.report.description import Dots, Figure, Scatter
+from recurrax.report.description import Dots, Figure, Panel, Scatter
 from recurrax.report.dots import draw_dots
 from recurrax.report.scatter import draw_scatter
 
@@ -65,8 +65,10 @@ def draw(figure: Figure, arrays: Mapping[str, np.ndarray], folder: Path) -> tupl
 
 
 def _size(figure: Figure) -> tuple[float, float]:
-    """Inches of a panel: more for dots of many rows, or of long labels."""
+    """Inches of a panel: more for many lines, each named at its end, for dots of many rows, or of long labels."""
     width, height = _PANEL_INCHES
+    lines = max((len(panel.lines) for panel in figure.panels if isinstance(panel, Panel)), default=0)
+    height = max(height, 0.25 * lines)
     named = [row.label for panel in figure.panels if isinstance(panel, Dots) for row in panel.rows]
     if len(named) > 12 * len(figure.panels):
         width, height = width + 0.065 * max(map(len, named)), 0.25 * len(named) / len(figure.panels) + 1.0
