@@ -4,7 +4,8 @@ import re
 import runpy
 from pathlib import Path
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```\s+```text\n(.*?)```", README, re.DOTALL)
 
 
@@ -19,3 +20,9 @@ def test_the_examples_print_what_stands_below_them(tmp_path, capsys, quick_compi
     script.write_text("".join(code for code, _ in EXAMPLES))
     runpy.run_path(str(script))
     assert capsys.readouterr().out == "".join(printed for _, printed in EXAMPLES)
+
+
+def test_every_link_leads_somewhere():
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", README)
+    assert links
+    assert not [link for link in links if not (ROOT / link).exists()]
