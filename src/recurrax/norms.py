@@ -42,6 +42,14 @@ def safe_global_norm(tree: Any) -> Array:
     return safe_norm(jnp.stack([safe_norm(leaf) for leaf in jax.tree.leaves(tree)]))
 
 
+def log_joint(logs: Array, axis: int | None = None) -> Array:
+    """Ln ‖·‖₂ of parts together, from ln ‖·‖₂ of each: ½ ln Σ e^{2 logs}, beyond any float's range."""
+    largest = jnp.max(jax.lax.stop_gradient(logs), axis=axis, keepdims=True)  # it drops out
+    largest = jnp.where(jnp.isneginf(largest), 0, largest)
+    total = jnp.sum(jnp.exp(2 * (logs - largest)), axis=axis)
+    return 0.5 * log(total) + largest.reshape(total.shape)
+
+
 def log(x: Array) -> Array:
     """Ln x, -inf at 0 and the gradient there 0: a norm that is zero keeps no other one from being differentiated."""
     zero = x == 0

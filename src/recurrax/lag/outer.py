@@ -54,7 +54,7 @@ def log_norms(f: Callable[..., Any], *args: Any) -> Any:
             return norms.log_norm(read(leaf))
         dtype = leaf.aval.dtype
         logs = [_log_norm(eqn, *map(read, eqn.invars)) for eqn in found.eqns] or [jnp.array(-jnp.inf)]
-        return (0.5 * jax.nn.logsumexp(2 * jnp.stack(logs))).astype(jnp.finfo(dtype).dtype)
+        return norms.log_joint(jnp.stack(logs)).astype(jnp.finfo(dtype).dtype)
 
     structure = jax.tree.structure(jax.eval_shape(f, *args))
     return jax.tree.unflatten(structure, map(log_norm, leaves, products))
@@ -103,7 +103,7 @@ def _log_norm(eqn: Any, left: Array, right: Array) -> Array:
     for of, batch in zip((left, right), eqn.params["dimension_numbers"][1], strict=True):
         of = jnp.moveaxis(of, batch, range(len(batch)))
         sides.append(norms.log_norm(of, tuple(range(len(batch), of.ndim))))
-    return 0.5 * jax.nn.logsumexp(2 * (sides[0] + sides[1]))
+    return norms.log_joint(sides[0] + sides[1])
 
 
 def _apart(left: Any, right: Any) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from recurrax import code
+from recurrax import code, norms
 from recurrax.kernels import scan
 from recurrax.lag import arguments, outer, scaled, walk
 from recurrax.lag.layers import takes_layers
@@ -104,7 +104,7 @@ def _profile(
         log_norm = of_row(at_t._replace(valid=None), both.value)
         log_norm = jax.tree.map(lambda log: log + scaled.log_scale(both, log.dtype), log_norm)
         # In logarithms, since the norms themselves are below any float's range.
-        joint = 0.5 * jax.nn.logsumexp(2 * jnp.stack(jax.tree.leaves(log_norm)), axis=0)  # (*batch)
+        joint = norms.log_joint(jnp.stack(jax.tree.leaves(log_norm)), axis=0)  # (*batch)
         return memo, (log_norm, joint)
 
     def outputs(params: Params) -> Array:
