@@ -121,10 +121,10 @@ def run(library, out, devices=tuple(DEVICES), names=tuple(CELLS), shape=SHAPE):
 PAGE = """# What compilers for accelerators make of each scan
 
 Compiled, not run: there was no accelerator, and **no speed follows from this page**. The compiler of each device, the
-package `libtpu`, was given the cells below in float32, forward and as a training step, and said what the program holds in
-the device's main memory beside its arguments and results. The record beside this page has the bytes accessed, the
-operations and the time that compiling took too. Those two counts take the body of a loop over time once, and nothing of
-what a Pallas kernel computes: they compare programs of one implementation, not one with another.
+package `libtpu`, was given the cells below in float32, forward and as a training step, and said what the program
+holds in the device's main memory beside its arguments and results. The record beside this page has the bytes accessed,
+the operations and the time that compiling took too. Those two counts take the body of a loop over time once, and
+nothing of what a Pallas kernel computes: they compare programs of one implementation, not one with another.
 
 A small cell's arrays may lie wholly in fast memory; its temporaries are then 0. No H100 was tried.
 
