@@ -80,6 +80,8 @@ def compiled(program, arguments, device):
         made = jax.jit(program).lower(*shapes).compile()
     except Exception as error:  # of any kind: what a compiler does not know is said in many ways
         said = str(error).split("Error details: ")[-1].split("cannot run this, since ")[-1].split(". Please file")[0]
+        if "Unsupported TPU device kind" in said:
+            said = "Pallas asks the device how to lower an operation, such as sign; on a TPU it may well compile"
         return {"refused": (said.strip() or type(error).__name__).splitlines()[0]}
     cost = made.cost_analysis() or {}
     return {
@@ -118,33 +120,45 @@ def run(library, out, devices=tuple(DEVICES), names=tuple(CELLS), shape=SHAPE):
 
 PAGE = """# What compilers for accelerators make of each scan
 
-Compiled, not run: there was no accelerator, and **no speed follows from this page**. The compiler of each device (the
-package `libtpu`) was given every cell at (T, B, D, H) = {shape} in float32, forward and as a training step, and said
-what the program holds beside its arguments and results. `{command}` makes the page again; accelerators.json has the
-bytes accessed, the operations and the time that compiling took too. Those two counts take the body of a loop over time
-once and of a Pallas kernel nothing, so they compare programs of one implementation, not one with another.
+Compiled, not run: there was no accelerator, and **no speed follows from this page**. The compiler of each device, the
+package `libtpu`, was given the cells below in float32, forward and as a training step, and said what the program
+holds in the device's main memory beside its arguments and results. The record beside this page has the bytes accessed,
+the operations and the time that compiling took too. Those two counts take the body of a loop over time once, and
+nothing of what a Pallas kernel computes: they compare programs of one implementation, not one with another.
 
-Of an H100 there is nothing here: it was not tried.
+A small cell's arrays may lie wholly in fast memory; its temporaries are then 0. No H100 was tried.
+
 """
 
 
 def page(record):
     """The record as a page: one table for each device, then what was refused."""
-    text = PAGE.format(shape=tuple(record["T, B, D, H"]), command=record["command"])
+    text = f"{PAGE}Sizes (T, B, D, H): {tuple(record['T, B, D, H'])}. Made by `{record['command']}`.\n"
     for where, of_cells in record["devices"].items():
         text += f"\n## {where}: temporaries in MiB, forward / training step\n\n"
         text += f"| cell | {' | '.join(NAMES)} |\n|---|{'---|' * len(NAMES)}\n"
-        refused = []
-        for name, found in of_cells.items():
-            text += f"| {name} | {' | '.join(_entry(found.get(of, {})) for of in NAMES)} |\n"
-            for of, made in found.items():
-                said = {kind: what["refused"] for kind, what in made.items() if "refused" in what}
-                for reason in dict.fromkeys(said.values()):
-                    kinds = "" if len(set(said.values())) == 1 and len(said) == len(made) else f", {' and '.join(said)}"
-                    refused.append(f"- {name}, {of}{kinds}: {reason}\n")
-        text += "\nRefused:\n\n" + "".join(r for r in refused if "does not say by a method coefficients" not in r)
-        text += "- all cells without `coefficients`, associative: they do not say that they are linear in their carry\n"
+        text += "".join(
+            f"| {name} | {' | '.join(_entry(found.get(of, {})) for of in NAMES)} |\n"
+            for name, found in of_cells.items()
+        )
+        refused = [line for name, found in of_cells.items() for line in _refusals(name, found)]
+        if refused:
+            text += "\nRefused:\n\n" + "".join(refused)
     return text
+
+
+def _refusals(name, found):
+    """A line for each implementation that refused a cell, in whole or in part."""
+    for implementation, made in found.items():
+        said = {kind: what["refused"] for kind, what in made.items() if "refused" in what}
+        if not said or NOT_LINEAR in " ".join(said.values()):
+            continue
+        part = "" if len(said) == len(made) else f", {' and '.join(said)}"
+        yield f"- {name}, {implementation}{part}: {'; '.join(dict.fromkeys(said.values()))}\n"
+
+
+NOT_LINEAR = "does not say by a method coefficients"
+"""Why the associative scan refuses most cells: the table shows it well enough."""
 
 
 def _entry(made):
