@@ -135,8 +135,12 @@ DRAWN: dict[str, Callable[[Sequence[Row]], Any]] = {
 
 
 def draw(record: Mapping[str, Any], folder: Path) -> None:
-    """accelerator.png and .svg: times over `BASE`, a row for each cell and shape; none without matplotlib or times."""
+    """accelerator.png and .svg: times over `BASE` for each cell and the first two shapes, those made for accelerators;
+    none without matplotlib or times.
+    """
     rows = [row for row in record["parts"].get("speed", ()) if "median_ms" in row]
+    shapes = list(dict.fromkeys(worded(row["shape"]) for row in rows))[:2]
+    rows = [row for row in rows if worded(row["shape"]) in shapes]
     names, drawn, panels = list(dict.fromkeys(row["contender"] for row in rows)), {}, []
     for dtype, kind in dict.fromkeys((row["dtype"], row["pass"]) for row in rows):
         dots = []
