@@ -224,9 +224,7 @@ def wrong_names(cell: Cell, expected: Any, got: Any) -> ValueError:
 
 def wrong_shape(cell: Cell, name: str, got: Any, expected: Any) -> ValueError:
     """What to raise for parameters of another width or number of gates."""
-    return ValueError(
-        f"params{name}: expected shape {expected}, as those of the layer's {type(cell).__name__}, got {got}"
-    )
+    return ValueError(f"params{name}: expected shape {expected} of the layer's {type(cell).__name__}, got {got}")
 
 
 def parted(tree: Any) -> tuple[Any, Any]:
