@@ -154,8 +154,8 @@ def first_step(xs: Any) -> Any:
 def carry_dtype(params: Params, xs: Any) -> DTypeLike:
     """The promoted real dtype of xs and the parameters, and at least float32: a bfloat16 carry loses a sequence."""
     leaves = [leaf.dtype for leaf in jax.tree.leaves((params, xs)) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    # NumPy's float64 is float32 where JAX has no float64: asked for by name it would warn.
-    return jnp.finfo(jax.dtypes.canonicalize_dtype(jnp.result_type(jnp.float32, *leaves))).dtype
+    # NumPy's float64 is float32 where JAX has no float64; asked for by name it would warn.
+    return jnp.finfo(jnp.result_type(jnp.float32, *map(jax.dtypes.canonicalize_dtype, leaves))).dtype
 
 
 def check_params(cell: Cell, params: Params, xs: Any) -> None:
