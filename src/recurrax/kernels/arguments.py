@@ -148,7 +148,13 @@ def _keeps_shapes(cell: Cell, params: Params, xs: Any, batch_shape: tuple[int, .
 
 def first_step(xs: Any) -> Any:
     """Shapes of one step of leaves (T, ...)."""
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), xs)
+
+    def one(leaf: Array) -> jax.ShapeDtypeStruct:
+        # NumPy's float64 by name would warn; keys have no other dtype.
+        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.extended)
+        return jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype if is_key else jax.dtypes.canonicalize_dtype(leaf.dtype))
+
+    return jax.tree.map(one, xs)
 
 
 def carry_dtype(params: Params, xs: Any) -> DTypeLike:
