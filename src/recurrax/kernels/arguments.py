@@ -148,13 +148,20 @@ def _keeps_shapes(cell: Cell, params: Params, xs: Any, batch_shape: tuple[int, .
 
 def first_step(xs: Any) -> Any:
     """Shapes of one step of leaves (T, ...)."""
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), xs)
+
+    def one(leaf: Array) -> jax.ShapeDtypeStruct:
+        # NumPy's float64 by name would warn; keys have no other dtype.
+        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.extended)
+        return jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype if is_key else jax.dtypes.canonicalize_dtype(leaf.dtype))
+
+    return jax.tree.map(one, xs)
 
 
 def carry_dtype(params: Params, xs: Any) -> DTypeLike:
     """The promoted real dtype of xs and the parameters, and at least float32: a bfloat16 carry loses a sequence."""
     leaves = [leaf.dtype for leaf in jax.tree.leaves((params, xs)) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    return jnp.finfo(jnp.result_type(jnp.float32, *leaves)).dtype
+    # NumPy's float64 is float32 where JAX has no float64; asked for by name it would warn.
+    return jnp.finfo(jnp.result_type(jnp.float32, *map(jax.dtypes.canonicalize_dtype, leaves))).dtype
 
 
 def check_params(cell: Cell, params: Params, xs: Any) -> None:

@@ -1,6 +1,5 @@
 """What a layer wraps around `recurrax.scan`: the batch first, a compute dtype, the words of Flax. Knows no Flax."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -184,25 +183,48 @@ def of_fields(like: Params, values: dict[str, Any]) -> Params:
 
 
 def check_params(cell: Cell, params: Any, own: Params) -> Params:
-    """Parameters of the kind of `own`, from such ones or from a dict of their fields.
+    """Parameters of the kind of `own`, from such ones, or from dicts and lists as a checkpoint gives them back.
 
     Raises:
         ValueError: they are those of another cell, width or number of gates.
     """
-    if isinstance(params, Mapping) and not isinstance(own, Mapping):
-        absent = {name: None for name, value in fields(own).items() if value is None}
-        if params.keys() | absent.keys() == fields(own).keys():
-            params = of_fields(own, absent | dict(params))
-    kind = f"those of {cell!r:.60}"
-    if jax.tree.structure(params) != jax.tree.structure(own):
-        names = ", ".join(fields(own))
-        got = ", ".join(map(str, params)) if isinstance(params, Mapping) else ", ".join(getattr(params, "_fields", ()))
-        raise ValueError(f"params: expected {kind} with {names}, got {type(params).__name__} with {got or 'no fields'}")
-    for (path, leaf), want in zip(jax.tree.leaves_with_path(params), jax.tree.leaves(own), strict=True):
+    by_field = in_structure_of(fields(own), params)
+    found = in_structure_of(own, params) if by_field is None else of_fields(own, by_field)
+    if found is None:
+        raise wrong_names(cell, fields(own), params)
+    for (path, leaf), want in zip(jax.tree.leaves_with_path(found), jax.tree.leaves(own), strict=True):
         if jnp.shape(leaf) != jnp.shape(want):
-            name = jax.tree_util.keystr(path)
-            raise ValueError(f"params{name}: expected {kind} of shape {jnp.shape(want)}, got {jnp.shape(leaf)}")
-    return params
+            raise wrong_shape(cell, jax.tree_util.keystr(path), jnp.shape(leaf), jnp.shape(want))
+    return found
+
+
+def in_structure_of(like: Any, tree: Any) -> Any:
+    """A pytree's leaves in the structure of `like`, where a list or dict may stand for a tuple or its kind.
+
+    None where names or places differ.
+    """
+    named = _named(tree)
+    wanted = _named(like)
+    return (
+        jax.tree.unflatten(jax.tree.structure(like), map(named.get, wanted)) if named.keys() == wanted.keys() else None
+    )
+
+
+def _named(tree: Any) -> dict[str, Any]:
+    """Leaves by their path, keys, fields and places alike."""
+    named = jax.tree.leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in named}
+
+
+def wrong_names(cell: Cell, expected: Any, got: Any) -> ValueError:
+    """What to raise for parameters of another cell."""
+    names = [", ".join(_named(tree)) or "none" for tree in (expected, got)]
+    return ValueError(f"params: expected those of {type(cell).__name__}, {names[0]}, got {names[1]:.200}")
+
+
+def wrong_shape(cell: Cell, name: str, got: Any, expected: Any) -> ValueError:
+    """What to raise for parameters of another width or number of gates."""
+    return ValueError(f"params{name}: expected shape {expected} of the layer's {type(cell).__name__}, got {got}")
 
 
 def parted(tree: Any) -> tuple[Any, Any]:

@@ -141,10 +141,14 @@ class RNN(nn.Module):
         """
         like = self._layout(self.input_size or 1)
         held = [variables.get(collection, {}) for collection in ("params", "constants")]
-        values = {
-            name: call.merged(value, *(part.get(name) for part in held)) for name, value in call.fields(like).items()
-        }
-        return call.of_fields(like, values)
+
+        def value(name: str, like: Any) -> Any:
+            parts = [
+                call.in_structure_of(part, has.get(name)) for part, has in zip(call.parted(like), held, strict=True)
+            ]
+            return call.merged(like, *parts)
+
+        return call.of_fields(like, {name: value(name, part) for name, part in call.fields(like).items()})
 
     @property
     def _rates(self) -> Rates:
@@ -173,28 +177,52 @@ class RNN(nn.Module):
         if self.is_initializing():
             # One key for all fields, so that they are what one call of cell.init draws.
             params = self.cell.init(self.make_rng("params"), input_size, self.param_dtype)
+        else:
+            self._check_held(params)
         return call.of_fields(params, {name: self._field(name, part) for name, part in call.fields(params).items()})
 
     def _field(self, name: str, value: Any) -> Any:
         """The parameter of that name, shaped like `value`: arrays when initialising, shapes afterwards."""
         if not jax.tree.leaves(value):
             return value
-        trained, constant = call.parted(value)
         found = []
-        for collection, part in (("params", trained), ("constants", constant)):
+        for collection, part in zip(("params", "constants"), call.parted(value), strict=True):
+            held = self.get_variable(collection, name)
             if not jax.tree.leaves(part):
                 found.append(None)
-                continue
-            held = jax.tree.map(jnp.shape, self.get_variable(collection, name))
-            asked = jax.tree.map(jnp.shape, part)
-            if held is not None and held != asked:
-                came = f"{name} {held}, got need of {asked}"
-                raise ValueError(f"inputs: expected what the parameters were made for, {came}")
-            if collection == "params":
+            elif held is not None:
+                # As a checkpoint gives it back, a list or dict may stand for a tuple or its kind.
+                found.append(call.in_structure_of(part, held))
+            elif collection == "params":
                 found.append(self.param(name, lambda key, part=part: jax.tree.map(_array, part)))
             else:
                 found.append(self.variable(collection, name, lambda part=part: jax.tree.map(_array, part)).value)
         return call.merged(value, *found)
+
+    def _check_held(self, expected: Params) -> None:
+        """Raises a ValueError where parameters are there and are not the cell's for such inputs."""
+        held = self.variables.get("params", {})
+        trained = {name: call.parted(value)[0] for name, value in call.fields(expected).items()}
+        found = call.in_structure_of(trained, held)
+        if not held:
+            return
+        if found is None:
+            raise call.wrong_names(self.cell, trained, held)
+        shapes = jax.tree.map(jnp.shape, found)
+        for name, part in trained.items():
+            asked = jax.tree.map(jnp.shape, part)
+            if shapes[name] == asked:
+                continue
+            if self.input_size is None and any(self._fits(shapes, size) for size in jax.tree.leaves(shapes)):
+                came = f"{name} {shapes[name]}, got need of {asked}"
+                raise ValueError(f"inputs: expected what the parameters were made for, {came}")
+            raise call.wrong_shape(self.cell, f".{name}", shapes[name], asked)
+
+    @nn.nowrap
+    def _fits(self, shapes: Any, input_size: int) -> bool:
+        """Whether parameters of these shapes are the cell's for inputs of that size."""
+        trained = {name: call.parted(value)[0] for name, value in call.fields(self._layout(input_size)).items()}
+        return jax.tree.map(jnp.shape, trained) == shapes
 
 
 def _array(leaf: Array | jax.ShapeDtypeStruct) -> Array:
