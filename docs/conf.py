@@ -11,6 +11,7 @@ version = release = version_of("recurrax")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
 html_title = f"recurrax {release}"
+html_show_copyright = False
 myst_heading_anchors = 3  # links such as tasks.md#files-of-your-own
 
 autodoc_default_options = {"members": True, "member-order": "bysource"}
