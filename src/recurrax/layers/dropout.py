@@ -1,6 +1,5 @@
 """Dropout and zoneout of a layer: the wrapped cell, masked inputs, and keys in the carry. Knows no Flax."""
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -55,7 +54,6 @@ def keyed(carry: Carry, key: Key | None) -> Carry:
     return jax.tree.map(chosen, carry, drawn)
 
 
-@partial(jax.jit, static_argnums=(2, 3))
 def masked(inputs: Any, key: Key, rate: float, time_axis: int) -> Any:
     """Floating inputs as m * x_t / (1 - rate), with one mask m for all steps of a row; rows without a key as they are.
 
