@@ -47,6 +47,13 @@ def test_there_and_back_bit_for_bit(library, name):
     assert_same_bits(again.arrays, there.arrays)
 
 
+@pytest.mark.parametrize("name", LAYOUTS["nnx"])
+def test_an_nnx_module_gives_its_weights_itself(name):
+    module = getattr(nnx, name)(D, H, rngs=nnx.Rngs(0), dtype=np.float32)
+    state = nnx.to_pure_dict(nnx.state(module, nnx.Param))
+    assert_same_bits(convert.weights_from("nnx", module).params, convert.weights_from("nnx", state).params)
+
+
 def test_a_projected_lstm_goes_to_pytorch_alone():
     cell = LSTM(H, projection_size=2)
     params = drawn(cell)

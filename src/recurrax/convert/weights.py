@@ -180,6 +180,8 @@ def _flat(path: str, tree: Any) -> Iterator[tuple[str, Any]]:
         return
     held = tree if isinstance(tree, Mapping) else vars(tree) if hasattr(tree, "__dict__") else {}
     for name, inner in held.items():
+        if isinstance(inner, type | np.dtype):  # what a module computes in
+            continue
         if isinstance(inner, Mapping) or hasattr(inner, "shape") or hasattr(inner, "__dict__"):
             yield from _flat(f"{path}/{name}" if path else str(name), inner)
 
