@@ -206,12 +206,8 @@ def contributors(traced: Traced, results: Iterable[Any]) -> set[Var]:
 def part(traced: Traced, given: Sequence[Var], wanted: Sequence[Any]) -> Callable[..., Leaves]:
     """The function from the values of `given` to those of `wanted`, by the equations of `traced` that lie between.
 
-    A variable may be given twice, and is then read where it stands first.
+    A variable may be given twice, and is then read where it stands last.
     """
-    if len(set(given)) < len(given):
-        first = [i for i, var in enumerate(given) if var not in given[:i]]
-        alone = part(traced, [given[i] for i in first], wanted)
-        return lambda *leaves: alone(*(leaves[i] for i in first))
     jaxpr, reached, eqns = traced.jaxpr, set(given), []
     needed = set(variables(wanted)) - reached
     for eqn in reversed(jaxpr.eqns):
