@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("x64", "quick_compile", "plain_style")
 
 
 @given(random_cells.examples())
-@settings(max_examples=15)
+@settings(max_examples=10)
 def test_a_random_cell(example):
     assert random_cells.found(example) is None
 

@@ -262,8 +262,8 @@ MUTANTS = (
     Mutant(
         "a batch takes time for its rows",
         "tasks/task.py",
-        "type(self)(xs=1,",
-        "type(self)(xs=0,",
+        "type(self)(1, axis,",
+        "type(self)(0, axis,",
         "tests/tasks/test_all_tasks.py::test_a_batch_knows_the_axis_of_its_rows",
     ),
     Mutant(
@@ -318,8 +318,8 @@ MUTANTS = (
     Mutant(
         "a readout hears the padding",
         "train/readout.py",
-        "xs, mask=mask,",
-        "xs, mask=None,",
+        "carry, mask=mask,",
+        "carry, mask=None,",
         "tests/tasks/test_sequences.py::test_the_mask_lets_a_readout_see_each_sequence_alone",
     ),
     Mutant(
@@ -402,8 +402,8 @@ MUTANTS = (
     Mutant(
         "a bfloat16 carry",
         "kernels/arguments.py",
-        "jnp.result_type(jnp.float32, *leaves)",
-        "jnp.result_type(*leaves)",
+        "jnp.result_type(jnp.float32, *map(",
+        "jnp.result_type(*map(",
         f"{GRADIENTS}::test_bfloat16_inputs_too",
     ),
     Mutant(

@@ -108,7 +108,7 @@ def fixed_points(
     >>> cell, params = recurrax.Elman(1), recurrax.cells.ElmanParams(*map(jnp.array, ([[[0.0]]], [[[2.0]]], [[0.0]])))
     >>> h = recurrax.cells.ElmanCarry(jnp.linspace(-1.0, 1.0, 9)[:, None])  # h_t = tanh(2 h_tm1)
     >>> found = fixed_points(cell, params, jnp.zeros(1), h)
-    >>> sorted(zip(found.state.h[:, 0].round(4).tolist(), found.stable.tolist()))
+    >>> sorted((round(float(h), 4), bool(stable)) for h, stable in zip(found.state.h[:, 0], found.stable))
     [(-0.9575, True), (0.0, False), (0.9575, True)]
     """
     sizes = {"slow": slow, "noise": noise, "tolerance": tolerance, "distance": distance, "reach": reach}

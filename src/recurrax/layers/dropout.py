@@ -68,6 +68,7 @@ def masked(inputs: Any, key: Key, rate: float, time_axis: int) -> Any:
     def masked_leaf(leaf: Array, number: int) -> Array:
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             return leaf
+        leaf = jnp.asarray(leaf)  # NumPy's float64 becomes float32 here without a warning
         step = jax.eval_shape(lambda leaf: jnp.take(leaf, 0, time_axis), leaf)  # (*batch, D)
         given = keys.is_given(key).reshape(key.shape + (1,) * (step.ndim - key.ndim))
         gain = jnp.where(given, keys.bernoulli(key, 1 - rate, step, number) / (1 - rate), 1.0).astype(leaf.dtype)
