@@ -38,11 +38,11 @@ for name in sys.argv[1:]:
 def test_a_second_call_traces_and_compiles_nothing():
     """In a process of its own: what the first trace imports, and so may add to the key of programs, is here imported.
 
-    The gradient of a jitted loss is two programs, that of the loss and its transpose.
+    The gradient of a jitted loss is two programs, that of the loss and its transpose. Pallas is left out: what JAX
+    imports for its interpreter in the first trace has the newest JAX trace once more.
     """
-    ended = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *IMPLEMENTATIONS], capture_output=True, text=True, timeout=300
-    )
+    names = [name for name in IMPLEMENTATIONS if name != "pallas"]
+    ended = subprocess.run([sys.executable, "-c", SCRIPT, *names], capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stderr
     counted = ended.stdout.splitlines()
     for name in ("reference", "fused", "associative"):
