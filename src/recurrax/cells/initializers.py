@@ -48,8 +48,9 @@ def kernel(
         "identity": lambda key, shape, dtype: jnp.eye(*shape, dtype=dtype),
         "spectral": lambda key, shape, dtype: with_radius(jax.random.normal(key, shape, dtype), radius),
     }[name]
-    per_gate = [draw(gate_key, (fan_in, hidden_size), wide) for gate_key in jax.random.split(key, gates)]
-    return jnp.stack(per_gate, axis=1).astype(dtype)
+    # Under vmap for the compiler's sake, to which as many drawings and QRs as gates are seconds of work.
+    keys = jax.random.split(key, gates)
+    return jax.vmap(lambda key: draw(key, (fan_in, hidden_size), wide), out_axes=1)(keys).astype(dtype)
 
 
 def with_radius(matrix: Array, radius: float) -> Array:
