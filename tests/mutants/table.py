@@ -332,15 +332,15 @@ MUTANTS = (
     Mutant(
         "orthogonal over all gates jointly",
         "cells/initializers.py",
-        "return jnp.stack(per_gate, axis=1).astype(dtype)",
+        "return jax.vmap(lambda key: draw(key, (fan_in, hidden_size), wide), out_axes=1)(keys).astype(dtype)",
         "return draw(key, (fan_in, gates * hidden_size), wide).reshape(fan_in, gates, hidden_size).astype(dtype)",
         f"{INITIALIZERS}::test_every_gate_is_orthogonal_by_itself",
     ),
     Mutant(
         "one key for all gates",
         "cells/initializers.py",
-        "for gate_key in jax.random.split(key, gates)",
-        "for gate_key in [key] * gates",
+        "keys = jax.random.split(key, gates)",
+        "keys = jax.random.split(key, 1)[jnp.zeros(gates, int)]",
         f"{INITIALIZERS}::test_every_gate_is_orthogonal_by_itself",
     ),
     Mutant(
