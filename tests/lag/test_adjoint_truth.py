@@ -57,7 +57,8 @@ def check(name, dtype):
 
 
 @pytest.mark.parametrize("name", [entry["name"] for entry in CASES])
-def test_float32(name):
+def test_float32(name, as_users_compile):
+    """Rounding as it is where programs are optimised: of 300 steps nearly all that is promised is used up."""
     check(name, "float32")
 
 

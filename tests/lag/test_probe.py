@@ -69,12 +69,13 @@ def ran():
         "quantiles": lag.probe(CELL, look),
     }
     # As the fixture `quick_compile`, which a fixture of the module cannot use: nearly all of this is compiling.
+    before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
     for part in train.chunks(training(probes=probes, probe_steps=PROBE_STEPS)):
         parts.append(part)
         kept[int(part.state.step)] = part.state.params
     unseen = train.fit(training(), progress=False)
-    jax.config.update("jax_disable_most_optimizations", False)
+    jax.config.update("jax_disable_most_optimizations", before)
     return Ran(join(parts), unseen, [kept[step] for step in PROBE_STEPS], look.traces)
 
 
