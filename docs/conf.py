@@ -29,7 +29,7 @@ sphinx_gallery_conf = {
     "examples_dirs": str(EXAMPLES),
     "gallery_dirs": "gallery",
     "filename_pattern": "first_curve",  # runs as the pages are built; the others end with what they printed
-    "within_subsection_order": "FileNameSortKey",
+    "default_thumb_file": str(DOCS / "gradient_decay.png"),
     "abort_on_example_error": True,
     "capture_repr": (),
     "download_all_examples": False,
