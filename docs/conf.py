@@ -17,6 +17,8 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 html_theme = "furo"
 html_title = f"recurrax {release}"
 html_show_copyright = False
+html_static_path = ["static"]
+html_css_files = ["gallery.css"]
 myst_heading_anchors = 3  # links such as tasks.md#files-of-your-own
 
 autodoc_default_options = {"members": True, "member-order": "bysource"}
@@ -29,7 +31,6 @@ sphinx_gallery_conf = {
     "examples_dirs": str(EXAMPLES),
     "gallery_dirs": "gallery",
     "filename_pattern": "first_curve",  # runs as the pages are built; the others end with what they printed
-    "default_thumb_file": str(DOCS / "gradient_decay.png"),
     "abort_on_example_error": True,
     "capture_repr": (),
     "download_all_examples": False,

@@ -35,7 +35,8 @@ for name, profile in profiles.items():
     log_norm = lag.quantiles(profile.log_norm_joint, (0.5,))[0]  # (T,)
     left = (log_norm[200] - log_norm[0]) / np.log(10)
     print(f"{name}: half is gone after {lag.half_life(profile):.1f} steps,")
-    print(f"  all but a millionth after {lag.vanish_lag(profile):.0f}, all but 1e{left:.0f} after 200")
+    print(f"all but a millionth after {lag.vanish_lag(profile):.0f},")
+    print(f"all but 1e{left:.0f} after 200")
 
 # %%
 # And as a picture: the median, and a band from the 10th to the 90th percentile of the sequences. Outside a
