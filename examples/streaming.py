@@ -1,4 +1,8 @@
-"""Streaming: a sequence that never ends, a window at a time, the carry handed on and its memory used again."""
+"""Streaming with a donated carry
+==============================
+
+A sequence that never ends, a window at a time: the carry is handed on, and its memory used again for the next one.
+"""
 
 from functools import partial
 
@@ -35,3 +39,9 @@ def main(windows=50, steps=20, rows=4):
 
 if __name__ == "__main__":
     main()
+
+# %%
+# On two CPU cores, with Python 3.11 and JAX 0.10.2, it prints::
+#
+#     50 windows of 20 steps give the bits of one scan of 1000: True
+#     the last carry given was donated: True

@@ -1,4 +1,8 @@
-"""Weights of a PyTorch LSTM over to recurrax and back; without PyTorch, a state dict of NumPy arrays in its layout."""
+"""A PyTorch LSTM's weights, over and back
+=======================================
+
+Without PyTorch, a state dict of NumPy arrays in its layout; with it, its outputs are compared too.
+"""
 
 import jax.numpy as jnp
 import numpy as np
@@ -50,3 +54,9 @@ def main(input_size=3, size=8):
 
 if __name__ == "__main__":
     main()
+
+# %%
+# On two CPU cores, with Python 3.11 and JAX 0.10.2, it prints::
+#
+#     8 units; the two biases of i, f, g, o summed
+#     back again: 8 arrays, the same weights and sums of biases: True

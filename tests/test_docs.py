@@ -8,7 +8,7 @@ import matplotlib
 import pytest
 from matplotlib import pyplot
 
-from recurrax import lag
+from recurrax import cli, lag
 
 matplotlib.use("agg")
 DOCS = Path(__file__).parent.parent / "docs"
@@ -57,6 +57,17 @@ def test_every_instrument_has_a_place_on_the_page():
 def test_every_page_is_reached_from_the_index_and_every_link_leads_somewhere():
     pages = {page.stem: page.read_text() for page in DOCS.glob("*.md")}
     listed = re.findall(r"^```\{toctree\}\n(?::[^\n]*\n)*\n(.*?)^```$", pages["index"], re.DOTALL | re.MULTILINE)
-    assert sorted("\n".join(listed).split()) == sorted(pages.keys() - {"index"})
+    assert sorted("\n".join(listed).split()) == sorted(pages.keys() - {"index"} | {"gallery/index"})
     links = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
     assert not [link for text in pages.values() for link in links.findall(text) if not (DOCS / link).exists()]
+
+
+def test_every_command_script_and_target_that_a_page_names_is_there():
+    root = DOCS.parent
+    pages = [*DOCS.glob("*.md"), root / "README.md", root / "CONTRIBUTING.md"]
+    text = "\n".join(page.read_text() for page in pages)
+    assert set(re.findall(r"(?:`|^)recurrax ([a-z]+)", text, re.MULTILINE)) == set(cli.COMMANDS)
+    scripts = re.findall(r"\b(?:docs|examples|experiments|tests)/[\w/]+\.(?:py|sbatch)\b", text)
+    assert not [script for script in scripts if not (root / script).is_file()]
+    targets = re.search(r"^\.PHONY: (.*)$", (root / "Makefile").read_text(), re.MULTILINE)[1].split()
+    assert set(re.findall(r"(?:`|^)make ([a-z]+)", text, re.MULTILINE)) <= set(targets)

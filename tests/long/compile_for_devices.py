@@ -28,7 +28,7 @@ from recurrax.files import save_json
 from recurrax.kernels.scan import IMPLEMENTATIONS
 from recurrax.runs.environment import environment
 
-COMMAND = "python tests/long/compile_for_devices.py --out docs/accelerators.json"
+COMMAND = "python tests/long/compile_for_devices.py --out docs/compiled_for_devices.json"
 DEVICES = {"TPU v5e": "v5e:2x2", "TPU v6e": "v6e:2x2"}
 """Topologies, of which the first device is taken."""
 AS_IF = {"TPU_SKIP_MDS_QUERY": "1", "TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_WORKER_HOSTNAMES": "localhost"}
