@@ -4,6 +4,7 @@ import json
 
 import kernel_speed
 import numpy as np
+import peers_loop
 import pytest
 
 from recurrax import report
@@ -70,3 +71,14 @@ def test_ratios_are_dots_with_their_shapes_written_out():
     assert [float(drawn[row.x][0]) for row in panel.rows] == [2.0, 0.5]
     assert [style.FAMILIES[row.slot] for row in panel.rows] == ["LSTM", "Elman"]
     assert [level.value for level in panel.levels] == [1.0]
+
+
+def test_loops_are_timed_beside_each_other_and_a_cell_that_others_lack_is_refused(tmp_path, capsys):
+    assert peers_loop.EXPERIMENT.command.main(["--smoke", "--out", str(tmp_path)]) == 0
+    (folder,) = (tmp_path / "peers_loop").iterdir()
+    (table,) = report.load(folder).report.tables
+    assert {"Flax linen / recurrax", "first chunk, recurrax, s"} <= set(table.columns)
+    with pytest.raises(SystemExit) as stopped:
+        peers_loop.EXPERIMENT.command.main(["--cells", "gru:reset_after=false", "--out", str(tmp_path)])
+    assert stopped.value.code == 2
+    assert "cells: expected lstm, gru and elman" in capsys.readouterr().err
