@@ -1,4 +1,4 @@
-"""A figure of a finished run put into docs/, with a record of where it came from."""
+"""A figure or the tables of a finished run put into docs/, with a record of where they came from."""
 
 import hashlib
 import shutil
@@ -11,16 +11,16 @@ KEPT = ("means",)
 """Numbers of a run that a record keeps, where it has them."""
 
 
-def record(run: Path, figure: str, docs: Path, name: str | None = None) -> Path:
+def record(run: Path, figure: str | None, docs: Path, name: str | None = None) -> Path:
     """Copies a figure's PNG and SVG, and writes beside them what made it.
 
     `<name>.json` holds the command, the date, versions, devices, the configuration, the figures' SHA-256, and those of
-    the run's numbers that `KEPT` names.
+    the run's numbers that `KEPT` names; without a figure the report's tables in its place.
 
     Args:
         run: the run's folder.
-        figure: one of the run's figures.
-        docs: where the three files go; made where it does not exist.
+        figure: one of the run's figures; None for its tables.
+        docs: where the files go; made where it does not exist.
         name: of the files; the experiment's if None.
 
     Returns:
@@ -32,7 +32,8 @@ def record(run: Path, figure: str, docs: Path, name: str | None = None) -> Path:
     saved = load(run)
     name = name or str(saved.run["experiment"])
     docs.mkdir(exist_ok=True)
-    copies = [Path(shutil.copyfile(run / f"{figure}.{kind}", docs / f"{name}.{kind}")) for kind in ("png", "svg")]
+    kinds = ("png", "svg") if figure else ()
+    copies = [Path(shutil.copyfile(run / f"{figure}.{kind}", docs / f"{name}.{kind}")) for kind in kinds]
     environment = saved.run["environment"]
     written = {
         "command": saved.run["command"].split(" --out")[0],
@@ -40,6 +41,7 @@ def record(run: Path, figure: str, docs: Path, name: str | None = None) -> Path:
         **{key: environment[key] for key in ("python", "packages", "system", "devices")},
         "config": saved.config,
         **{key: saved.summary["numbers"][key] for key in KEPT if key in saved.summary["numbers"]},
+        **({} if figure else {"tables": saved.report.to_json()["tables"]}),
         "sha256": {copy.name: hashlib.sha256(copy.read_bytes()).hexdigest() for copy in copies},
     }
     save_json(docs / f"{name}.json", written)
