@@ -6,6 +6,7 @@ The settings below have to be made before JAX starts, so they stand at the top l
 
 import os
 import tempfile
+from collections import Counter
 from importlib.metadata import version
 
 # Processes of one run share what they compile: workers, the commands that tests start, and modules that forget their
@@ -37,6 +38,21 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("suite")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--every", type=int, default=1, metavar="N", help="of each test's cases the first and every Nth")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Of each test's cases the first and every Nth, where `--every` says so: all tests, in less time."""
+    numbers, kept, left_out = Counter(), [], []
+    for item in items:
+        function = item.nodeid.partition("[")[0]
+        (left_out if numbers[function] % config.getoption("every") else kept).append(item)
+        numbers[function] += 1
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept
 
 
 @pytest.fixture
