@@ -96,7 +96,7 @@ def scan(given: Arguments) -> tuple[Array, Carry]:
     loop = Loop(cell, batch_shape, reverse, unroll, operands, moves, step, project, derivative)
     flowing = [reverse_mode_only(leaf) for leaf in moving(leaves)]
     still = [leaf for leaf in leaves if not is_moving(leaf)]
-    z, last = _scan(loop, flowing, still, rows)
+    z, last = _scan(loop, flowing, still, rows)  # pyright: ignore[reportGeneralTypeIssues]
     if step.head is None:
         return z[0], jax.tree.unflatten(jax.tree.structure(carry), last)
     params, _, carry, _ = loop.join(flowing, still)
