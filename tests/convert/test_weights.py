@@ -100,8 +100,8 @@ def haiku_lstm(w, state, x):
 
 
 def haiku_rnn(w, h, x):
-    inputs = x @ w["input_to_hidden/w"] + w["input_to_hidden/b"]
-    return np.maximum(inputs + h @ w["hidden_to_hidden/w"] + w["hidden_to_hidden/b"], 0)
+    inputs = x @ w["linear/w"] + w["linear/b"]
+    return np.maximum(inputs + h @ w["linear_1/w"] + w["linear_1/b"], 0)
 
 
 def keras_lstm(w, state, x):
@@ -136,8 +136,8 @@ def equinox_gru(w, h, x):
             "haiku",
             "VanillaRNN",
             {
-                **{"input_to_hidden/w": (D, H), "input_to_hidden/b": (H,)},
-                **{"hidden_to_hidden/w": (H, H), "hidden_to_hidden/b": (H,)},
+                **{"linear/w": (D, H), "linear/b": (H,)},
+                **{"linear_1/w": (H, H), "linear_1/b": (H,)},
             },
             haiku_rnn,
         ),

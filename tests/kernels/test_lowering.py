@@ -1,5 +1,10 @@
 """What the programs are made of, and that they lower for devices that are not here."""
 
+import os
+import pickle
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -73,23 +78,67 @@ def test_forward_and_gradient_lower_for_every_platform(cell, implementation):
         assert exported.out_tree == jax.tree.structure(jax.eval_shape(program, given))
 
 
-EXPORTED = [*ONE_OF_EACH, GRU(3, reset_after=False), zoo.gates.MGU(3), zoo.units.Leaky(3)]
+CALLED_ELSEWHERE = """
+import pickle, sys
+sys.modules["recurrax"] = None  # to import it is an error
+import jax
+import numpy as np
+from jax import export
+
+results = []
+for program, calls in pickle.load(sys.stdin.buffer):
+    call = export.deserialize(program).call
+    results.append([jax.tree.map(np.asarray, call(*arguments)) for arguments in calls])
+pickle.dump(results, sys.stdout.buffer)
+"""
+"""Programs as bytes and the arguments of their calls, read and called by a process that has JAX alone."""
 
 
-@pytest.mark.parametrize("cell", EXPORTED, ids=repr)
-def test_exported_once_with_open_sizes(cell, plain_style):
-    """A training step of any length and batch, batches below and above the few rows that are walked otherwise."""
-    drawn = draw(cell, 1, (1,), 2)
+def programs(cell, tree, implementation=None):
+    """A forward pass and a training step of leaves alone, since the classes of parameters stay with this process."""
 
-    def gradients(params, xs):
-        return jax.grad(lambda *args: jnp.sum(recurrax.scan(cell, *args).outputs ** 2), argnums=(0, 1))(params, xs)
+    def forward(leaves, xs, lengths):
+        result = recurrax.scan(cell, tree.unflatten(leaves), xs, lengths=lengths, implementation=implementation)
+        return jax.tree.leaves(result)
 
-    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), drawn.params)
-    sizes = jax.export.symbolic_shape("t, b, 2")
-    exported = jax.export.export(jax.jit(gradients))(shapes, jax.ShapeDtypeStruct(sizes, np.float32))
-    for steps, batch in ((1, 1), (5, 2), (3, 9)):
-        xs = draw(cell, steps, (batch,), 2).xs
-        assert_close(exported.call(drawn.params, xs), gradients(drawn.params, xs), "float32")
+    def training_step(leaves, xs, lengths):
+        def loss(leaves):
+            result = forward(leaves, xs, lengths)
+            return jnp.sum(result[0] ** 2), result
+
+        gradient, result = jax.grad(loss, has_aux=True)(leaves)
+        return result, [leaf - slope for leaf, slope in zip(leaves, gradient, strict=True)]
+
+    return forward, training_step
+
+
+def assert_called_elsewhere(cells):
+    """Programs of any length and batch are serialised once, and give in another process what the reference gives here.
+
+    Batches are below and above the few rows that are walked otherwise; every second row is shorter than T.
+    """
+    sent, expected = [], []
+    t, b = jax.export.symbolic_shape("t, b")
+    for cell in cells:
+        drawn = [draw(cell, steps, (batch,), 2) for steps, batch in ((1, 1), (5, 2), (3, 9))]
+        leaves, tree = jax.tree.flatten(drawn[0].params)
+        calls = [(leaves, one.xs, np.resize([len(one.xs), 1], one.xs.shape[1]).astype(np.int32)) for one in drawn]
+        like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), leaves)
+        shapes = (like, jax.ShapeDtypeStruct((t, b, 2), np.float32), jax.ShapeDtypeStruct((b,), np.int32))
+        for program in programs(cell, tree):
+            sent.append((bytes(jax.export.export(jax.jit(program))(*shapes).serialize()), calls))
+        _, reference = programs(cell, tree, "reference")
+        steps = [reference(*arguments) for arguments in calls]
+        expected += [[result for result, _ in steps], steps]
+    quick = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    command = [sys.executable, "-c", CALLED_ELSEWHERE]
+    done = subprocess.run(command, input=pickle.dumps(sent), capture_output=True, env=quick, timeout=300)
+    assert not done.returncode, done.stderr.decode()
+    assert_close(pickle.loads(done.stdout), expected, "float32")
+
+
+def test_serialised_with_open_sizes_and_called_in_another_process(quick_compile):
+    assert_called_elsewhere(ONE_OF_EACH)
 
 
 TIME_SIZED = [(GRU(32), 8), (GRU(32, reset_after=False), 9), (zoo.gates.MGU(32), 8)]

@@ -11,7 +11,7 @@ from tolerances import assert_close, assert_same_bits
 from walks import KINDS, cut, draw
 
 import recurrax
-from recurrax import GRU, LSTM, Elman
+from recurrax import GRU, LSTM, Elman, MinGRU
 from recurrax.check.trial import loop, value, value_and_grad
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "plain_style")
@@ -172,3 +172,29 @@ def test_vmap_over_seeds_is_a_loop_over_seeds():
     together = jax.jit(jax.vmap(of))(params)
     for seed, one in enumerate(drawn):
         assert_close(jax.tree.map(lambda leaf, at=seed: leaf[at], together), of(one.params), "float32")
+
+
+@pytest.mark.parametrize(
+    ("implementation", "cell"),
+    [("fused", Elman(3)), ("pallas", Elman(3)), ("newton", Elman(3)), ("associative", MinGRU(3))],
+    ids=str,
+)
+def test_vmap_and_then_the_gradient(implementation, cell):
+    """Results and gradients by parameters and inputs: in the layout of the reference, whose loops JAX differentiates.
+
+    JAX takes the mapped axis of a forward rule's results to be where the plain function has it, and says nothing.
+    """
+    drawn = [draw(cell, 4, (2,), 2, seed=seed) for seed in range(3)]
+    params, xs, cotangents = (
+        jax.tree.map(lambda *leaves: np.stack(leaves), *(getattr(one, name) for one in drawn))
+        for name in ("params", "xs", "cotangents")
+    )
+
+    def of(implementation):
+        def run(params, xs):
+            return recurrax.scan(cell, params, xs, implementation=implementation)
+
+        results, pull = jax.vjp(jax.vmap(run), params, xs)
+        return results, pull(cotangents)
+
+    assert_close(*jax.jit(lambda: (of(implementation), of("reference")))(), "float32")

@@ -49,6 +49,16 @@ def model(rnn, bidirectional, sequential):
     return forward
 
 
+def value_and_gradient(run, grad=jax.grad):
+    """Of a function of parameters: what it gives, and the gradient of its sum of squares."""
+
+    def loss(params):
+        results = run(params)
+        return sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(results)), results
+
+    return grad(loss, has_aux=True)
+
+
 @pytest.mark.parametrize("name", CELLS)
 def test_linen(name):
     cell, peer = CELLS[name], PEERS["linen"][name]
@@ -77,8 +87,14 @@ def test_linen(name):
     shapes = jax.eval_shape(Model(ours=True).init, jax.random.key(0), XS)["params"]
     assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(jnp.shape, ours)
 
-    results = [jax.jit(Model(own).apply)({"params": params}, XS) for own, params in ((True, ours), (False, theirs))]
-    assert_close(*results, "float32")
+    both = [
+        jax.jit(value_and_gradient(lambda params, own=own: Model(own).apply({"params": params}, XS)))(params)
+        for own, params in ((True, ours), (False, theirs))
+    ]
+    (gradient, results), (their_gradient, their_results) = both
+    assert_close(results, their_results, "float32")
+    for i in range(len(theirs)):
+        assert_close(gradient[f"RNN_{i}"], converted(their_gradient[f"{peer.__name__}_{i}"]), "float32")
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -102,19 +118,131 @@ def test_nnx(name):
 
     @nnx.jit
     def run(layers):
-        layers = iter(layers)
-        return model(lambda **_: next(layers), nnx.Bidirectional, lambda parts: nnx.Sequential(*parts))(XS)
+        def results(layers):
+            layers = iter(layers)
+            return model(lambda **_: next(layers), nnx.Bidirectional, lambda parts: nnx.Sequential(*parts))(XS)
 
-    assert_close(*(run(list(layers)) for layers in zip(*pairs, strict=True)), "float32")
+        gradient, values = value_and_gradient(results, nnx.grad)(layers)
+        return [nnx.to_pure_dict(one) for one in gradient], values
+
+    (gradient, values), (their_gradient, their_values) = (run(list(layers)) for layers in zip(*pairs, strict=True))
+    assert_close(values, their_values, "float32")
+    for of_one, of_theirs in zip(gradient, their_gradient, strict=True):
+        expected = convert.weights_from("nnx", of_theirs["cell"], cell=cell).params._asdict()
+        of_one.pop("recurrent_bias", None)  # nnx's GRU has none
+        assert_close(of_one, {field: expected[field] for field in of_one}, "float32")
 
 
-OF_THEIR_SCAN = {"variable_axes", "variable_broadcast", "variable_carry", "split_rngs", "state_axes", "broadcast_rngs"}
-"""How Flax lifts its own scan over a cell's variables; ours scans a pure function."""
+DEPTH, CELL = 2, CELLS["Elman"]
+
+
+def drawn(shapes):
+    """Parameters of that shape around zero."""
+    noise = np.random.default_rng(0)
+    return jax.tree.map(lambda leaf: noise.normal(size=leaf.shape).astype(np.float32) / 2, shapes)
+
+
+def at(i, tree):
+    """Of stacked layers the parameters of one."""
+    return jax.tree.map(lambda leaf: leaf[i], tree)
+
+
+def stacked(trees):
+    return jax.tree.map(lambda *parts: jnp.stack(parts), *trees)
+
+
+def assert_equal(run, expected, params):
+    """Two functions of the parameters have the same values and gradients."""
+    both = jax.jit(lambda params: [value_and_gradient(one)(params) for one in (run, expected)])(params)
+    assert_close(*both, "float32")
+
+
+def test_linen_lifts_our_layers():
+    """Scanned over, rematerialised and mapped over they are so many layers of their own."""
+    own = {"variable_axes": {"params": 0}, "split_rngs": {"params": True}}
+    lifted = linen.remat(recurrax.linen.RNN)
+
+    def one(layer, xs, _):
+        carry, xs = layer(xs, seq_lengths=LENGTHS)
+        return xs, carry
+
+    class Layers(linen.Module):
+        @linen.compact
+        def __call__(self, xs):
+            return linen.scan(one, length=DEPTH, **own)(lifted(CELL, return_carry=True, name="rnn"), xs, None)
+
+    def unrolled(params):
+        xs, carries = XS, []
+        for i in range(DEPTH):
+            layer = recurrax.linen.RNN(CELL, return_carry=True).bind({"params": at(i, params)})
+            xs, carry = one(layer, xs, None)
+            carries.append(carry)
+        return xs, stacked(carries)
+
+    first = jax.jit(Layers().init)(jax.random.key(0), XS)["params"]["rnn"]
+    assert len(np.unique(first["kernel"][:, 0, 0, 0])) == DEPTH, "each draws its own"
+    assert_equal(lambda params: Layers().apply({"params": {"rnn": params}}, XS), unrolled, drawn(first))
+
+    many = linen.vmap(lifted, in_axes=None, axis_size=DEPTH, **own)(CELL)
+    assert_equal(
+        lambda params: many.apply({"params": params}, XS),
+        lambda params: stacked([recurrax.linen.RNN(CELL).apply({"params": at(i, params)}, XS) for i in range(DEPTH)]),
+        drawn(first),
+    )
+
+
+def test_nnx_lifts_our_layers():
+    @nnx.split_rngs(splits=DEPTH)
+    @nnx.vmap
+    def make(rngs):
+        return recurrax.nnx.RNN(CELL, H, return_carry=True, rngs=rngs)
+
+    def one(xs, layer):
+        carry, xs = layer(xs, seq_lengths=LENGTHS)
+        return xs, carry
+
+    def unrolled(params):
+        xs, carries = XS, []
+        for i in range(DEPTH):
+            xs, carry = one(xs, nnx.merge(graph, at(i, params)))
+            carries.append(carry)
+        return xs, stacked(carries)
+
+    graph, first = nnx.split(make(nnx.Rngs(0)))
+    assert len(np.unique(first["kernel"][...][:, 0, 0, 0])) == DEPTH, "each draws its own"
+    lifted = nnx.scan(nnx.remat(one), in_axes=(nnx.Carry, 0), out_axes=(nnx.Carry, 0))
+    assert_equal(lambda params: lifted(XS, nnx.merge(graph, params)), unrolled, drawn(first))
+
+    many = nnx.vmap(nnx.remat(one), in_axes=(None, 0))
+    assert_equal(
+        lambda params: many(XS, nnx.merge(graph, params)),
+        lambda params: stacked([one(XS, nnx.merge(graph, at(i, params))) for i in range(DEPTH)]),
+        drawn(first),
+    )
 
 
 @pytest.mark.parametrize("ours", [recurrax.linen.RNN, recurrax.nnx.RNN], ids=["linen", "nnx"])
 def test_takes_every_argument_that_flax_s_takes(ours):
     theirs = linen.RNN if ours is recurrax.linen.RNN else nnx.RNN
     for one, other in ((ours, theirs), (ours.__call__, theirs.__call__)):
-        missing = set(inspect.signature(other).parameters) - set(inspect.signature(one).parameters)
-        assert missing <= OF_THEIR_SCAN
+        assert set(inspect.signature(other).parameters) <= set(inspect.signature(one).parameters)
+
+
+@pytest.mark.parametrize("name", ["variable_axes", "variable_broadcast", "variable_carry", "split_rngs"])
+def test_linen_s_arguments_of_a_lifted_scan(name):
+    """As Flax's documentation gives them they change nothing; variables that change over time are refused."""
+    usual = {"variable_axes": {}, "variable_broadcast": "params", "variable_carry": False}
+    usual |= {"split_rngs": {"params": False}}
+    jax.eval_shape(recurrax.linen.RNN(CELL, **usual).init, jax.random.key(0), XS)
+    other = {"variable_axes": {"params": 0}, "split_rngs": {"dropout": True}}.get(name, "cache")
+    with pytest.raises(ValueError, match=f"^{name}: expected .*, since all steps share a cell's parameters alone, got"):
+        recurrax.linen.RNN(CELL, **{name: other}).init(jax.random.key(0), XS)
+
+
+def test_nnx_s_arguments_of_a_lifted_scan():
+    recurrax.nnx.RNN(CELL, H, state_axes=None, broadcast_rngs=None, rngs=nnx.Rngs(0))
+    for name, other in (("state_axes", nnx.StateAxes({...: nnx.Carry})), ("broadcast_rngs", "dropout")):
+        with pytest.raises(ValueError, match=f"^{name}: expected None, since all steps share"):
+            recurrax.nnx.RNN(CELL, H, rngs=nnx.Rngs(0), **{name: other})
+    with pytest.raises(ValueError, match=r"^rngs: expected flax.nnx.Rngs, to draw the parameters from, got True"):
+        recurrax.nnx.RNN(CELL, H, rngs=True)

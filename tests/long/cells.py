@@ -2,10 +2,10 @@
 
 For each cell of `tests/cells/variants.py` and some wrapped ones: `check_cell`; in float64 every option of the scan
 against the reference, in first and second order, as `tests/long/zoo.py` does; and for cells that are not wrapped:
-bfloat16 parameters; the lag instruments against autodiff; lowering for platforms that are not here; memory. Prints one
-line for each cell, records the count after each with `--out`, goes on where an earlier record stopped, and exits with 1
-if anything failed. About a minute for each cell on two cores; the suite runs a tenth of it, on every cell, and the rest
-on `walks.KINDS`. Names on the command line choose cells.
+bfloat16 parameters; the lag instruments against autodiff; lowering for platforms that are not here; programs of open
+sizes, called in another process; memory. Prints one line for each cell, records the count after each with `--out`, goes
+on where an earlier record stopped, and exits with 1 if anything failed. About a minute for each cell on two cores; the
+suite runs a tenth of it, on every cell, and the rest on `walks.KINDS`. Names on the command line choose cells.
 """
 
 import argparse
@@ -59,7 +59,7 @@ IN_FLOAT32 = {
     "one key": one_key_draws_one_set_of_parameters,
     "bfloat16": lambda cell: test_gradients.test_bfloat16_parameters_run_with_a_float32_carry(cell, None),
     "lowers, fused": lambda cell: test_lowering.test_forward_and_gradient_lower_for_every_platform(cell, "fused"),
-    "open sizes": lambda cell: test_lowering.test_exported_once_with_open_sizes(cell, None),
+    "called elsewhere": lambda cell: test_lowering.assert_called_elsewhere([cell]),
     "few arrays": lambda cell: test_lowering.test_a_training_step_holds_few_time_sized_arrays(wide(cell)),
     "memory": lambda cell: test_zoo.test_a_training_step_holds_no_more_than_the_references(wide(cell)),
     "no gradient per lag": lambda cell: test_parameter.test_no_lag_has_a_gradient_of_its_own_in_memory(wide(cell)),

@@ -540,6 +540,13 @@ MUTANTS = (
         "tests/kernels/test_lowering.py::test_what_parameters_alone_decide_and_what_outputs_alone_wait_for_stand_outside_the_loops",
     ),
     Mutant(
+        "fused: an axis of vmap stays where the loops stack it",
+        "kernels/fused.py",
+        "return jax.checkpoint(lambda *leaves: leaves, prevent_cse=False)(*results)",
+        "return results",
+        f"{WALKS}::test_vmap_and_then_the_gradient",
+    ),
+    Mutant(
         "residuals: complex leaves have no gradient",
         "kernels/residuals.py",
         "jnp.issubdtype(leaf.dtype, jnp.inexact)",

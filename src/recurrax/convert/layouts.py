@@ -142,10 +142,10 @@ LAYOUTS: Mapping[str, Mapping[str, Layout]] = {
         "VanillaRNN": Layout(
             Elman,
             (
-                Part("input_to_hidden/w", K, "n"),
-                Part("hidden_to_hidden/w", R, "n"),
-                Part("input_to_hidden/b", BX, "n"),
-                Part("hidden_to_hidden/b", BH, "n"),
+                Part("linear/w", K, "n"),
+                Part("linear_1/w", R, "n"),
+                Part("linear/b", BX, "n"),
+                Part("linear_1/b", BH, "n", optional=True),
             ),
             fixed={"activation": "relu"},
         ),

@@ -1,6 +1,6 @@
 """Nodes RNN, LSTM and GRU of ONNX models, of which PyTorch, Keras and others export theirs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,13 @@ REFUSED = {"clip": 0.0, "input_forget": 0, "activation_alpha": [], "activation_b
 """Attributes that change what a step does, and what they are where they do not."""
 
 
-def from_onnx(model: Any, name: str = "") -> tuple[Conversion, ...]:
+def from_onnx(model: Any, name: str = "", *, check: bool = False) -> tuple[Conversion, ...]:
     """The RNN, LSTM or GRU of an ONNX model: one conversion, two for `direction="bidirectional"`.
 
     Args:
         model: an `onnx.ModelProto`, or the path of a file.
         name: of the node; needed where several are there. The layers of a stack are nodes of their own.
+        check: as in `recurrax.convert.weights_from`, against onnx's own evaluator.
 
     Returns:
         (cell, params, notes) of each direction; the second of two, and that of `direction="reverse"`, is scanned with
@@ -58,7 +59,9 @@ def from_onnx(model: Any, name: str = "") -> tuple[Conversion, ...]:
     named = [one.decode() for one in attributes.get("activations", [])]
     per = len(FIELDS[node.op_type])
     return tuple(
-        _direction(node.op_type, bool(attributes.get("linear_before_reset")), arrays, named[at * per : (at + 1) * per])
+        _direction(
+            node.op_type, bool(attributes.get("linear_before_reset")), arrays, named[at * per : (at + 1) * per], check
+        )
         for at, arrays in enumerate(directions)
     )
 
@@ -71,7 +74,9 @@ def _node(graph: Any, name: str) -> Any:
     return nodes[0]
 
 
-def _direction(operator: str, reset_after: bool, arrays: dict[str, np.ndarray], named: Sequence[str]) -> Conversion:
+def _direction(
+    operator: str, reset_after: bool, arrays: dict[str, np.ndarray], named: Sequence[str], check: bool
+) -> Conversion:
     if unknown := set(named) - ACTIVATIONS.keys():
         raise ValueError(f"model: expected activations among {', '.join(ACTIVATIONS)}, got {', '.join(unknown)}")
     kind, size = OPERATORS[operator], arrays["R"].shape[-1]
@@ -80,16 +85,17 @@ def _direction(operator: str, reset_after: bool, arrays: dict[str, np.ndarray], 
     cell = replace(cell, **dict(zip(FIELDS[operator], map(ACTIVATIONS.get, named), strict=False)))
     if "B" in arrays:
         arrays["Wb"], arrays["Rb"] = np.split(arrays.pop("B"), 2)
-    return weights_from("onnx", arrays, cell=cell)
+    return weights_from("onnx", arrays, cell=cell, check=check)
 
 
-def to_onnx(directions: Sequence[Any], *, reverse: bool = False, name: str = "recurrent") -> Any:
+def to_onnx(directions: Sequence[Any], *, reverse: bool = False, name: str = "recurrent", check: bool = False) -> Any:
     """An `onnx.ModelProto` of one node: X (T, B, D) to Y (T, directions, B, H), with Y_h and, of an LSTM, Y_c.
 
     Args:
         directions: (cell, params) or (cell, params, notes), of one direction or of two, forwards first.
         reverse: that the only direction is backwards.
         name: of the node.
+        check: as in `from_onnx`.
 
     Raises:
         ModuleNotFoundError: onnx, of the extra "interchange", is not installed.
@@ -101,31 +107,39 @@ def to_onnx(directions: Sequence[Any], *, reverse: bool = False, name: str = "re
     >>> model.graph.node[0].op_type, [tuple(one.dims) for one in model.graph.initializer]
     ('GRU', [(1, 12, 3), (1, 12, 4), (1, 24)])
     """
-    onnx = require("onnx", "interchange")
     first = directions[0][0]
     if len(directions) > 2 or any(
         type(cell) is not type(first) or cell.hidden_size != first.hidden_size for cell, *_ in directions
     ):
         raise ValueError(f"directions: expected one, or two of one kind and size, got {[one[0] for one in directions]}")
-    found = [weights_to("onnx", cell, params).arrays for cell, params, *_ in directions]
+    found = [weights_to("onnx", cell, params, check=check).arrays for cell, params, *_ in directions]
+    return model_of([cell for cell, *_ in directions], found, reverse=reverse, name=name)
+
+
+def model_of(
+    cells: Sequence[Any], found: Sequence[Mapping[str, np.ndarray]], *, reverse: bool = False, name: str = "recurrent"
+) -> Any:
+    """The model of one node with cells of one kind and size, and for each direction its arrays by their layout."""
+    onnx, first = require("onnx", "interchange"), cells[0]
     operator = next(operator for operator, kind in OPERATORS.items() if isinstance(first, kind))
     arrays = {kind: np.stack([one[kind] for one in found]) for kind in ("W", "R")}
-    arrays["B"] = np.stack([np.concatenate([one["Wb"], one["Rb"]]) for one in found])
+    if "Wb" in found[0]:
+        arrays["B"] = np.stack([np.concatenate([one["Wb"], one["Rb"]]) for one in found])
     if "P" in found[0]:
         arrays["P"] = np.stack([one["P"] for one in found])
     outputs = ["Y", "Y_h", "Y_c"] if operator == "LSTM" else ["Y", "Y_h"]
     words = {ours: theirs for theirs, ours in ACTIVATIONS.items()}
-    used = [getattr(cell, name) for cell, *_ in directions for name in FIELDS[operator]]
+    used = [getattr(cell, name) for cell in cells for name in FIELDS[operator]]
     if unknown := set(used) - words.keys():
         raise ValueError(f"directions: ONNX has no activation {', '.join(unknown)}")
     attributes: dict[str, Any] = {
         "hidden_size": first.hidden_size,
-        "direction": "bidirectional" if len(directions) == 2 else "reverse" if reverse else "forward",
+        "direction": "bidirectional" if len(cells) == 2 else "reverse" if reverse else "forward",
         "activations": [words[one] for one in used],
     }
     if operator == "GRU":
         attributes["linear_before_reset"] = int(first.reset_after)
-    inputs = ["X", "W", "R", "B", *(["", "", "", "P"] if "P" in arrays else [])]
+    inputs = ["X", "W", "R", "B" if "B" in arrays else "", *(["", "", "", "P"] if "P" in arrays else [])]
     node = onnx.helper.make_node(operator, inputs, outputs, name=name, **attributes)
     dtype = onnx.helper.np_dtype_to_tensor_dtype(arrays["W"].dtype)
     values = {"X": ["T", "B", arrays["W"].shape[-1]], "Y": ["T", len(found), "B", first.hidden_size]}

@@ -14,7 +14,7 @@ DIRECTIONS = ("", "_reverse")
 
 
 def from_torch(
-    state: Mapping[str, Any] | str | Path, *, prefix: str = "", nonlinearity: str = "tanh"
+    state: Mapping[str, Any] | str | Path, *, prefix: str = "", nonlinearity: str = "tanh", check: bool = False
 ) -> tuple[tuple[Conversion, ...], ...]:
     """The layers of `torch.nn.RNN`, `LSTM` or `GRU`: for each layer one conversion, two of a bidirectional one.
 
@@ -22,6 +22,7 @@ def from_torch(
         state: a state dict, its arrays of NumPy or tensors on the CPU, or the path of a .safetensors file.
         prefix: what the module's names begin with, such as "encoder.rnn."; others are left alone.
         nonlinearity: of an RNN, "tanh" or "relu", which no state dict holds.
+        check: as in `recurrax.convert.weights_from`.
 
     Returns:
         (cell, params, notes) by layer and direction; the second direction is scanned with `reverse=True`, and the
@@ -42,24 +43,25 @@ def from_torch(
         sides = [f"_l{layer}{way}" for way in DIRECTIONS if f"{prefix}weight_ih_l{layer}{way}" in state]
         if not sides:
             return tuple(layers)
-        layers.append(tuple(_side(state, prefix, side, nonlinearity) for side in sides))
+        layers.append(tuple(_side(state, prefix, side, nonlinearity, check) for side in sides))
     raise AssertionError
 
 
-def _side(state: Mapping[str, Any], prefix: str, suffix: str, nonlinearity: str) -> Conversion:
+def _side(state: Mapping[str, Any], prefix: str, suffix: str, nonlinearity: str, check: bool) -> Conversion:
     held = {name: np.asarray(array) for name, array in state.items() if name.startswith(prefix)}
     found = weights_from("torch", held, prefix=prefix, suffix=suffix)
-    if not isinstance(found.cell, Elman):
-        return found
-    return found._replace(cell=Elman(found.cell.hidden_size, activation=nonlinearity))  # pyright: ignore
+    if isinstance(found.cell, Elman):
+        found = found._replace(cell=Elman(found.cell.hidden_size, activation=nonlinearity))  # pyright: ignore
+    return weights_from("torch", held, cell=found.cell, prefix=prefix, suffix=suffix, check=True) if check else found
 
 
-def to_torch(layers: Sequence[Sequence[Any]], *, prefix: str = "") -> dict[str, np.ndarray]:
+def to_torch(layers: Sequence[Sequence[Any]], *, prefix: str = "", check: bool = False) -> dict[str, np.ndarray]:
     """The state dict of `torch.nn.RNN`, `LSTM` or `GRU` of what `from_torch` gives.
 
     Args:
         layers: by layer and direction, (cell, params) or (cell, params, notes).
         prefix: what the names begin with.
+        check: as in `recurrax.convert.weights_to`.
 
     Raises:
         ValueError: PyTorch has no such cell.
@@ -73,5 +75,6 @@ def to_torch(layers: Sequence[Sequence[Any]], *, prefix: str = "") -> dict[str, 
     state = {}
     for number, layer in enumerate(layers):
         for way, (cell, params, *_) in zip(DIRECTIONS, layer, strict=False):
-            state |= weights_to("torch", cell, params, prefix=prefix, suffix=f"_l{number}{way}").arrays
+            suffix = f"_l{number}{way}"
+            state |= weights_to("torch", cell, params, prefix=prefix, suffix=suffix, check=check).arrays
     return state

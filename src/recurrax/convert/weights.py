@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from recurrax.cells import GRU, LSTM, Elman, ElmanParams, GRUParams, LSTMParams
+from recurrax.convert import peers
 from recurrax.convert.layouts import LAYOUTS, Layout, Part
 
 Gates = dict[str, dict[str, np.ndarray]]
@@ -38,7 +39,9 @@ class Weights(NamedTuple):
     notes: tuple[str, ...]
 
 
-def weights_from(library: str, arrays: Any, *, cell: Any = None, prefix: str = "", suffix: str = "") -> Conversion:
+def weights_from(
+    library: str, arrays: Any, *, cell: Any = None, prefix: str = "", suffix: str = "", check: bool = False
+) -> Conversion:
     """Another library's weights of one cell as a cell and parameters of ours, with the same values and gradients.
 
     Args:
@@ -48,9 +51,13 @@ def weights_from(library: str, arrays: Any, *, cell: Any = None, prefix: str = "
         cell: the cell they are for, where names and shapes leave that open, as they do an activation.
         prefix: what the names begin with; others are left alone.
         suffix: what the names end with, as PyTorch's "_l0".
+        check: whether the library, which has to be installed, runs its own layer with these arrays, and the cell with
+            the parameters, on random inputs, in float64 but for Keras; the last note says how far apart they are.
 
     Raises:
-        ValueError: there is no such library, no cell of it has such arrays, or `cell` is another.
+        ValueError: there is no such library, no cell of it has such arrays, or `cell` is another; or, with `check`,
+            the outputs are not the same.
+        ModuleNotFoundError: with `check`, the library is not installed.
 
     >>> kernel, recurrent = np.ones((2, 3)), np.eye(3)
     >>> cell, params, notes = weights_from("keras", [kernel, recurrent, np.zeros(3)])
@@ -82,10 +89,14 @@ def weights_from(library: str, arrays: Any, *, cell: Any = None, prefix: str = "
         ):
             raise ValueError(f"cell: expected one of the weights' size, {made!r:.80}, got {cell!r:.80}")
         made = cell
+    if check:
+        notes.append(peers.check(library, _name(layouts, layout), named, made, params))
     return Conversion(made, params, tuple(notes))
 
 
-def weights_to(library: str, cell: Any, params: Any, *, prefix: str = "", suffix: str = "") -> Weights:
+def weights_to(
+    library: str, cell: Any, params: Any, *, prefix: str = "", suffix: str = "", check: bool = False
+) -> Weights:
     """A cell's parameters by another library's names and in its layout.
 
     Args:
@@ -94,9 +105,11 @@ def weights_to(library: str, cell: Any, params: Any, *, prefix: str = "", suffix
         params: its parameters.
         prefix: what the names begin with.
         suffix: what the names end with, as PyTorch's "_l0".
+        check: as in `weights_from`.
 
     Raises:
-        ValueError: the library has no such cell; the sentence says what it lacks.
+        ValueError: the library has no such cell; the sentence says what it lacks. With `check`, as `weights_from`.
+        ModuleNotFoundError: likewise.
 
     >>> import jax, recurrax
     >>> cell = recurrax.GRU(3)
@@ -119,12 +132,14 @@ def weights_to(library: str, cell: Any, params: Any, *, prefix: str = "", suffix
     for part in layout.parts:
         array = _write(part, gates, zeros, notes)
         if array is not None:
-            arrays[f"{prefix}{part.name}{suffix}"] = array
+            arrays[part.name] = array
     for name, left in gates.items():
         for gate, array in left.items():
             if np.any(array):
                 raise ValueError(f"params: {library}'s cell has no {name} of {gate}; expected zeros, got {array!r:.60}")
-    return Weights(arrays, tuple(notes))
+    if check:
+        notes.append(peers.check(library, _name(layouts, layout), arrays, cell, params))
+    return Weights({f"{prefix}{name}{suffix}": array for name, array in arrays.items()}, tuple(notes))
 
 
 def carry_from(library: str, cell: Any, carry: Any) -> Any:
@@ -159,6 +174,10 @@ def _layouts(library: str) -> Mapping[str, Layout]:
     if library not in LAYOUTS:
         raise ValueError(f"library: expected one of {', '.join(LAYOUTS)}, got {library!r}")
     return LAYOUTS[library]
+
+
+def _name(layouts: Mapping[str, Layout], layout: Layout) -> str:
+    return next(name for name, one in layouts.items() if one is layout)
 
 
 def _named(arrays: Any, layouts: Mapping[str, Layout], prefix: str, suffix: str) -> dict[str, np.ndarray]:

@@ -96,7 +96,7 @@ def scan(given: Arguments) -> tuple[Array, Carry]:
     loop = Loop(cell, batch_shape, reverse, unroll, operands, moves, step, project, derivative)
     flowing = [reverse_mode_only(leaf) for leaf in moving(leaves)]
     still = [leaf for leaf in leaves if not is_moving(leaf)]
-    z, last = _scan(loop, flowing, still, rows)
+    z, last = _scan(loop, flowing, still, rows)  # pyright: ignore[reportGeneralTypeIssues]
     if step.head is None:
         return z[0], jax.tree.unflatten(jax.tree.structure(carry), last)
     params, _, carry, _ = loop.join(flowing, still)
@@ -130,7 +130,19 @@ def _plain(loop: Loop, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Leav
     return z, last
 
 
-_scan = jax.custom_vjp(_plain, nondiff_argnums=(0,))
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _scan(loop: Loop, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Leaves, Leaves]:
+    return _mapped_axis_first(_plain(loop, flowing, still, rows))
+
+
+def _mapped_axis_first(results: tuple[Leaves, Leaves]) -> tuple[Leaves, Leaves]:
+    """The same arrays, in which an axis of `vmap` comes first.
+
+    Workaround: of a `custom_vjp` that is mapped within `jit` and then differentiated, JAX (0.10 to 0.12 at least) looks
+    for the mapped axis of what the forward rule gives where the plain function has it, and says nothing. Here loops
+    stack it second in one and first in the other. `checkpoint` puts it first, and is nothing once compiled.
+    """
+    return jax.checkpoint(lambda *leaves: leaves, prevent_cse=False)(*results)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -285,7 +297,7 @@ def _projected(cell: Cell, step: Step, params: Params, carry: Carry, x: Any) -> 
 
 def _scan_fwd(loop, flowing, still, rows):
     z, last, kept = _forward(loop, flowing, still, rows)
-    return (z, last), (flowing, still, rows, kept)
+    return _mapped_axis_first((z, last)), (flowing, still, rows, kept)
 
 
 def _scan_bwd(loop, residuals, cotangents):

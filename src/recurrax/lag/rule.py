@@ -74,7 +74,8 @@ def rule_profile(
     uoro: M_t = a_t b_tᵀ of rank one by random signs, unbiased at every lag.
 
     One walk forward and one back; "snap-1" holds n P numbers per row, n the size of the state and P of the parameters,
-    and costs n² P at a step, "uoro" holds T P and walks forward once for each draw.
+    and costs n² P at a step, "uoro" holds T P and walks forward once for each draw. Gradients of
+    other instruments are checked, those of this one are not.
 
     Args:
         cell: any cell of the contract, or a layer of Flax, see `recurrax.lag`.

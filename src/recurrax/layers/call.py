@@ -1,5 +1,6 @@
 """What a layer wraps around `recurrax.scan`: the batch first, a compute dtype, the words of Flax. Knows no Flax."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -138,6 +139,10 @@ _TAKEN = {
         "zoneout",
         "deterministic",
         "rngs",
+        "variable_axes",
+        "variable_broadcast",
+        "variable_carry",
+        "split_rngs",
     ),
     *("params", "params_tree", "name", "parent", "scope", "rates", "wrapped_cell"),
 }
@@ -253,6 +258,13 @@ def check_floating(name: str, dtype: DTypeLike | None) -> None:
     """Raises a ValueError unless `dtype` is None or a floating dtype."""
     if dtype is not None and not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(f"{name}: expected a floating dtype, got {jnp.dtype(dtype)}")
+
+
+def check_is_usual(name: str, got: Any, usual: Any) -> None:
+    """Raises a ValueError unless an argument of Flax's scan over a cell's variables is what it is without one."""
+    if got != usual:
+        usual, got = (dict(value) if isinstance(value, Mapping) else value for value in (usual, got))
+        raise ValueError(f"{name}: expected {usual!r}, since all steps share a cell's parameters alone, got {got!r}")
 
 
 def cast_floating(tree: Any, dtype: DTypeLike) -> Any:

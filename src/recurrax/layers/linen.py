@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.core import FrozenDict
 
 from recurrax.kernels import Implementation, arguments
 from recurrax.layers import call
@@ -37,6 +38,8 @@ class RNN(nn.Module):
         dropout, recurrent_dropout, zoneout: probabilities, as of `recurrax.nnx.RNN`. Where one is not 0, `apply` needs
             `deterministic` and, unless that is True, a key under "dropout" in `rngs`.
         deterministic: as in `nn.Dropout`, whether nothing is drawn; here or in the call.
+        variable_axes, variable_broadcast, variable_carry, split_rngs: how Flax's own layer lifts its cell's variables
+            over time; here parameters are shared by all steps, and what differs from these defaults is refused.
 
     Differs from: Flax's `linen.RNN`, as `recurrax.nnx.RNN` differs from Flax's `nnx.RNN`.
 
@@ -74,6 +77,10 @@ class RNN(nn.Module):
     recurrent_dropout: float = 0.0
     zoneout: float = 0.0
     deterministic: bool | None = None
+    variable_axes: Mapping[Any, Any] = FrozenDict()
+    variable_broadcast: Any = "params"
+    variable_carry: Any = False
+    split_rngs: Mapping[Any, bool] = FrozenDict({"params": False})
 
     @nn.compact
     def __call__(
@@ -101,6 +108,8 @@ class RNN(nn.Module):
         arguments.check_is_cell(self.cell)
         call.check_floating("dtype", self.dtype)
         call.check_floating("param_dtype", self.param_dtype)
+        for name in ("variable_axes", "variable_broadcast", "variable_carry", "split_rngs"):
+            call.check_is_usual(name, getattr(self, name), getattr(type(self), name))
         time_major = self.time_major if time_major is None else time_major
         call.check_inputs(inputs, time_major)
         outputs, carry = call.run_layer(

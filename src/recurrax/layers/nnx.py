@@ -43,6 +43,8 @@ class RNN(nnx.Module):
         deterministic: as in `nnx.Dropout`: whether nothing is drawn, as `model.eval()` and `model.train()` set it.
         rngs: the parameters are drawn from its "params" stream, and at each call of a layer that drops, a key for each
             row from a fork of its "dropout" stream.
+        state_axes, broadcast_rngs: how Flax's own layer lifts its cell's state over time; here parameters are shared by
+            all steps, and what differs from these defaults is refused.
 
     With dropout or zoneout the carry holds the keys, in a `DropoutCarry` or `ZoneoutCarry` around the cell's: masks
     stay through resets, and where a carry is handed on, through the windows of one sequence.
@@ -103,11 +105,17 @@ class RNN(nnx.Module):
         recurrent_dropout: float = 0.0,
         zoneout: float = 0.0,
         deterministic: bool = False,
+        state_axes: None = None,
+        broadcast_rngs: None = None,
         rngs: nnx.Rngs,
     ):
         arguments.check_is_cell(cell)
         call.check_floating("dtype", dtype)
         call.check_floating("param_dtype", param_dtype)
+        call.check_is_usual("state_axes", state_axes, None)
+        call.check_is_usual("broadcast_rngs", broadcast_rngs, None)
+        if not isinstance(rngs, nnx.Rngs):
+            raise ValueError(f"rngs: expected flax.nnx.Rngs, to draw the parameters from, got {rngs!r:.80}")
         self.cell = cell
         self.input_size = input_size
         self.time_major = time_major
