@@ -29,7 +29,11 @@ class Probe(NamedTuple):
 
 
 def probe(cell: Cell, task: Task, key: Key, rows: int) -> Probe:
-    """Inputs of a task and a random unit vector for each sequence, the same for all cells whose outputs are as wide."""
+    """Inputs of a task and a random unit vector for each sequence, the same for all cells whose outputs are as wide.
+
+    A batch's mask is not looked at: what stands before a shorter sequence is silence, as what `with_lag` adds after it
+    is, and is read like it, so that every sequence has every lag.
+    """
     input_key, unit_key = jax.random.split(key)
     xs = task.batch(input_key, rows).xs
     direction = jax.random.normal(unit_key, (rows, output_size(cell, task.input_size)))
