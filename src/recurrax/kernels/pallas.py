@@ -27,6 +27,7 @@ from recurrax.kernels.arguments import Arguments
 from recurrax.kernels.forward_mode import reverse_mode_only
 from recurrax.kernels.grid import Kernel, Operands
 from recurrax.kernels.jaxprs import Leaves
+from recurrax.kernels.lasting import custom_jvp
 from recurrax.kernels.padding import Rows, entering_carry, leaving_carry
 from recurrax.kernels.residuals import Derivative, is_moving, moving, vjp
 from recurrax.kernels.stepping import adjoint_step, forward_step, masked, one_later, one_step, zeros
@@ -275,7 +276,7 @@ def _value(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Arra
 _scan = jax.custom_vjp(_value, nondiff_argnums=(0,))
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
+@custom_jvp
 def _forward(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Array, Leaves, Stored]:
     """`_value`, keeping what the backward kernel needs."""
     d = plan.derivative
@@ -286,7 +287,7 @@ def _forward(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Ar
     return y, last, Stored(results[:n_saved], entering, [operands.streams[i] for i in d.kept_u], y)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
+@custom_jvp
 def _backward(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows, kept: Stored, cotangents: Any) -> Leaves:
     """Cotangents of the flowing leaves of params, xs, carry and initial."""
     params, xs, carry, initial = plan.join(flowing, still)
