@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 from long import compile_for_devices
 
@@ -19,16 +20,19 @@ def test_forward_and_training_step_compile_for_a_tpu(cell, implementations, tmp_
     out = tmp_path / "record.json"
     how = ["--cells", cell, "--devices", "TPU v5e", "--shape", "16", "8", "16", "16", "--out", str(out)]
     subprocess.run([sys.executable, str(SCRIPT), *how], check=True, timeout=300)
-    found = json.loads(out.read_text())["devices"]["TPU v5e"][cell]
+    found = json.loads(out.read_text())["devices"][f"TPU v5e, JAX {jax.__version__}"][cell]
     for name in implementations:
         assert all(made["temporaries"] >= 0 and "refused" not in made for made in found[name].values())
 
 
 def test_without_a_compiler_a_sentence_is_said(monkeypatch, capsys):
-    monkeypatch.setattr(compile_for_devices, "compiler", lambda library: None)
+    monkeypatch.setattr(compile_for_devices, "device", lambda name, library: None)
     monkeypatch.setattr(sys, "argv", ["compile_for_devices.py"])
     compile_for_devices.main()
-    assert capsys.readouterr().out.startswith("skipped: there is no compiler for TPU here")
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(" here;")[0] for line in said] == [
+        f"skipped: there is no compiler for {name}" for name in compile_for_devices.DEVICES
+    ]
 
 
 def test_the_page_says_what_was_refused():
