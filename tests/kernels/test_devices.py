@@ -38,8 +38,10 @@ def test_without_a_compiler_a_sentence_is_said(monkeypatch, capsys):
 def test_the_page_says_what_was_refused():
     shape = list(compile_for_devices.SHAPE)
     made = {"temporaries": 3 << 20, "bytes accessed": 1.0, "operations": 1.0, "seconds to compile": 1.0}
-    found = {"fused": {"forward": made, "training step": made}}
-    found["pallas"] = {"forward": made, "training step": {"refused": "cumsum"}}
-    page = compile_for_devices.page({"command": "c", "T, B, D, H": shape, "devices": {"TPU v5e": {"LSTM": found}}})
-    assert "| LSTM | 3 / 3 |  | 3 / no |" in page
-    assert "- LSTM, pallas, training step: cumsum\n" in page
+    none = {"forward": {"refused": "a kernel"}, "training step": {"refused": "a kernel"}}
+    one = {"fused": {"forward": made, "training step": made}, "newton": none}
+    other = one | {"pallas": {"forward": made, "training step": {"refused": "cumsum"}}}
+    record = {"command": "c", "T, B, D, H": shape, "devices": {"TPU v5e": {"GRU": one, "LSTM": other}}}
+    page = compile_for_devices.page(record)
+    assert "| LSTM | 3 / 3 |  | 3 / no | no |" in page
+    assert page.endswith("Refused:\n\n- every cell, newton: a kernel\n- LSTM, pallas, training step: cumsum\n")

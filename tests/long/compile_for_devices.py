@@ -164,13 +164,16 @@ def run(library, out, devices=DEVICES, names=tuple(CELLS), shape=SHAPE, implemen
 
 PAGE = """# What compilers for accelerators make of each scan
 
-Compiled, not run: there was no accelerator, and **no speed follows from this page**. The compiler of each device, the
-package `libtpu`, was given the cells below in float32, forward and as a training step, and said what the program
-holds in the device's main memory beside its arguments and results. The record beside this page has the bytes accessed,
-the operations and the time that compiling took too. Those two counts take the body of a loop over time once, and
-nothing of what a Pallas kernel computes: they compare programs of one implementation, not one with another.
+Compiled, not run: there was no accelerator, and **no speed follows from this page**. Each device's compiler was given
+the cells below in float32, forward and as a training step, and said what the program holds in the device's main memory
+beside its arguments and results: XLA for TPU as the package `libtpu` has it, and XLA for NVIDIA's GPUs with CUDA 13,
+which was told of an H100 what its data sheet says and chose among kernels by rules, not by their times. The record
+beside this page has the seconds that compiling took on busy cores too and, for TPU, the bytes accessed and the
+operations. Those two counts take the body of a loop over time once, and nothing of what a Pallas kernel computes: they
+compare programs of one implementation, not one with another.
 
-A small cell's arrays may lie wholly in fast memory; its temporaries are then 0. No H100 was tried.
+On a TPU a small cell's arrays may lie wholly in fast memory; its temporaries are then 0. cuDNN's LSTM is not here: even
+tracing it asks the library for its workspace, which takes a live GPU. An empty place was not tried.
 
 """
 
@@ -185,20 +188,26 @@ def page(record):
             f"| {name} | {' | '.join(_entry(found.get(of, {})) for of in NAMES)} |\n"
             for name, found in of_cells.items()
         )
-        refused = [line for name, found in of_cells.items() for line in _refusals(name, found)]
-        if refused:
-            text += "\nRefused:\n\n" + "".join(refused)
+        if refused := _refusals(of_cells):
+            text += "\nRefused:\n\n" + "".join(
+                f"- {', '.join(names)}, {what}\n" if len(names) < len(of_cells) else f"- every cell, {what}\n"
+                for what, names in refused.items()
+            )
     return text
 
 
-def _refusals(name, found):
-    """A line for each implementation that refused a cell, in whole or in part."""
-    for implementation, made in found.items():
-        said = {kind: what["refused"] for kind, what in made.items() if "refused" in what}
-        if not said or NOT_LINEAR in " ".join(said.values()):
-            continue
-        part = "" if len(said) == len(made) else f", {' and '.join(said)}"
-        yield f"- {name}, {implementation}{part}: {'; '.join(dict.fromkeys(said.values()))}\n"
+def _refusals(of_cells):
+    """What was refused and why, in whole or in part, and the cells of which it was."""
+    cells_of = {}
+    for name, found in of_cells.items():
+        for implementation, made in found.items():
+            said = {kind: what["refused"] for kind, what in made.items() if "refused" in what}
+            if not said or NOT_LINEAR in " ".join(said.values()):
+                continue
+            part = "" if len(said) == len(made) else f", {' and '.join(said)}"
+            what = f"{implementation}{part}: {'; '.join(dict.fromkeys(said.values()))}"
+            cells_of.setdefault(what, []).append(name)
+    return cells_of
 
 
 NOT_LINEAR = "does not say by a method coefficients"
