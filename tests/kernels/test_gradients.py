@@ -15,7 +15,7 @@ from tolerances import SECOND_RTOL, assert_close
 from walks import KINDS, draw, loss
 
 import recurrax
-from recurrax import GRU, LSTM, Cell, Elman, Stack
+from recurrax import GRU, LSTM, Cell, Elman, OrthogonalRNN, Stack
 from recurrax.check.trial import value, value_and_grad
 from recurrax.kernels.scan import IMPLEMENTATIONS
 
@@ -160,6 +160,14 @@ def test_every_implementation_has_second_derivatives_under_every_option(
 ):
     """In a loop around an implementation, of chunks or windows, JAX drops what rules it has beyond the first."""
     assert_close(curvature(implementation, option), curvature("reference", option), "float32", SECOND_RTOL)
+
+
+def test_what_is_left_whole_may_hold_any_operation(quick_compile):
+    """A matrix exponential, in which the newest JAX has operations that it lowers in two steps."""
+    cell = OrthogonalRNN(2)
+    drawn = draw(cell, 3, (2,), 1)
+    got, expected = (value_and_grad(cell, drawn, implementation=name, chunk=2) for name in ("pallas", "reference"))
+    assert_close(got, expected, "float32")
 
 
 @pytest.fixture(scope="module")

@@ -25,11 +25,17 @@ class custom_jvp:  # noqa: N801 (it stands where `jax.custom_jvp` would)
         return jax.tree.unflatten(jax.tree.structure(shapes), _call_p.bind(*jax.tree.leaves(operands), call=traced))
 
 
+def _run(*leaves: Any, call: ClosedJaxpr) -> Any:
+    return jaxpr_as_fun(call)(*leaves)
+
+
 _call_p = Primitive("recurrax_call")
 _call_p.multiple_results = True
-_call_p.def_impl(lambda *leaves, call: jaxpr_as_fun(call)(*leaves))
+_call_p.def_impl(_run)
 _call_p.def_abstract_eval(lambda *_, call: call.out_avals)
-mlir.register_lowering(_call_p, mlir.lower_fun(lambda *leaves, call: jaxpr_as_fun(call)(*leaves)))
+mlir.register_lowering(_call_p, mlir.lower_fun(_run))
+# JAX 0.12 asks for it where a trace holds one of its own new operations, as that of a matrix exponential does.
+setattr(_call_p, "to_lojax", _run)  # noqa: B010 (older ones do not know the name)
 
 
 def _jvp(primals: Any, tangents: Any, *, call: ClosedJaxpr) -> Any:
