@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 from long import compile_for_devices
 
@@ -19,23 +20,28 @@ def test_forward_and_training_step_compile_for_a_tpu(cell, implementations, tmp_
     out = tmp_path / "record.json"
     how = ["--cells", cell, "--devices", "TPU v5e", "--shape", "16", "8", "16", "16", "--out", str(out)]
     subprocess.run([sys.executable, str(SCRIPT), *how], check=True, timeout=300)
-    found = json.loads(out.read_text())["devices"]["TPU v5e"][cell]
+    found = json.loads(out.read_text())["devices"][f"TPU v5e, JAX {jax.__version__}"][cell]
     for name in implementations:
         assert all(made["temporaries"] >= 0 and "refused" not in made for made in found[name].values())
 
 
 def test_without_a_compiler_a_sentence_is_said(monkeypatch, capsys):
-    monkeypatch.setattr(compile_for_devices, "compiler", lambda library: None)
+    monkeypatch.setattr(compile_for_devices, "device", lambda name, library: None)
     monkeypatch.setattr(sys, "argv", ["compile_for_devices.py"])
     compile_for_devices.main()
-    assert capsys.readouterr().out.startswith("skipped: there is no compiler for TPU here")
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(" here;")[0] for line in said] == [
+        f"skipped: there is no compiler for {name}" for name in compile_for_devices.DEVICES
+    ]
 
 
 def test_the_page_says_what_was_refused():
     shape = list(compile_for_devices.SHAPE)
     made = {"temporaries": 3 << 20, "bytes accessed": 1.0, "operations": 1.0, "seconds to compile": 1.0}
-    found = {"fused": {"forward": made, "training step": made}}
-    found["pallas"] = {"forward": made, "training step": {"refused": "cumsum"}}
-    page = compile_for_devices.page({"command": "c", "T, B, D, H": shape, "devices": {"TPU v5e": {"LSTM": found}}})
-    assert "| LSTM | 3 / 3 |  | 3 / no |" in page
-    assert "- LSTM, pallas, training step: cumsum\n" in page
+    none = {"forward": {"refused": "a kernel"}, "training step": {"refused": "a kernel"}}
+    one = {"fused": {"forward": made, "training step": made}, "newton": none}
+    other = one | {"pallas": {"forward": made, "training step": {"refused": "cumsum"}}}
+    record = {"command": "c", "T, B, D, H": shape, "devices": {"TPU v5e": {"GRU": one, "LSTM": other}}}
+    page = compile_for_devices.page(record)
+    assert "| LSTM | 3 / 3 |  | 3 / no | no |" in page
+    assert page.endswith("Refused:\n\n- every cell, newton: a kernel\n- LSTM, pallas, training step: cumsum\n")

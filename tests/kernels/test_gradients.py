@@ -1,4 +1,9 @@
-"""Derivatives of the fused scan: first, second (`tests/oracles/test_torch.py` has more), and no forward mode."""
+"""Derivatives of the fused scan: first, second (`tests/oracles/test_torch.py` has more), and no forward mode; second
+ones of every implementation.
+"""
+
+from dataclasses import dataclass
+from functools import cache
 
 import jax
 import jax.flatten_util
@@ -10,8 +15,9 @@ from tolerances import SECOND_RTOL, assert_close
 from walks import KINDS, draw, loss
 
 import recurrax
-from recurrax import GRU, LSTM, Elman
+from recurrax import GRU, LSTM, Cell, Elman, OrthogonalRNN, Stack
 from recurrax.check.trial import value, value_and_grad
+from recurrax.kernels.scan import IMPLEMENTATIONS
 
 REFUSAL = "forward mode.*implementation='reference'"
 
@@ -101,6 +107,67 @@ def test_hessians_are_those_of_the_reference(x64, quick_compile, plain_style):
     assert_close(fused, reference, "float64", SECOND_RTOL)
     assert_close(fused, fused.T, "float64", SECOND_RTOL)
     assert np.linalg.matrix_rank(fused) > 10
+
+
+@dataclass(frozen=True)
+class Decay(Cell):
+    """s_t = tanh(θ) s_tm1 + x_t: little to compile, and linear in its carry, so that every implementation runs it."""
+
+    def init(self, key, input_size, dtype=jnp.float32):
+        return jnp.full(input_size, 0.5, dtype)
+
+    def initial_carry(self, params, batch_shape, dtype):
+        return jnp.zeros((*batch_shape, *params.shape), dtype)
+
+    def project(self, params, x):
+        return x
+
+    def recur(self, params, carry, u):
+        return ()
+
+    def pointwise(self, params, carry, u, v):
+        return jnp.tanh(params) * carry + u
+
+    def output(self, params, carry, u):
+        return carry
+
+    def coefficients(self, params, u):
+        return jnp.tanh(params), u
+
+
+RESETS = {"resets": jnp.zeros((4, 2), bool).at[2, 0].set(True)}
+OPTIONS = {"chunk": RESETS | {"chunk": 2}, "truncate": RESETS | {"truncate": 2, "reverse": True}}
+
+
+@cache
+def curvature(implementation, option):
+    """d²L/dθ² with L = Σ outputs³, one number."""
+    cell, theta = Decay(), jnp.array([0.4])
+    stacked = implementation == "layered"
+    xs = jnp.array([[1.0, 0.3], [-0.5, 0.7], [0.2, 0.9], [0.4, -0.6]])[..., None]
+
+    def loss(theta):
+        of, params = (Stack((cell,)), (theta,)) if stacked else (cell, theta)
+        return jnp.sum(recurrax.scan(of, params, xs, implementation=implementation, **OPTIONS[option]).outputs ** 3)
+
+    return jax.jit(jax.grad(lambda theta: jax.grad(loss)(theta)[0]))(theta)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("implementation", sorted({*IMPLEMENTATIONS} - {"reference", "cudnn"}))
+def test_every_implementation_has_second_derivatives_under_every_option(
+    implementation, option, quick_compile, plain_style
+):
+    """In a loop around an implementation, of chunks or windows, JAX drops what rules it has beyond the first."""
+    assert_close(curvature(implementation, option), curvature("reference", option), "float32", SECOND_RTOL)
+
+
+def test_what_is_left_whole_may_hold_any_operation(quick_compile):
+    """A matrix exponential, in which the newest JAX has operations that it lowers in two steps."""
+    cell = OrthogonalRNN(2)
+    drawn = draw(cell, 3, (2,), 1)
+    got, expected = (value_and_grad(cell, drawn, implementation=name, chunk=2) for name in ("pallas", "reference"))
+    assert_close(got, expected, "float32")
 
 
 @pytest.fixture(scope="module")

@@ -52,9 +52,14 @@ def test_few_rows_in_float32(batch):
     assert_close(got, expected, "float32")
 
 
-@pytest.mark.parametrize("cell", [zoo.gates.PeepholeLSTM(3), SLSTM(4, heads=2)], ids=lambda cell: type(cell).__name__)
+IN_TILES = [zoo.gates.PeepholeLSTM(3), SLSTM(4, heads=2), zoo.units.Settling(3)]
+
+
+@pytest.mark.parametrize("cell", IN_TILES, ids=lambda cell: type(cell).__name__)
 def test_several_tiles_that_do_not_divide_time_nor_batch(cell, x64, monkeypatch):
-    """Tiles of 8 rows by 3 steps: 11 rows are two of them, and 7 steps three. A peephole is summed tile by tile."""
+    """Tiles of 8 rows by 3 steps: 11 rows are two of them, and 7 steps three. A peephole is summed tile by tile; what
+    an inner loop keeps has its iterations first and its rows second.
+    """
     monkeypatch.setattr(tiles, "_MOST_ROWS", 8)
     monkeypatch.setattr(tiles, "_MOST_STEPS", 3)
     given = draw(cell, 7, (11,), 2, np.float64)._replace(lengths=np.array([7, 0, 6, 5, 4, 3, 2, 1, 7, 7, 5]))

@@ -1,13 +1,15 @@
-"""What a TPU's compiler makes of each implementation, without a TPU: `python tests/long/compile_for_devices.py`.
+"""What compilers for accelerators make of each scan, without a device: `python tests/long/compile_for_devices.py`.
 
 For every cell and device, the forward pass and a training step (the gradient of Σ y² with respect to parameters and
 inputs) of each implementation are compiled as for the device itself, which has to be nowhere near. Recorded is what the
-compiler says of each program: temporaries, bytes accessed and operations; or why there is none. Nothing is run, so no
-speed follows.
+compiler says of each program: temporaries, and for TPU bytes accessed and operations; or why there is none. Nothing is
+run, so no speed follows.
 
-Needs the compiler, the package `libtpu` of the version that fits JAX: installed, or its library named by --library or
-TPU_LIBRARY_PATH. It serves one process at a time. Goes on where an earlier record stopped; a quarter of an hour on two
-cores. Writes --out and, beside it, a page with the same name.
+Needs the compilers of the devices asked for. For TPU: the package `libtpu` of the version that fits JAX, installed, or
+its library named by --library or TPU_LIBRARY_PATH; it serves one process at a time. For H100: `jax-cuda13-plugin` and
+`jax-cuda13-pjrt` of JAX's version where Python finds them, and the libraries of CUDA 13 and cuDNN where the loader does
+(LD_LIBRARY_PATH), `ptxas` on the PATH. What is not there is skipped. Goes on where an earlier record stopped; a quarter
+of an hour for each device on two cores. Writes --out and, beside it, a page with the same name.
 """
 
 import argparse
@@ -29,28 +31,67 @@ from recurrax.kernels.scan import IMPLEMENTATIONS
 from recurrax.runs.environment import environment
 
 COMMAND = "python tests/long/compile_for_devices.py --out docs/compiled_for_devices.json"
-DEVICES = {"TPU v5e": "v5e:2x2", "TPU v6e": "v6e:2x2"}
+TPUS = {"TPU v5e": "v5e:2x2", "TPU v6e": "v6e:2x2"}
 """Topologies, of which the first device is taken."""
+H100 = """
+device_description_str: "NVIDIA H100 80GB HBM3"
+platform_name: "CUDA"
+dnn_version_info { major: 9 minor: 10 }
+gpu_device_info {
+  cuda_compute_capability { major: 9 minor: 0 }
+  core_count: 132
+  fpus_per_core: 128
+  clock_rate_ghz: 1.98
+  threads_per_warp: 32
+  threads_per_block_limit: 1024
+  threads_per_core_limit: 2048
+  registers_per_block_limit: 65536
+  registers_per_core_limit: 65536
+  shared_memory_per_block: 49152
+  shared_memory_per_block_optin: 232448
+  shared_memory_per_core: 233472
+  block_dim_limit_x: 2147483647
+  block_dim_limit_y: 65535
+  block_dim_limit_z: 65535
+  l2_cache_size: 52428800
+  device_memory_size: 84942979072
+  memory_bandwidth: 3352000000000
+}
+"""
+"""The card's data sheet, in the names of XLA's `GpuTargetConfigProto`."""
+DEVICES = (*TPUS, "H100")
+UNTUNED = {"xla_gpu_autotune_level": 0}
+"""Choosing among kernels by their times wants the device."""
 AS_IF = {"TPU_SKIP_MDS_QUERY": "1", "TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_WORKER_HOSTNAMES": "localhost"}
 """What the compiler would else ask of the machine it runs on."""
 NAMES = tuple(name for name in ("fused", "associative", "pallas", "newton") if name in IMPLEMENTATIONS)
 CELLS = {cell.__name__: cell for cell in cells.ALL}
+COUNTED = {"bytes accessed": "bytes accessed", "operations": "flops"}
+"""Of the compiler's counts, by their names in the record."""
 SHAPE = (4096, 32, 128, 128)
 """T, B, D, H."""
 
 
 def compiler(library=None):
-    """The path of the compiler's library, or None where there is none."""
+    """The path of the compiler's library for TPU, or None where there is none."""
     found = library or os.environ.get("TPU_LIBRARY_PATH")
     if found is None and (spec := importlib.util.find_spec("libtpu")) and spec.origin:
         found = Path(spec.origin).parent / "libtpu.so"
     return str(found) if found is not None and Path(found).exists() else None
 
 
-def device(name, library):
-    """A device of that name, to compile for."""
+def device(name, library=None):
+    """A device of that name, to compile for; None where its compiler is not here."""
+    if name == "H100":
+        if importlib.util.find_spec("jax_plugins") is None:
+            return None
+        how = {"target_config": H100, "topology": "1x1x1"}
+        return topologies.get_topology_desc("h100", platform="cuda", **how).devices[0]
+    library = compiler(library)
+    if library is None:
+        return None
     os.environ.update(AS_IF, TPU_LIBRARY_PATH=library)
-    return topologies.get_topology_desc(topology_name=DEVICES[name], platform="tpu").devices[0]
+    return topologies.get_topology_desc(topology_name=TPUS[name], platform="tpu").devices[0]
 
 
 def programs(cell, implementation, shape):
@@ -77,23 +118,22 @@ def compiled(program, arguments, device):
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), arguments)
     begun = time.monotonic()
     try:
-        made = jax.jit(program).lower(*shapes).compile()
+        made = jax.jit(program).lower(*shapes).compile(UNTUNED if device.platform == "gpu" else None)
     except Exception as error:  # of any kind: what a compiler does not know is said in many ways
         said = str(error).split("Error details: ")[-1].split("cannot run this, since ")[-1].split(". Please file")[0]
         if "Unsupported TPU device kind" in said:
             said = "Pallas asks the device how to lower an operation, such as sign; on a TPU it may well compile"
+        if "platform_index" in said:
+            said = "its kernels are for TPU, and interpreted on CPU"
         return {"refused": (said.strip() or type(error).__name__).splitlines()[0]}
-    cost = made.cost_analysis() or {}
-    return {
-        "temporaries": made.memory_analysis().temp_size_in_bytes,
-        "bytes accessed": cost.get("bytes accessed"),
-        "operations": cost.get("flops"),
-        "seconds to compile": round(time.monotonic() - begun, 1),
-    }
+    cost = made.cost_analysis() or {}  # XLA counts nothing for a GPU
+    counted = {name: cost[key] for name, key in COUNTED.items() if key in cost}
+    seconds = round(time.monotonic() - begun, 1)
+    return {"temporaries": made.memory_analysis().temp_size_in_bytes, **counted, "seconds to compile": seconds}
 
 
-def run(library, out, devices=tuple(DEVICES), names=tuple(CELLS), shape=SHAPE):
-    """Compiles what the record lacks, and writes it after each cell; returns the record."""
+def run(library, out, devices=DEVICES, names=tuple(CELLS), shape=SHAPE, implementations=NAMES):
+    """Compiles what the record lacks, by device and JAX's version; writes it after each cell and returns it."""
     before = json.loads(out.read_text()) if out is not None and out.exists() else {}
     surroundings = environment()
     record = {
@@ -105,9 +145,13 @@ def run(library, out, devices=tuple(DEVICES), names=tuple(CELLS), shape=SHAPE):
     }
     for where in devices:
         target = device(where, library)
+        if target is None:
+            print(f"skipped: there is no compiler for {where} here; see the head of this script")
+            continue
+        where = f"{where}, JAX {jax.__version__}"
         for name in names:
             done = record["devices"].setdefault(where, {}).setdefault(name, {})
-            for implementation in (of for of in NAMES if of not in done):
+            for implementation in (of for of in implementations if of not in done):
                 made, arguments = programs(CELLS[name](shape[-1]), implementation, shape)
                 done[implementation] = {kind: compiled(program, arguments, target) for kind, program in made.items()}
                 print(f"{where}, {name}, {implementation}: {done[implementation]}", flush=True)
@@ -120,13 +164,16 @@ def run(library, out, devices=tuple(DEVICES), names=tuple(CELLS), shape=SHAPE):
 
 PAGE = """# What compilers for accelerators make of each scan
 
-Compiled, not run: there was no accelerator, and **no speed follows from this page**. The compiler of each device, the
-package `libtpu`, was given the cells below in float32, forward and as a training step, and said what the program
-holds in the device's main memory beside its arguments and results. The record beside this page has the bytes accessed,
-the operations and the time that compiling took too. Those two counts take the body of a loop over time once, and
-nothing of what a Pallas kernel computes: they compare programs of one implementation, not one with another.
+Compiled, not run: there was no accelerator, and **no speed follows from this page**. Each device's compiler was given
+the cells below in float32, forward and as a training step, and said what the program holds in the device's main memory
+beside its arguments and results: XLA for TPU as the package `libtpu` has it, and XLA for NVIDIA's GPUs with CUDA 13,
+which was told of an H100 what its data sheet says and chose among kernels by rules, not by their times. The record
+beside this page has the seconds that compiling took on busy cores too and, for TPU, the bytes accessed and the
+operations. Those two counts take the body of a loop over time once, and nothing of what a Pallas kernel computes: they
+compare programs of one implementation, not one with another.
 
-A small cell's arrays may lie wholly in fast memory; its temporaries are then 0. No H100 was tried.
+On a TPU a small cell's arrays may lie wholly in fast memory; its temporaries are then 0. cuDNN's LSTM is not here: even
+tracing it asks the library for its workspace, which takes a live GPU. An empty place was not tried.
 
 """
 
@@ -141,20 +188,26 @@ def page(record):
             f"| {name} | {' | '.join(_entry(found.get(of, {})) for of in NAMES)} |\n"
             for name, found in of_cells.items()
         )
-        refused = [line for name, found in of_cells.items() for line in _refusals(name, found)]
-        if refused:
-            text += "\nRefused:\n\n" + "".join(refused)
+        if refused := _refusals(of_cells):
+            text += "\nRefused:\n\n" + "".join(
+                f"- {', '.join(names)}, {what}\n" if len(names) < len(of_cells) else f"- every cell, {what}\n"
+                for what, names in refused.items()
+            )
     return text
 
 
-def _refusals(name, found):
-    """A line for each implementation that refused a cell, in whole or in part."""
-    for implementation, made in found.items():
-        said = {kind: what["refused"] for kind, what in made.items() if "refused" in what}
-        if not said or NOT_LINEAR in " ".join(said.values()):
-            continue
-        part = "" if len(said) == len(made) else f", {' and '.join(said)}"
-        yield f"- {name}, {implementation}{part}: {'; '.join(dict.fromkeys(said.values()))}\n"
+def _refusals(of_cells):
+    """What was refused and why, in whole or in part, and the cells of which it was."""
+    cells_of = {}
+    for name, found in of_cells.items():
+        for implementation, made in found.items():
+            said = {kind: what["refused"] for kind, what in made.items() if "refused" in what}
+            if not said or NOT_LINEAR in " ".join(said.values()):
+                continue
+            part = "" if len(said) == len(made) else f", {' and '.join(said)}"
+            what = f"{implementation}{part}: {'; '.join(dict.fromkeys(said.values()))}"
+            cells_of.setdefault(what, []).append(name)
+    return cells_of
 
 
 NOT_LINEAR = "does not say by a method coefficients"
@@ -170,18 +223,16 @@ def _entry(made):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--library", type=Path, help="the compiler's library, libtpu.so")
+    parser.add_argument("--library", type=Path, help="the library of the compiler for TPU, libtpu.so")
     parser.add_argument("--out", type=Path, help="file of the record")
     parser.add_argument("--devices", nargs="*", default=list(DEVICES), choices=list(DEVICES))
     parser.add_argument("--cells", nargs="*", default=list(CELLS), choices=list(CELLS))
+    parser.add_argument("--implementations", nargs="*", default=list(NAMES), choices=list(NAMES))
     parser.add_argument("--shape", type=int, nargs=4, default=list(SHAPE), metavar=("T", "B", "D", "H"))
     flags = parser.parse_args()
-    library = compiler(flags.library)
-    if library is None:
-        print("skipped: there is no compiler for TPU here; name its libtpu.so by --library or TPU_LIBRARY_PATH")
-        return
     jax.config.update("jax_numpy_rank_promotion", "allow")
-    run(library, flags.out, flags.devices, flags.cells, tuple(flags.shape))
+    jax.config.update("jax_platforms", "cpu")  # the compilers' own devices are not here
+    run(flags.library, flags.out, flags.devices, flags.cells, tuple(flags.shape), flags.implementations)
 
 
 if __name__ == "__main__":

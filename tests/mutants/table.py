@@ -799,6 +799,13 @@ MUTANTS = (
         f"{NEWTON}::test_jacobians_by_the_cut_are_those_by_pushes[LSTM]",
     ),
     Mutant(
+        "newton, pallas: a rule that a loop drops",
+        "kernels/lasting.py",
+        "_call_p.bind(*jax.tree.leaves(operands), call=traced)",
+        "jaxpr_as_fun(traced)(*jax.tree.leaves(operands))",
+        f"{GRADIENTS}::test_every_implementation_has_second_derivatives_under_every_option[newton-chunk]",
+    ),
+    Mutant(
         "cudnn: kernels not transposed",
         "kernels/cudnn.py",
         "matrix.reshape(-1, 4 * size).T for",

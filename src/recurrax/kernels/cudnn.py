@@ -25,6 +25,7 @@ from jax.extend.backend import get_backend
 from recurrax.kernels import reference
 from recurrax.kernels.arguments import Arguments
 from recurrax.kernels.forward_mode import reverse_mode_only
+from recurrax.kernels.lasting import custom_jvp
 from recurrax.kernels.padding import leaving_output
 from recurrax.typing import Array, Carry
 
@@ -134,7 +135,7 @@ def _lstm_bwd(sizes: Sizes, residuals: Any, cotangents: Results) -> tuple[Operan
 _lstm.defvjp(_lstm_fwd, _lstm_bwd)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
+@custom_jvp
 def _forward(sizes: Sizes, operands: Operands, lengths: Array) -> tuple[Results, Any]:
     """The results, and what the library's derivative needs of them."""
     return _library().lstm_fwd(*operands, lengths, *sizes)
@@ -149,7 +150,7 @@ def _forward_jvp(sizes, primals, tangents):
     return (results, stored), (moved, jax.tree.map(zero_from_primal, stored))
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
+@custom_jvp
 def _backward(sizes: Sizes, operands: Operands, lengths: Array, stored: Any, cotangents: Results) -> Operands:
     """Cotangents of the operands."""
     return _library().lstm_bwd(*sizes, stored, cotangents)[:4]

@@ -23,7 +23,7 @@ Body = Callable[[Leaves, Leaves, Leaves, Leaves], tuple[Leaves, Leaves, Leaves]]
 
 class Operands(NamedTuple):
     """Flat leaves: shared by all rows and steps; of_rows (B, ...), shared by all steps; the first state (B, ...);
-    streams (T, B, ...).
+    streams (T, tiles, ...), of one tile's rows what the body reads in a step, in any shape.
     """
 
     shared: Leaves
@@ -55,11 +55,11 @@ class Kernel(NamedTuple):
 def trace(body: Body, tiles: Tiles, operands: Operands) -> Kernel:
     """The kernel of a body for tiles of that size; operands are arrays or shapes."""
 
-    def of_tile(leaf: Any, axis: int) -> Any:
-        return jax.ShapeDtypeStruct((tiles.rows, *leaf.shape[axis + 1 :]), leaf.dtype)
+    def of_tile(leaf: Any) -> Any:
+        return jax.ShapeDtypeStruct((tiles.rows, *leaf.shape[1:]), leaf.dtype)
 
-    of_rows, state = ([of_tile(leaf, 0) for leaf in group] for group in (operands.of_rows, operands.state))
-    streams = [of_tile(leaf, 1) for leaf in operands.streams]
+    of_rows, state = ([of_tile(leaf) for leaf in group] for group in (operands.of_rows, operands.state))
+    streams = [jax.ShapeDtypeStruct(leaf.shape[2:], leaf.dtype) for leaf in operands.streams]
     groups = (operands.shared, of_rows, state, streams)
     traced, (_, summed, results) = jax.make_jaxpr(body, return_shape=True)(*groups)
     jaxpr, constants = traced.jaxpr, [jnp.asarray(leaf) for leaf in traced.consts]
@@ -82,11 +82,13 @@ def run(kernel: Kernel, operands: Operands, reverse: bool) -> tuple[Leaves, Leav
 
 
 def _call(kernel: Kernel, reverse: bool, interpret: bool, operands: Operands) -> tuple[Leaves, Leaves, Leaves]:
-    from jax.experimental import pallas as pl  # takes half as long to import as all of JAX
+    # Imported here: it takes a quarter as long as all of JAX. Where that falls into a trace, JAX 0.12 traces the whole
+    # function once more at its next call, since Pallas's settings are then part of what programs are known by.
+    from jax.experimental import pallas as pl
     from jax.experimental.pallas import tpu
 
-    n_steps, batch = operands.streams[0].shape[:2]
-    block_steps, n_tiles, n_blocks = kernel.tiles.steps, batch // kernel.tiles.rows, kernel.tiles.blocks(n_steps)
+    n_steps, n_tiles = operands.streams[0].shape[:2]
+    block_steps, n_blocks = kernel.tiles.steps, kernel.tiles.blocks(n_steps)
 
     def place(block: Any) -> Any:
         return n_blocks - 1 - block if reverse else block
@@ -172,7 +174,7 @@ def _call(kernel: Kernel, reverse: bool, interpret: bool, operands: Operands) ->
         [_taken(new, leaf, lead) for new, leaf in zip(group, leaves, strict=True)]
         for group, (leaves, _, lead, _) in zip(_dealt(found, [leaves for leaves, *_ in outputs]), outputs, strict=True)
     )
-    return [leaf.reshape(batch, *leaf.shape[2:]) for leaf in last], sums, made
+    return [leaf.reshape(n_tiles * kernel.tiles.rows, *leaf.shape[2:]) for leaf in last], sums, made
 
 
 def _summed(leaf: Any) -> Any:

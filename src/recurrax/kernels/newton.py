@@ -12,8 +12,7 @@ does not; where rounding is not reached within `LIMITS`, as in chaos, the steps 
 Padding is J_t = I and a reset J_t = 0, which follow from the step. With b_t the change of F_t by all but s_tm1, the
 change of the states is d_t = J_t d_tm1 + b_t, and the adjoint λ_t = g_t + J_{t+1}ᵀ λ_{t+1}: linear recurrences of the
 whole J_t, solved by the same iteration with the same fallback. One derivative of all steps at once gives the rest.
-Second derivatives follow, but not in reverse mode twice with `chunk`: inside of a loop JAX keeps no rule of a
-derivative beyond the first.
+Second derivatives follow.
 
 References: Lim et al. (2024), DEER; Gonzalez et al. (2024), quasi-DEER and its trust regions; Danieli et al. (2025),
 ParaRNN, blocks for each unit.
@@ -42,6 +41,7 @@ from recurrax.kernels.all_steps import (
 )
 from recurrax.kernels.arguments import Arguments
 from recurrax.kernels.columns import as_columns, column_counts, from_columns, parts
+from recurrax.kernels.lasting import custom_jvp
 from recurrax.kernels.padding import leaving_output
 from recurrax.typing import Array, Carry
 
@@ -117,7 +117,7 @@ def of_arguments(given: Arguments, kind: Kind | None = None) -> tuple[Problem, O
     return problem, Operands(given.params, given.carry, given.initial, u, rows)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
+@custom_jvp
 def _states(problem: Problem, *operands: Any) -> Carry:
     """The carry after each step, leaves (T, *batch, ...), in the order in which steps run."""
     given = Operands(*operands)

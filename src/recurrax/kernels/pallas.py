@@ -27,6 +27,7 @@ from recurrax.kernels.arguments import Arguments
 from recurrax.kernels.forward_mode import reverse_mode_only
 from recurrax.kernels.grid import Kernel, Operands
 from recurrax.kernels.jaxprs import Leaves
+from recurrax.kernels.lasting import custom_jvp
 from recurrax.kernels.padding import Rows, entering_carry, leaving_carry
 from recurrax.kernels.residuals import Derivative, is_moving, moving, vjp
 from recurrax.kernels.stepping import adjoint_step, forward_step, masked, one_later, one_step, zeros
@@ -66,7 +67,8 @@ class Plan(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """What the forward kernel leaves for the backward one: flat leaves (T, B, ...).
+    """What the forward kernel leaves for the backward one: flat leaves (T, B, ...), but `saved` those of tiles,
+    (T, tiles, ...), in which rows need not come first.
 
     `entering` has those leaves of the carry before each step that are needed and that y does not hold.
     """
@@ -261,7 +263,7 @@ def _forward_kernel(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows, keep
 
     u = plan.project(theta, jax.tree.leaves(xs))
     start = [] if rows.reset is None else jax.tree.leaves(initial)
-    streams = [*u, *jax.tree.leaves(rows)]
+    streams = _cut([*u, *jax.tree.leaves(rows)], plan.forward.rows)
     operands = Operands(step.before_the_loop(theta, carry), start, jax.tree.leaves(carry), streams)
     return grid.trace(body, plan.forward, operands), operands
 
@@ -275,18 +277,18 @@ def _value(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Arra
 _scan = jax.custom_vjp(_value, nondiff_argnums=(0,))
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
+@custom_jvp
 def _forward(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Array, Leaves, Stored]:
     """`_value`, keeping what the backward kernel needs."""
     d = plan.derivative
     kernel, operands = _forward_kernel(plan, flowing, still, rows, keeps=True)
     last, _, results = grid.run(kernel, operands, plan.reverse)
-    results, n_saved = [_joined(leaf) for leaf in results], len(results) - 1 - len(d.alone)
-    *entering, y = results[n_saved:]
-    return y, last, Stored(results[:n_saved], entering, [operands.streams[i] for i in d.kept_u], y)
+    n_saved = len(results) - 1 - len(d.alone)
+    *entering, y = map(_joined, results[n_saved:])
+    return y, last, Stored(results[:n_saved], entering, [_joined(operands.streams[i]) for i in d.kept_u], y)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
+@custom_jvp
 def _backward(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows, kept: Stored, cotangents: Any) -> Leaves:
     """Cotangents of the flowing leaves of params, xs, carry and initial."""
     params, xs, carry, initial = plan.join(flowing, still)
@@ -309,7 +311,8 @@ def _backward(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows, kept: Stor
         ct_s, restarted, summed, moved = adjoint_step(step, d, fixed, read_t, saved_t, state[:n_s], ct_y_t, rows_t)
         return [*ct_s, *(a + b for a, b in zip(state[n_s:], restarted or [], strict=True))], summed, moved
 
-    streams = [*read, *kept.saved, *ct_y, *jax.tree.leaves(rows)]
+    cut = partial(_cut, rows=plan.backward.rows)
+    streams = [*cut(read), *kept.saved, *cut([*ct_y, *jax.tree.leaves(rows)])]
     operands = Operands(fixed, [], [*ct_last, *ct_initial], streams)
     state, summed, moved = grid.run(grid.trace(body, plan.backward, operands), operands, not reverse)
     ct_s, ct_initial = state[:n_s], state[n_s:] or zeros(moving(jax.tree.leaves(initial)))
@@ -329,6 +332,11 @@ def _backward(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows, kept: Stor
     ]
     (also_theta,) = pull_prepared(ct_prepared)
     return [*(a + b for a, b in zip(ct_theta, also_theta, strict=True)), *ct_xs, *ct_s, *ct_initial]
+
+
+def _cut(leaves: Leaves, rows: int) -> Leaves:
+    """Leaves (T, B, ...) in tiles (T, tiles, rows of a tile, ...)."""
+    return [leaf.reshape(leaf.shape[0], leaf.shape[1] // rows, rows, *leaf.shape[2:]) for leaf in leaves]
 
 
 def _joined(tiles: Array) -> Array:

@@ -82,7 +82,6 @@ def scan(
         unroll: steps per iteration of the compiled loop, where there is one. 1 is fastest in most shapes measured.
         chunk: bounds the memory of a training step: carries are kept every `chunk` steps and the rest is computed again
             in the backward pass, so that temporaries grow as T/chunk + chunk at the price of a second forward pass.
-            "newton" and "pallas" have no second derivatives with it.
         truncate: K of truncated backpropagation through time: xs is cut into windows of K steps from its start, and no
             gradient crosses from one into the carry before it. Values stay. A given carry has the gradient of the
             window that begins with it, the initial one also that of every reset.
