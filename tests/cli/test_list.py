@@ -28,7 +28,7 @@ def test_everything_is_listed(capsys):
         "How fast does",
     ):
         assert word in shown
-    assert "peers" not in shown
+    assert " peers " not in shown
 
 
 def test_every_initialisation_is_described():
