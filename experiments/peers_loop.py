@@ -5,7 +5,8 @@ comes with `pip install ".[bench,experiments]"`.
 
 Measured: the adding task, fresh batches, Adam, clipping by the global norm, float32. `recurrax` is
 `recurrax.train.Training`, a program for a chunk of steps; Flax linen has a jitted function for a step, called in a
-loop; PyTorch an eager loop, with its batches drawn beforehand. The loops take a chunk of steps in turn.
+loop; PyTorch an eager loop, with its batches drawn beforehand, and as many threads as there are cores; "batch split"
+has a device for each core. The loops take a chunk of steps in turn.
 
 Expected: Flax's loop takes longer, PyTorch's fused LSTM about as long; the first chunk, which compiles, takes as long
 as Flax's.
@@ -19,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import jax
@@ -62,8 +64,8 @@ class Settings(study.TimingSettings):
         return tasks.Adding(self.length)
 
 
-def recurrax_loop(settings: Settings, cell: Any) -> Chunk:
-    """Chunks of `recurrax.train`."""
+def recurrax_loop(settings: Settings, cell: Any, *, split: bool = False) -> Chunk:
+    """Chunks of `recurrax.train`, its batches split over all devices if asked for."""
     task = settings.task
     model = train.Readout(cell, task.input_size, task.output_size, task.every_step)
     training = train.Training(
@@ -73,6 +75,7 @@ def recurrax_loop(settings: Settings, cell: Any) -> Chunk:
         lambda key: task.batch(key, settings.batch),
         chunk=settings.chunk,
         max_norm=MAX_NORM,
+        mesh=train.batch_mesh() if split else None,
     )
     program = make_program(training)
     state = program.start()
@@ -146,7 +149,11 @@ def pytorch_loop(settings: Settings, cell: Any) -> Chunk:
     return chunk
 
 
-LOOPS = {"recurrax": recurrax_loop, "Flax linen": linen_loop}
+LOOPS: dict[str, Callable[[Settings, Any], Chunk]] = {
+    "recurrax": recurrax_loop,
+    "recurrax, batch split": partial(recurrax_loop, split=True),
+    "Flax linen": linen_loop,
+}
 if importlib.util.find_spec("torch"):
     LOOPS["PyTorch"] = pytorch_loop
 
@@ -197,4 +204,6 @@ EXPERIMENT = study.Experiment(
 )  # fmt: skip
 
 if __name__ == "__main__":
+    # Before JAX starts: as many CPU devices as cores, so that a batch can be split over them.
+    train.use_cpu_devices(train.cpu_cores())
     sys.exit(study.main(EXPERIMENT))

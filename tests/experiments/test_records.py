@@ -55,8 +55,18 @@ def test_the_speeds_on_the_pages_are_the_recorded_ones():
     by_place = {(mean["cell"], mean["pass"], mean["contender"]): mean for mean in means}
     page, readme = (DOCS / "speed.md").read_text(), (DOCS.parent / "README.md").read_text()
     for cell in ("LSTM", "GRU", "Elman"):
-        step, forward = (by_place[cell, kind, "recurrax"] for kind in ("training", "forward"))
-        split = by_place[cell, "training", "recurrax, batch split"]
+        step, forward = (by_place[cell.lower(), kind, "recurrax"] for kind in ("training", "forward"))
+        split = by_place[cell.lower(), "training", "recurrax, batch split"]
         shown = (step["peer"], step["worst"], forward["peer"], forward["worst"], split["peer"], split["pytorch"])
         assert f"| {cell} | " + " | ".join(f"{number:.2f}" for number in shown) + " |" in page
         assert f"{step['peer']:.2f}" in readme
+
+
+def test_the_training_loops_on_the_page_are_the_recorded_ones():
+    (table,) = json.loads((DOCS / "peers_loop.json").read_text())["tables"]
+    loops = ("recurrax, batch split", "Flax linen", "PyTorch")
+    columns = [f"{name} / recurrax" for name in loops]
+    columns += [f"first chunk, {name}, s" for name in ("recurrax", "Flax linen", "PyTorch")]
+    page = (DOCS / "speed.md").read_text()
+    for row in (dict(zip(table["columns"], values, strict=True)) for values in table["rows"]):
+        assert f"| {row['cell']} | " + " | ".join(row[column] for column in columns) + " |" in page
