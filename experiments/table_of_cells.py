@@ -1,6 +1,6 @@
 """What does every cell of the library cost, and how far do gradients and inputs reach in it before it has learned?
 
-Command: `python experiments/table_of_cells.py`, about thirty minutes on two CPU cores; `--page RUN` instead, with the
+Command: `python experiments/table_of_cells.py`, about eight minutes on two CPU cores; `--page RUN` instead, with the
 folder of a finished run, writes docs/cells.md from its files, and beside it its figure.
 
 Measured in freshly drawn networks: parameters; the time of a training step over that of a yardstick, an Elman network,
