@@ -170,13 +170,17 @@ def _over_other_axes(
 ) -> tuple[ScanResult, ScanResult]:
     """The same scan vmapped over the batch, and with the batch as the second of two axes."""
 
-    def row(xs: Any, carry: Carry) -> ScanResult:
-        return scan(cell, params, xs, carry, implementation=implementation)
-
     def twice(tree: Any, axis: int) -> Any:
         return jax.tree.map(lambda leaf: jnp.stack([leaf, leaf], axis), tree)
 
-    alone = jax.vmap(row, in_axes=(1, 0), out_axes=ScanResult(1, 0))(xs, carry)  # pyright: ignore[reportArgumentType]
+    def rows(params: Params) -> ScanResult:
+        def row(xs: Any, carry: Carry) -> ScanResult:
+            return scan(cell, params, xs, carry, implementation=implementation)
+
+        return jax.vmap(row, in_axes=(1, 0), out_axes=ScanResult(1, 0))(xs, carry)  # pyright: ignore[reportArgumentType]
+
+    # As a derivative sees it: JAX lays out what a rule for it gives by what the plain function gives.
+    alone = jax.vjp(rows, params)[0]
     return alone, scan(cell, params, twice(xs, 1), twice(carry, 0), implementation=implementation)
 
 
