@@ -198,3 +198,31 @@ def test_vmap_and_then_the_gradient(implementation, cell):
         return results, pull(cotangents)
 
     assert_close(*jax.jit(lambda: (of(implementation), of("reference")))(), "float32")
+
+
+@pytest.mark.parametrize("mapped", [(0, None), (None, 0), (0, 0)], ids=str)
+@pytest.mark.parametrize(
+    ("implementation", "cell"),
+    [("fused", Elman(3)), ("pallas", Elman(3)), ("newton", GRU(3)), ("associative", MinGRU(3))],
+    ids=str,
+)
+def test_vmap_and_then_second_derivatives(implementation, cell, mapped):
+    """A Hessian-vector product of a sum over what is mapped, parameters or inputs or both."""
+    drawn = [draw(cell, 4, (2,), 2, seed=seed) for seed in range(3)]
+    given = [
+        jax.tree.map(lambda *leaves: np.stack(leaves), *(getattr(one, name) for one in drawn))
+        if axis == 0
+        else getattr(drawn[0], name)
+        for name, axis in zip(("params", "xs"), mapped, strict=True)
+    ]
+
+    def of(implementation):
+        def loss(params, xs):
+            return jnp.sum(jnp.sin(recurrax.scan(cell, params, xs, implementation=implementation).outputs))
+
+        def total(*given):
+            return jnp.sum(jax.vmap(loss, in_axes=mapped)(*given))
+
+        return jax.jvp(jax.grad(total, argnums=(0, 1)), given, jax.tree.map(np.cos, given))
+
+    assert_close(*jax.jit(lambda: (of(implementation), of("reference")))(), "float32")

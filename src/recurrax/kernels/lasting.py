@@ -14,10 +14,21 @@ from jax.interpreters import ad, batching, mlir
 
 
 class custom_jvp:  # noqa: N801 (it stands where `jax.custom_jvp` would)
-    """f(static, *operands) with the rule given to `defjvp`, as `jax.custom_jvp(f, nondiff_argnums=(0,))` has it."""
+    """f(static, *operands) with the rule given to `defjvp`, as `jax.custom_jvp(f, nondiff_argnums=(0,))` has it.
+
+    The rule takes its results, those that are not tangents, from a call of what is defined here.
+    """
 
     def __init__(self, f: Callable[..., Any]) -> None:
-        self._f = jax.custom_jvp(f, nondiff_argnums=(0,))
+        def plain(static: Any, *operands: Any) -> Any:
+            # JAX looks for mapped axes of what the rule gives where f has them. The rule calls this very object, of
+            # which all results are mapped where one operand is (`_vmap`), so those of f have to be.
+            leaves, structure = jax.tree.flatten(f(static, *operands))
+            every = [*leaves, *jax.tree.leaves(operands)]
+            traced = jax.make_jaxpr(lambda *every: every[: len(leaves)])(*every)
+            return jax.tree.unflatten(structure, _call_p.bind(*every, call=traced))
+
+        self._f = jax.custom_jvp(plain, nondiff_argnums=(0,))
         self.defjvp = self._f.defjvp
 
     def __call__(self, static: Any, *operands: Any) -> Any:
