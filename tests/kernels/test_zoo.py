@@ -10,6 +10,7 @@ import zoo
 from walks import KINDS
 from zoo.trials import OPTIONS, found, found_twice, streamed
 
+import recurrax
 from recurrax.check.laws import temporaries
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "plain_style")
@@ -45,7 +46,8 @@ def test_one_option(cell, option, x64):
 HOLDS_MORE = pytest.mark.xfail(strict=True, reason="fused holds 1.5 times the reference's for a complex carry")
 OF_16 = [
     *(cell(16) for cell in KINDS),
-    *(zoo.gates.MGU(16), zoo.units.Leaky(16), pytest.param(zoo.memories.LRU(16), marks=HOLDS_MORE)),
+    *(kind(16) for kind in (zoo.gates.MGU, zoo.gates.TextbookLSTM, zoo.gates.ProjectedLSTM, zoo.gates.LSTMInLSTM)),
+    *(zoo.units.Leaky(16), zoo.memories.DeltaRule(16), pytest.param(zoo.memories.LRU(16), marks=HOLDS_MORE)),
 ]
 
 
@@ -56,3 +58,25 @@ def test_a_training_step_holds_no_more_than_the_references(cell):
     params = jax.eval_shape(lambda key: cell.init(key, 2), jax.random.key(0))
     fused, reference = (temporaries(cell, params, xs, implementation) for implementation in ("fused", "reference"))
     assert fused - reference < 4 * 64 * 8
+
+
+@pytest.mark.parametrize("kind", [zoo.memories.MatrixMemory, zoo.memories.DeltaRule])
+def test_a_forward_pass_stores_no_matrix_that_only_the_output_reads(kind):
+    """A query's product with the state is no cheaper over all steps at once, and the state is H times the output."""
+    cell = kind(16)
+    params = jax.eval_shape(lambda key: cell.init(key, 2), jax.random.key(0))
+    forward = jax.jit(lambda params, xs: recurrax.scan(cell, params, xs).outputs)
+    made = forward.lower(params, jax.ShapeDtypeStruct((64, 8, 2), "float32")).compile()
+    assert made.memory_analysis().temp_size_in_bytes < 64 * 8 * 16 * 4 * 2
+
+
+class Chained(zoo.memories.MatrixMemory):
+    """Its query is a product that only the output waits for, and so is what is read with it."""
+
+    def output(self, params, memory, u):
+        return jnp.einsum("...k,...kv->...v", memory[..., 0] @ params["query"][:1].mT * params["key"][:1], memory)
+
+
+def test_a_product_stays_in_the_loop_with_the_one_that_it_waits_for(x64):
+    assert found(Chained(), OPTIONS["all rows"]) is None
+    assert found_twice(Chained(), OPTIONS["plain"]) is None

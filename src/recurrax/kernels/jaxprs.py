@@ -64,7 +64,11 @@ def split_early(traced: Traced) -> Traced:
 
 def _again(traced: Traced, instead: Sequence[Replacement]) -> Traced:
     args = [jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in traced.jaxpr.invars]
-    return jax.make_jaxpr(lambda *leaves: evaluate(traced, leaves, instead))(*args)
+    made = jax.make_jaxpr(lambda *leaves: evaluate(traced, leaves, instead))(*args)
+    # Without what nothing reads any more: the sum that a sum of splits stands for reads its terms as wholes.
+    needed = contributors(made, made.jaxpr.outvars)
+    equations = [eqn for eqn in made.jaxpr.eqns if eqn.effects or not needed.isdisjoint(eqn.outvars)]
+    return core.ClosedJaxpr(made.jaxpr.replace(eqns=equations), made.consts)
 
 
 def _is_jit(eqn: Any) -> bool:

@@ -132,12 +132,20 @@ def _cut_first(traced: jaxprs.Traced, var: Any) -> Any:
 
 
 def _after_the_loop(traced: jaxprs.Traced, stepped: Leaves, varying: set[Any]) -> set[Any]:
-    """What a heavy equation that no next state waits for computes, and all that follows from that."""
+    """What a heavy equation that no next state waits for computes, and all that follows from that.
+
+    A product of two values of the step stays in the loop, and what would take one along with it: over all steps it is
+    as many products as there are steps, and its operands, a matrix state perhaps, would be stored for every one.
+    """
     awaited, found = jaxprs.contributors(traced, stepped), set()
     for eqn in traced.jaxpr.eqns:
         if awaited.isdisjoint(eqn.outvars) and not varying.isdisjoint(eqn.outvars):
             reads = jaxprs.variables(eqn.invars)
-            if jaxprs.is_heavy(eqn) or not found.isdisjoint(reads):
+            follows = not found.isdisjoint(reads)
+            if eqn.primitive.name == "dot_general" and varying.issuperset(reads):
+                if follows:
+                    return set()
+            elif follows or jaxprs.is_heavy(eqn):
                 found.update(eqn.outvars)
     return found
 
