@@ -49,14 +49,16 @@ def _biased_product(eqn_of: dict[Any, Any], add: Any) -> Callable[[Read], list[A
     if add.primitive.name != "add" or any(isinstance(atom, Literal) for atom in add.invars):
         return None
     for whole, shift in (add.invars, add.invars[::-1]):
-        product, bias = _product(eqn_of, whole), _bias(eqn_of, shift)
-        if product is None or bias is None:
+        product = _product(eqn_of, whole)
+        if product is None:
             continue
         x, kernel = product.invars
-        ((x_axes, kernel_axes), batch) = product.params["dimension_numbers"]
-        is_plain = len(x_axes) == 1 and not batch[0] and kernel.aval.ndim == 2 and x_axes[0] == x.aval.ndim - 1
-        dtypes = {x.aval.dtype, kernel.aval.dtype, bias.aval.dtype}
-        if is_plain and len(dtypes) == 1 and bias.aval.size == kernel.aval.shape[1 - kernel_axes[0]]:
+        (x_axes, kernel_axes), batch = product.params["dimension_numbers"]
+        is_plain = len(x_axes) == 1 and not batch[0] and x_axes[0] == x.aval.ndim - 1
+        is_plain &= kernel.aval.ndim == 2 or (kernel.aval.ndim == 3 and kernel_axes[0] == 0)
+        width = tuple(size for axis, size in enumerate(kernel.aval.shape) if axis not in kernel_axes)  # (N,), (G, H)
+        bias = _bias(eqn_of, shift, width)
+        if is_plain and bias is not None and len({x.aval.dtype, kernel.aval.dtype, bias.aval.dtype}) == 1:
             return partial(_joined, add, product, bias)
     return None
 
@@ -64,6 +66,7 @@ def _biased_product(eqn_of: dict[Any, Any], add: Any) -> Callable[[Read], list[A
 def _joined(add: Any, product: Any, bias: Any, read: Read) -> list[Array]:
     x, kernel = map(read, product.invars)
     axis = product.params["dimension_numbers"][0][1][0]
+    kernel = kernel if kernel.ndim == 2 else kernel.reshape(kernel.shape[0], -1)  # (D, G*H)
     # Two axes only: with more, XLA's CPU back end transposes copies of whole arrays for the kernel's gradient.
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])  # (T*B, D)
     rows = jnp.concatenate([rows, jnp.ones((rows.shape[0], 1), rows.dtype)], axis=1)  # (T*B, D+1)
@@ -83,14 +86,14 @@ def _product(eqn_of: dict[Any, Any], var: Any) -> Any:
     return eqn if eqn is not None and eqn.primitive.name == "dot_general" else None
 
 
-def _bias(eqn_of: dict[Any, Any], var: Any) -> Any:
-    """The vector along the last axis that a value repeats; None if it is not that."""
-    eqn = eqn_of.get(var)
+def _bias(eqn_of: dict[Any, Any], var: Any, width: tuple[int, ...]) -> Any:
+    """The array of that shape that a value (..., *width) repeats; None if it is not that."""
+    eqn, axes = eqn_of.get(var), len(width)
     while eqn is not None and eqn.primitive.name in ("broadcast_in_dim", "reshape", "convert_element_type"):
-        before, var_shape = eqn.invars[0], eqn.outvars[0].aval.shape
-        if isinstance(before, Literal) or before.aval.shape[-1:] != var_shape[-1:]:
+        before, repeated = eqn.invars[0], eqn.outvars[0].aval.shape
+        if isinstance(before, Literal) or not before.aval.shape[-axes:] == repeated[-axes:] == width:
             return None
-        if before.aval.size == var_shape[-1] and eqn.primitive.name != "convert_element_type":
+        if before.aval.size == math.prod(width) and eqn.primitive.name != "convert_element_type":
             return before
         eqn = eqn_of.get(before)
     return None

@@ -53,7 +53,7 @@ class Step(NamedTuple):
         """The leaves of u, of one step or of a sequence, in pieces: neighbours in memory, read and written as one."""
         pieces = []
         for leaf, sizes in zip([u[i] for i in self.order], self.sizes, strict=True):
-            pieces.extend([leaf] if sizes is None else jax.lax.split(leaf, sizes, axis=leaf.ndim - 1))
+            pieces.extend([leaf] if sizes is None else jaxprs.split_last(leaf, sizes))
         return pieces
 
     def before_the_loop(self, params: Params, carry: Carry) -> Leaves:
@@ -126,9 +126,11 @@ def _groups(invars: Leaves, *args: Any) -> list[Leaves]:
 
 def _cut_first(traced: jaxprs.Traced, var: Any) -> Any:
     """The equation that cuts a value in pieces, where nothing else reads it; None otherwise."""
-    readers = [eqn for eqn in traced.jaxpr.eqns if var in jaxprs.variables(eqn.invars)]
-    is_cut = len(readers) == 1 and jaxprs.is_split(readers[0]) and var not in jaxprs.variables(traced.jaxpr.outvars)
-    return readers[0] if is_cut else None
+    readers = jaxprs.readers_of(traced)
+    found = readers.get(var, [])
+    if len(found) == 1 and jaxprs.is_merging(found[0]):
+        found = readers[found[0].outvars[0]]
+    return found[0] if len(found) == 1 and found[0] is not None and jaxprs.is_split(found[0]) else None
 
 
 def _after_the_loop(traced: jaxprs.Traced, stepped: Leaves, varying: set[Any]) -> set[Any]:
