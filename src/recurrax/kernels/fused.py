@@ -29,15 +29,16 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import zero_from_primal
 
-from recurrax.kernels import buffers, projection, steps
+from recurrax.kernels import buffers, early, projection, steps
 from recurrax.kernels.arguments import Arguments
+from recurrax.kernels.early import Advance, Project
 from recurrax.kernels.forward_mode import reverse_mode_only
 from recurrax.kernels.jaxprs import Leaves
 from recurrax.kernels.padding import Rows, entering_carry, leaving_carry, leaving_output
 from recurrax.kernels.residuals import Derivative, is_moving, moving, vjp
 from recurrax.kernels.stepping import adjoint_step, forward_step, masked, one_later, one_step, zeros
 from recurrax.kernels.steps import Step
-from recurrax.typing import Array, Carry, Cell, Params, is_below
+from recurrax.typing import Array, Carry, Params, is_below
 
 _FEW_ROWS = 8
 """Fewer rows than that, and a step's projection is bound by reading its kernel."""
@@ -47,16 +48,16 @@ class Loop(NamedTuple):
     """How the loop over time runs, and over what; static under `jax.jit`.
 
     operands: the structure of (params, xs, carry, initial); moves: which of their leaves gradients flow through.
-    step, project, derivative: the cell's, cut once for the loop in both directions; see `steps`, `projection` and
-        `residuals`.
+    whole: what needs no carry, of a sequence or a step, see `early`; project: the same in pieces, of a sequence.
+    step, derivative: the rest, cut once for the loop in both directions; see `steps` and `residuals`.
     """
 
-    cell: Cell
     batch_shape: tuple[int, ...]
     reverse: bool
     unroll: int
     operands: Any
     moves: tuple[bool, ...]
+    whole: Project
     step: Step
     project: Callable[[Leaves, Leaves], Leaves]
     derivative: Callable[[], Derivative]
@@ -90,10 +91,11 @@ def scan(given: Arguments) -> tuple[Array, Carry]:
     cell, params, xs, carry, initial, rows, batch_shape, reverse, unroll, _ = given
     leaves, operands = jax.tree.flatten((params, xs, carry, initial))
     moves = tuple(is_moving(leaf) for leaf in leaves)
-    step = _step(cell, params, carry, xs)
-    project = projection.of_sequence(cell, step, params, xs)
+    whole, advance = early.hoisted(cell, params, carry, xs)
+    step = _step(whole, advance, params, carry, xs)
+    project = projection.of_sequence(whole, step, params, xs)
     derivative = cache(lambda: Derivative(step, step.u, _alike(rows)))
-    loop = Loop(cell, batch_shape, reverse, unroll, operands, moves, step, project, derivative)
+    loop = Loop(batch_shape, reverse, unroll, operands, moves, whole, step, project, derivative)
     flowing = [reverse_mode_only(leaf) for leaf in moving(leaves)]
     still = [leaf for leaf in leaves if not is_moving(leaf)]
     z, last = _scan(loop, flowing, still, rows)  # pyright: ignore[reportGeneralTypeIssues]
@@ -110,13 +112,13 @@ def scan(given: Arguments) -> tuple[Array, Carry]:
 def _plain(loop: Loop, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Leaves, Leaves]:
     """Z (T, *batch, ...), from which the outputs are made, and the last carry, keeping nothing for a derivative."""
     params, xs, carry, initial = loop.join(flowing, still)
-    cell, step = loop.cell, loop.step
+    step = loop.step
     # A projection made before the loop would be written and read once for that alone, which pays where a step has few
     # rows: it then reads the whole kernel for them.
     if is_below(math.prod(loop.batch_shape), _FEW_ROWS):
-        xs = step.split(jax.tree.leaves(cell.project(params, xs)))
+        xs = step.split(jax.tree.leaves(loop.whole(params, xs)))
     else:
-        step = steps.cut(partial(_projected, cell, step), params, carry, one_step(xs), head=False)
+        step = steps.cut(partial(_projected, loop.whole, step), params, carry, one_step(xs), head=False)
     prepared, start = step.before_the_loop(params, carry), jax.tree.leaves(initial)
 
     def body(carry: Leaves, at_t: tuple[Any, Rows]) -> tuple[Leaves, Leaves]:
@@ -281,16 +283,15 @@ class _Before(NamedTuple):
         return one_later(self.stored.z[d.same[i]], first, self.loop.reverse)
 
 
-def _step(cell: Cell, params: Params, carry: Carry, xs: Any) -> Step:
+def _step(project: Project, advance: Advance, params: Params, carry: Carry, xs: Any) -> Step:
     """The cut step for inputs (T, *batch, ...), from the projection on."""
-    u = jax.eval_shape(cell.project, params, xs)
-    order = projection.order(cell, params, xs)
-    return steps.cut(partial(steps.one_step, cell), params, carry, one_step(u), order=order)
+    u = jax.eval_shape(project, params, xs)
+    return steps.cut(advance, params, carry, one_step(u), order=projection.order(project, params, xs))
 
 
-def _projected(cell: Cell, step: Step, params: Params, carry: Carry, x: Any) -> tuple[Leaves, Leaves]:
+def _projected(project: Project, step: Step, params: Params, carry: Carry, x: Any) -> tuple[Leaves, Leaves]:
     """The loop's part of a step from the inputs on."""
-    u = step.split(jax.tree.leaves(cell.project(params, x)))
+    u = step.split(jax.tree.leaves(project(params, x)))
     results = step.loop(*step.before_the_loop(params, carry), *jax.tree.leaves(carry), *u)
     return results[: len(step.carry)], results[len(step.carry) :]
 

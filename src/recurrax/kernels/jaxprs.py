@@ -45,9 +45,9 @@ def trace(f: Callable[..., Any], *args: Any) -> Traced:
     """
     traced = jax.make_jaxpr(f)(*args)
     if any(_is_jit(eqn) for eqn in traced.jaxpr.eqns):
-        traced = _again(traced, [])
+        traced = again(traced, [])
     if splits := [*_splits(traced), *_unstackings(traced)]:
-        traced = _again(traced, splits)
+        traced = again(traced, splits)
     return traced
 
 
@@ -59,13 +59,14 @@ def split_early(traced: Traced) -> Traced:
     becomes the same program: the textbook's MGU holds 7.1 T B H values in a training step instead of 9.1.
     """
     if wide := _products_of_gates(traced):
-        traced = _again(traced, wide)
+        traced = again(traced, wide)
     while splits := _splits_of_sums(traced):
-        traced = _again(traced, splits)
+        traced = again(traced, splits)
     return traced
 
 
-def _again(traced: Traced, instead: Sequence[Replacement]) -> Traced:
+def again(traced: Traced, instead: Sequence[Replacement]) -> Traced:
+    """The same function with some of its results computed another way."""
     args = [jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in traced.jaxpr.invars]
     made = jax.make_jaxpr(lambda *leaves: evaluate(traced, leaves, instead))(*args)
     # Without what nothing reads any more: the sum that a sum of splits stands for reads its terms as wholes.
@@ -102,6 +103,8 @@ def _unstackings(traced: Traced) -> list[Replacement]:
     readers, found = readers_of(traced), []
     for whole, cuts in readers.items():
         *outer, gates, size = whole.aval.shape if whole.aval.ndim > 2 else (0, 0)
+        if not isinstance(gates, int):  # a size that `jax.export` leaves open
+            continue
         starts = [eqn.params["start_indices"] for eqn in cuts if eqn and eqn.primitive.name == "slice"]
         if sorted(starts) != [(*[0] * len(outer), gate, 0) for gate in range(gates)] or len(starts) != len(cuts):
             continue
@@ -175,10 +178,10 @@ def _sum_of_splits(made: dict[Var, Any], added: Any, sizes: Sequence[int], read:
 
 
 def _unparted(made: dict[Var, Any], var: Var, width: int) -> Var:
-    """What was reshaped into a value, if that is as wide: reshaped once more, it would be the same."""
+    """What (..., G, H) was reshaped from, if that is (..., G*H): merged again, it would be the same."""
     eqn = made.get(var)
-    is_parted = eqn is not None and eqn.primitive.name == "reshape" and eqn.invars[0].aval.shape[-1] == width
-    return eqn.invars[0] if is_parted else var
+    is_parted = eqn is not None and eqn.primitive.name == "reshape"
+    return eqn.invars[0] if is_parted and eqn.invars[0].aval.shape == (*var.aval.shape[:-2], width) else var
 
 
 def _split(whole: Var, sizes: Sequence[int], read: Read) -> Sequence[Array]:

@@ -214,13 +214,13 @@ def _plan_of(given: Arguments, rows: int) -> Plan:
         params,
         jax.tree.map(partial(tile, axis=0), carry),
         one_step(u),
-        order=projection.order(cell, params, xs),
+        order=projection.order(cell.project, params, xs),
         head=False,
         sunk=steps.MADE_AGAIN,
     )
     leaves, operands = jax.tree.flatten((params, xs, carry, initial))
     moves = tuple(is_moving(leaf) for leaf in leaves)
-    project = projection.of_sequence(cell, step, params, xs)
+    project = projection.of_sequence(cell.project, step, params, xs)
     flags = one_step(jax.tree.map(partial(tile, axis=1), jax.tree.leaves(given.rows)))
     derivative = Derivative(step, step.u, alike=not flags)
     n_steps, resets = jax.tree.leaves(xs)[0].shape[0], given.rows.reset is not None

@@ -9,36 +9,37 @@ import jax
 import jax.numpy as jnp
 
 from recurrax.kernels import jaxprs
+from recurrax.kernels.early import Project
 from recurrax.kernels.jaxprs import Leaves, Literal, Read
 from recurrax.kernels.steps import Step
-from recurrax.typing import Array, Cell, Params
+from recurrax.typing import Array, Params
 
 
-def of_sequence(cell: Cell, step: Step, params: Params, xs: Any) -> Callable[[Leaves, Leaves], Leaves]:
-    """`cell.project` as a function of the leaves of params and of xs, (T, *batch, ...), to what the step's loop takes.
+def of_sequence(project: Project, step: Step, params: Params, xs: Any) -> Callable[[Leaves, Leaves], Leaves]:
+    """`project` as a function of the leaves of params and of xs, (T, *batch, ...), to what the step's loop takes.
 
     Trick: the bias as a row. Where a bias is added to a product, it becomes one more row of the kernel, met by a one
     beside every input. Added afterwards it costs a pass over the projection and a second copy of it (of an LSTM's
     training step 1.69 of 4 bytes x 6 T B H), and its gradient another pass.
     """
-    traced = jaxprs.trace(cell.project, params, xs)
+    traced = jaxprs.trace(project, params, xs)
     eqn_of = {var: eqn for eqn in traced.jaxpr.eqns for var in eqn.outvars}
     joined = [
         jaxprs.Replacement(add.outvars, how) for add in traced.jaxpr.eqns if (how := _biased_product(eqn_of, add))
     ]
 
-    def project(theta: Leaves, inputs: Leaves) -> Leaves:
+    def of_leaves(theta: Leaves, inputs: Leaves) -> Leaves:
         return step.split(jaxprs.evaluate(traced, [*theta, *inputs], joined))
 
-    return project
+    return of_leaves
 
 
-def order(cell: Cell, params: Params, xs: Any) -> list[int]:
+def order(project: Project, params: Params, xs: Any) -> list[int]:
     """The leaves of u in the order in which they are computed, which is that of gates cut from one product.
 
     That of a dict is alphabetical: its gates would be copied where they lie side by side, before the loop and after.
     """
-    traced = jaxprs.trace(cell.project, params, xs)
+    traced = jaxprs.trace(project, params, xs)
     places = {var: (i, j) for i, eqn in enumerate(traced.jaxpr.eqns) for j, var in enumerate(eqn.outvars)}
     leaves = [None if isinstance(atom, Literal) else atom for atom in traced.jaxpr.outvars]
     return sorted(range(len(leaves)), key=lambda i: places.get(leaves[i], (-1, i)))

@@ -85,7 +85,7 @@ def cut(
     where they read parameters alone.
     """
     traced = jaxprs.split_early(jaxprs.trace(f, params, carry, u))
-    theta, s, us = _groups(traced.jaxpr.invars, params, carry, u)
+    theta, s, us = dealt(traced.jaxpr.invars, params, carry, u)
     stepped, seen = traced.jaxpr.outvars[: len(s)], traced.jaxpr.outvars[len(s) :]
     # A reset leaves keys alone, and any other leaf it may change.
     same = [i for i, (old, new) in enumerate(zip(s, stepped, strict=False)) if new is old and is_key(old.aval)]
@@ -119,7 +119,8 @@ def shapes(atoms: Leaves) -> Leaves:
     return [jax.ShapeDtypeStruct(atom.aval.shape, atom.aval.dtype) for atom in atoms]
 
 
-def _groups(invars: Leaves, *args: Any) -> list[Leaves]:
+def dealt(invars: Leaves, *args: Any) -> list[Leaves]:
+    """Variables in groups, one for each leaf of each argument."""
     waiting = iter(invars)
     return [[next(waiting) for _ in jax.tree.leaves(arg)] for arg in args]
 
