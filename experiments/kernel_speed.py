@@ -1,7 +1,8 @@
 """How long does a training step of a recurrent layer take here, in other libraries, and against the machine's limits?
 
 Command: `python experiments/kernel_speed.py`, about ten minutes on two CPU cores; peers come with
-`pip install ".[bench,experiments]"`. `--scaling` draws time, temporaries and compile time against T, B and H.
+`pip install ".[bench,experiments]"`. `--scaling` draws time, temporaries and compile time against T, B and H, one
+sequence of up to a million steps with and without `chunk`, and a training over 1 to 8 devices.
 
 Measured: value and gradient of Σy² with respect to parameters and inputs, and the forward pass alone, float32,
 batch-major inputs, in interleaved rounds of one process; minimum and median over rounds.
@@ -21,6 +22,7 @@ from typing import Any
 import jax
 import numpy as np
 import peers
+import scaling
 from peers import Shape
 
 from recurrax import report, runs, study, train
@@ -32,7 +34,7 @@ SHAPES = ((32, 128, 64, 128), (64, 128, 256, 512), (16, 1024, 32, 64),
 """(B, T, D, H) on which contenders are compared."""
 SCALING = {
     "T": (1, tuple((16, steps, 32, 64) for steps in (64, 256, 1024, 4096, 16384))),
-    "B": (0, tuple((batch, 128, 64, 128) for batch in (1, 4, 16, 64, 256))),
+    "B": (0, tuple((batch, 16, 32, 64) for batch in (1, 16, 64, 256, 1024, 4096))),
     "H": (3, tuple((32, 64, 64, hidden) for hidden in (32, 64, 128, 256, 512))),
 }
 """An axis, its place in a shape, and shapes in which it alone varies."""
@@ -53,14 +55,18 @@ class Settings(study.TimingSettings):
     cells: tuple[str, ...] = ("lstm", "gru", "elman")
     """Layers compared: names, or file.py:NAME; a cell that no peer has is timed beside the reference alone."""
     scaling: bool = False
-    """Against T, B and H, recurrax alone, instead of against peers."""
+    """Against T, B, H and devices, recurrax alone, instead of against peers."""
     seconds: int = 10
     """Rounds go on for this long per cell and shape."""
 
     @property
+    def passes(self) -> tuple[str, ...]:
+        return ("training",) if self.scaling else tuple(PASSES)
+
+    @property
     def shapes(self) -> tuple[Shape, ...]:
-        scaling = tuple(shape for _, shapes in SCALING.values() for shape in shapes)
-        return ((2, 6, 3, 4),) if self.smoke else tuple(dict.fromkeys(scaling if self.scaling else SHAPES))
+        along_axes = tuple(shape for _, shapes in SCALING.values() for shape in shapes)
+        return ((2, 6, 3, 4),) if self.smoke else tuple(dict.fromkeys(along_axes if self.scaling else SHAPES))
 
 
 def key(cell: Name, shape: Shape, kind: str) -> str:
@@ -91,12 +97,13 @@ def measure(settings: Settings, cell: Name, shape: Shape, kind: str, run: runs.R
 
 def measured(settings: Settings) -> Iterator[tuple[Name, Shape, str]]:
     """Every cell, shape and kind of pass."""
-    return itertools.product(study.named.cells(settings.cells), settings.shapes, PASSES)
+    return itertools.product(study.named.cells(settings.cells), settings.shapes, settings.passes)
 
 
 def plan(settings: Settings) -> dict[str, study.Job]:
-    """A job for each of them."""
-    return {f"{of[0].label}, {of[1]}, {of[2]}": partial(measure, settings, *of) for of in measured(settings)}
+    """A job for each of them; with --scaling also those of long sequences and devices, for the first cell."""
+    jobs = {f"{of[0].label}, {of[1]}, {of[2]}": partial(measure, settings, *of) for of in measured(settings)}
+    return jobs | (scaling.jobs(study.named.cells(settings.cells)[0], settings) if settings.scaling else {})
 
 
 def operations(cell: Name, shape: Shape, kind: str) -> float:
@@ -183,8 +190,10 @@ def panel(axis: str, x: Any, quantity: str, of: Sequence[Any], looks: Mapping[st
     return report.Panel(f"against {axis}", axis, COLUMNS[quantity], tuple(lines), **scales, markers=True)
 
 
-def figure(settings: Settings, found: Sequence[Mapping[str, Any]], drawn: dict[str, Any]) -> report.Figure:
-    """Ratios for every shape; with --scaling time, temporaries and compile time against T, B and H."""
+def figure(
+    settings: Settings, found: Sequence[Mapping[str, Any]], further: Mapping[str, Any], drawn: dict[str, Any]
+) -> report.Figure:
+    """Ratios for every shape; with --scaling time, temporaries and compile time against T, B and H, and `further`."""
     ours = [row | {"ratio": ratio(found, row, None)} for row in only(found, contender="recurrax")]
     looks = {cell.label: look for cell, look in study.looks(study.named.cells(settings.cells)).items()}
     if not settings.scaling:
@@ -195,7 +204,13 @@ def figure(settings: Settings, found: Sequence[Mapping[str, Any]], drawn: dict[s
         of = [row for row in only(ours, **{"pass": "training"}) if settings.smoke or row["shape"] in shapes]
         x = [row["shape"][place] for row in only(of, cell=of[0]["cell"])]
         panels += [panel(axis, x, of_what, of, looks, drawn) for of_what in ("median_ms", "temporaries", "compile_s")]
-    return report.Figure("scaling", "Scaling of a training step", "One axis varies, the others stay.", tuple(panels), 3)
+    first = study.named.cells(settings.cells)[0]
+    panels += scaling.panels(first, further, looks[first.label].slot, drawn)
+    caption = (
+        "Above, one axis varies, the others stay; below, one sequence held whole and in chunks, and a training whose "
+        "rows or batches are split over devices."
+    )
+    return report.Figure("scaling", "Scaling of a training step", caption, tuple(panels), 3)
 
 
 def finish(settings: Settings, arrays: Mapping[str, np.ndarray]) -> study.Findings:
@@ -203,6 +218,10 @@ def finish(settings: Settings, arrays: Mapping[str, np.ndarray]) -> study.Findin
     found, drawn = list(rows(settings, arrays)), dict(arrays)
     compared = [] if settings.scaling else list(means(found, study.named.cells(settings.cells)))
     step = only(compared, contender="recurrax", **{"pass": "training"})
+    further = {}
+    if settings.scaling:
+        further["long"] = list(scaling.long_rows(arrays, settings.smoke))
+        further["devices"] = list(scaling.device_rows(arrays, settings.smoke))
     told = "; ".join(f"{of['cell']} {of['peer']:.2f} (worst shape {of['worst']:.2f})" for of in step)
     names = {"cell": "cell", "pass": "pass", "contender": "ours", "peer": "best JAX peer", "worst": "its worst shape"}
     caption = "Time of the other over ours, geometric mean over shapes; the best JAX peer is that of each shape."
@@ -210,13 +229,16 @@ def finish(settings: Settings, arrays: Mapping[str, np.ndarray]) -> study.Findin
     told = f"Best JAX peer's time over recurrax's for a training step, geometric mean over shapes: {told}."
     said = report.Report(
         question=Settings.__doc__ or "",
-        answer="Time, temporaries and compile time against T, B and H: see the figure." if settings.scaling else told,
+        answer="Time, memory and compile time against T, B, H and devices: see the figure."
+        if settings.scaling
+        else told,
         findings=(),
         tables=(
             *([table("Ratios", caption, compared, names | {"pytorch": "PyTorch"})] if compared else []),
             table("Times and costs", times, found, COLUMNS),
+            *(table(title, about, further[kind], columns) for kind, title, about, columns in scaling.TABLES if further),
         ),
-        figures=(figure(settings, found, drawn),),
+        figures=(figure(settings, found, further, drawn),),
         protocol=(
             "Value and gradient of the sum of squared outputs with respect to parameters and inputs, float32, inputs "
             "(B, T, D); 'forward' is the value alone.",
@@ -226,15 +248,18 @@ def finish(settings: Settings, arrays: Mapping[str, np.ndarray]) -> study.Findin
             "Contenders that took no part are named in metrics.jsonl, with the reason.",
         ),
     )
-    return study.Findings(drawn, {"rows": found} | ({"means": compared} if compared else {}), said)
+    numbers = {"rows": found} | ({"means": compared} if compared else {})
+    return study.Findings(drawn, numbers | ({"scaling": further | {"shapes": found}} if further else {}), said)
 
 
 COMMAND = study.Command(
     "kernel_speed", Settings, plan, finish, {"cells": ("elman",), "rounds": 2, "seconds": 0},
-    lambda settings: {"measure": measure, **{cell.label: cell.kind for cell in study.named.cells(settings.cells)}},
+    lambda settings: {"measure": measure, "length": scaling.measure_length, "devices": scaling.measure_devices,
+                      **{cell.label: cell.kind for cell in study.named.cells(settings.cells)}},
 )  # fmt: skip
 
 if __name__ == "__main__":
-    # Before JAX starts: as many CPU devices as cores, so that a batch can be split over them.
-    train.use_cpu_devices(train.cpu_cores())
+    # Before JAX starts and flags are read: as many CPU devices as cores, so that a batch can be split over them, or as
+    # the largest mesh asks for.
+    train.use_cpu_devices(max(scaling.DEVICES) if "--scaling" in sys.argv else train.cpu_cores())
     sys.exit(COMMAND.main())

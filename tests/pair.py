@@ -1,4 +1,6 @@
-"""One of several processes that train together: `python pair.py <root> [stop]`; with "stop", process 1 gets a SIGTERM.
+"""One of several processes that train together: `python pair.py <root> [stop] [rows]`.
+
+With "stop", process 1 gets a SIGTERM; with "rows", each trains a row of its own in the place of sharing batches.
 
 Each process is given a folder of its own for results, of which only that of process 0 may come to be.
 """
@@ -32,16 +34,17 @@ def training(mesh=None):
     )
 
 
-def main(root, stop=False):
+def main(root, stop=False, rows=False):
     jax.config.update("jax_disable_most_optimizations", True)
     assert runs.join_processes()
+    mesh = train.mesh(rows=2) if rows else train.batch_mesh()
     with runs.open_run(f"{root}-{jax.process_index()}", "pair", "small", {"steps": STEPS}) as run:
         if stop and not runs.is_first_process():
             os.kill(os.getpid(), signal.SIGTERM)
-        fitted = train.fit_saved(training(train.batch_mesh()), run, progress=False)
+        fitted = train.fit_saved(training(mesh), run, progress=False)
         run.save_arrays({"loss": fitted.metrics.loss, "bias": fitted.probes["bias"]})
         print(f"loss {fitted.metrics.loss[-1]}, {len(run.metrics())} lines")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], stop="stop" in sys.argv[2:])
+    main(sys.argv[1], stop="stop" in sys.argv[2:], rows="rows" in sys.argv[2:])

@@ -44,6 +44,15 @@ def test_ones_own_cell_and_task_are_compared_trained_and_resumed(tmp_path, capsy
     assert capsys.readouterr().out == shown
 
 
+def test_networks_on_two_devices_are_those_on_one_and_go_on_there(tmp_path):
+    command = ["compare", "--smoke", "--cells", f"{OWN}:Leaky", "elman", "--tasks", f"{OWN}:Echo", "--seeds", "3"]
+    for devices in "12":
+        assert main([*command, "--row-devices", devices, "--out", str(tmp_path / devices)]) == 0
+    one, two = (next((tmp_path / devices / "compare").iterdir()) for devices in "12")
+    assert one.name == two.name, "settings of the run alone name it"
+    assert (one / "arrays.npz").read_bytes() == (two / "arrays.npz").read_bytes()
+
+
 @pytest.mark.parametrize("instrument", sorted(set(INSTRUMENTS) - {"adjoint"}))
 def test_every_instrument_gives_a_table_and_a_figure(instrument, tmp_path):
     command = ["compare", "--smoke", "--steps", "0", "--cells", "gru", "--instrument", instrument]
@@ -63,6 +72,8 @@ def test_every_instrument_gives_a_table_and_a_figure(instrument, tmp_path):
         (["--tasks", "adding:length=1"], "adding:length=1: length: expected an int of at least 2, got 1"),
         (["--cells", "lstm", "LSTM"], "cells: expected at least one and no two alike"),
         (["--lags", "19"], "lags: expected at least 20, got 19"),
+        (["--row-devices", "0"], "row_devices: expected at least 1, got 0"),
+        (["--row-devices", "3"], "row_devices: expected at most 2, the number of devices, got 3"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_anything_is_computed(flags, said, tmp_path, capsys):

@@ -1,11 +1,13 @@
 """The speed comparison: it names who took no part, and its ratios follow from its times."""
 
 import json
+from types import SimpleNamespace
 
 import kernel_speed
 import numpy as np
 import peers_loop
 import pytest
+import scaling
 
 from recurrax import report
 from recurrax.report import style
@@ -29,6 +31,23 @@ def test_scaling_draws_its_figure(tmp_path):
     assert kernel_speed.COMMAND.main(["--smoke", "--scaling", "--out", str(tmp_path)]) == 0
     (folder,) = (tmp_path / "kernel_speed").iterdir()
     assert (folder / "scaling.png").exists()
+    found = report.load(folder).summary["numbers"]["scaling"]
+    assert [(row["split"], row["devices"]) for row in found["devices"]] == [
+        (split, count) for split in scaling.SPLITS for count in (1, 2)
+    ]
+    assert all(row["temporaries_mb"] > 0 for row in found["long"])
+
+
+def test_a_chunk_bounds_memory_and_what_the_system_counts_is_what_xla_plans():
+    settings = kernel_speed.Settings(scaling=True, rounds=1, seconds=0)
+    run = SimpleNamespace(stop=SimpleNamespace(check=lambda: None))
+    arrays = scaling.measure_length(settings, named.cell("elman"), 65536, run).arrays
+    found = {way: [float(arrays[f"long.65536.{way}.{of}"]) for of in ("temporaries", "peak")] for way in scaling.WAYS}
+    whole, chunked, last = found.values()
+    outputs_and_adjoints = 2 * 65536 * 32 * 4
+    assert whole[0] > chunked[0] > outputs_and_adjoints > 10 * last[0]
+    if np.isfinite(whole[1]):
+        assert whole[1] > 10 * last[1]
 
 
 def test_jobs_never_run_side_by_side(tmp_path, capsys):
@@ -66,7 +85,7 @@ def test_ratios_are_dots_with_their_shapes_written_out():
             common = {"cell": cell, "shape": shape, "pass": kind}
             rows.append(common | {"contender": "recurrax", "median_ms": 2.0})
             rows += [] if peer is None else [common | {"contender": "Flax linen", "median_ms": peer}]
-    panel, _ = kernel_speed.figure(settings, rows, drawn).panels
+    panel, _ = kernel_speed.figure(settings, rows, {}, drawn).panels
     assert [(row.label, row.name) for row in panel.rows] == [("B 2, T 6, D 3, H 4", name) for name in ("lstm", "elman")]
     assert [float(drawn[row.x][0]) for row in panel.rows] == [2.0, 0.5]
     assert [style.FAMILIES[row.slot] for row in panel.rows] == ["LSTM", "Elman"]

@@ -70,3 +70,18 @@ def test_the_training_loops_on_the_page_are_the_recorded_ones():
     page = (DOCS / "speed.md").read_text()
     for row in (dict(zip(table["columns"], values, strict=True)) for values in table["rows"]):
         assert f"| {row['cell']} | " + " | ".join(row[column] for column in columns) + " |" in page
+
+
+def test_long_sequences_and_devices_on_the_page_are_the_recorded_ones():
+    record = json.loads((DOCS / "kernel_scaling.json").read_text())
+    if "scaling" not in record:
+        pytest.skip("docs/kernel_scaling.json was recorded before these were measured")
+    temporaries, speeds = {}, {}
+    for row in record["scaling"]["long"]:
+        megabytes = row["temporaries_mb"]
+        temporaries.setdefault(row["steps"], []).append(f"{megabytes:.{3 if megabytes < 10 else 0}f}")
+    for row in record["scaling"]["devices"]:
+        speeds.setdefault(row["devices"], []).append(f"{row['against_one']:.2f}")
+    page = (DOCS / "speed.md").read_text()
+    for first, cells in (*temporaries.items(), *((count, of) for count, of in speeds.items() if count > 1)):
+        assert f"| {first} | {' | '.join(cells)} |" in page

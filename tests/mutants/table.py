@@ -253,6 +253,20 @@ MUTANTS = (
         "tests/train/test_stop.py::test_a_row_ends_when_its_mean_loss_is_low_enough_and_not_before",
     ),
     Mutant(
+        "rows over devices: copies that fill a device stand first",
+        "train/placement.py",
+        "[leaf, *[leaf[-1:]] * missing]",
+        "[*[leaf[-1:]] * missing, leaf]",
+        "tests/train/test_placement.py::test_five_rows_on_two_devices_are_those_of_one_bit_for_bit",
+    ),
+    Mutant(
+        "rows over devices: each looks its batches up among the seeds of all",
+        "train/host.py",
+        "for part in np.split(seeds, parts)]",
+        "for part in [seeds]]",
+        "tests/train/test_placement.py::test_each_device_is_sent_the_host_s_batches_of_its_own_seeds",
+    ),
+    Mutant(
         "programs shared whatever their constants",
         "train/compiled.py",
         "hashlib.sha256(lowered.as_text().encode())",

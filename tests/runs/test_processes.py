@@ -39,6 +39,7 @@ def joined(monkeypatch):
 
 @pytest.mark.usefixtures("quick_compile")
 def test_two_processes_stop_together_and_give_the_losses_of_one(tmp_path, capfd):
+    """Begun with batches shared, and gone on with rows shared."""
     root = tmp_path / "root"
     command = (sys.executable, pair.__file__, str(root))
     assert launch((*command, "stop")) == 143
@@ -50,7 +51,7 @@ def test_two_processes_stop_together_and_give_the_losses_of_one(tmp_path, capfd)
     assert json.loads((folder / "run.json").read_text())["status"] == "preempted"
     assert [path.name[:14] for path in (folder / "checkpoints").iterdir()] == ["step-000000005"]
 
-    assert launch(command, quiet=True) == 0
+    assert launch((*command, "rows"), quiet=True) == 0
     assert "12 lines" in capfd.readouterr().out
     one = train.fit(pair.training(), progress=False)
     with runs.open_run(tmp_path / "root-0", "pair", "small", {"steps": pair.STEPS}) as run:

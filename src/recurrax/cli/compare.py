@@ -19,6 +19,7 @@ def compare(
     max_norm: float = 1.0,
     out: Path = Path("results"),
     jobs: int = 2,
+    row_devices: int = 1,
     smoke: bool = False,
     fresh: bool = False,
     dry_run: bool = False,
@@ -41,7 +42,8 @@ def compare(
         learning_rate: Adam's, constant.
         max_norm: gradients are clipped to this global norm.
         out: folder of all results.
-        jobs: measurements that run side by side.
+        jobs: measurements that run side by side; one at a time with row_devices.
+        row_devices: devices that share the networks that train together; of a CPU as many are made.
         smoke: smallest sizes; the numbers mean nothing.
         fresh: delete what an earlier run of these settings has left, and begin anew.
         dry_run: say what would be done; compute and write nothing.

@@ -7,7 +7,7 @@ from pathlib import Path
 from recurrax.files import save_json
 from recurrax.report.saved import load
 
-KEPT = ("means",)
+KEPT = ("means", "scaling")
 """Numbers of a run that a record keeps, where it has them."""
 
 

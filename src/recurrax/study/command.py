@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from recurrax import report, runs
+from recurrax import report, runs, train
 from recurrax.extras import require
 from recurrax.study import program
 from recurrax.study.jobs import Job, do_all
@@ -66,6 +66,7 @@ class Command:
             runs.join_processes()
             try:
                 settings = self._sized(read())
+                _use_devices(settings.row_devices)
                 jobs = {} if settings.replot else self.plan(settings)
             except ValueError as error:
                 print(f"{self.name}: {error}", file=sys.stderr)
@@ -126,7 +127,9 @@ class Command:
             if not run.finished:
                 if settings.smoke:
                     stack.enter_context(_quick_compilations())
-                found = self.finish(settings, do_all(run, jobs, settings.jobs))
+                # Programs of several devices would wait for each other's.
+                side_by_side = settings.jobs if settings.row_devices == 1 else 1
+                found = self.finish(settings, do_all(run, jobs, side_by_side))
                 found = _without_conclusions(found) if settings.smoke else found
                 run.save_arrays(found.arrays)
                 summary = {"numbers": found.numbers, "claims": found.claims, "report": found.report.to_json()}
@@ -134,6 +137,24 @@ class Command:
         if runs.is_first_process():
             report.render(run.path)
             report.show(report.load(run.path))
+
+
+def _use_devices(count: int) -> None:
+    """Asks for as many CPU devices, where there is no accelerator; does nothing for one.
+
+    Raises:
+        ValueError: there are fewer devices, or those of several processes are no multiple.
+    """
+    if count == 1:
+        return
+    several = runs.several_processes()
+    if not several:
+        with contextlib.suppress(RuntimeError):  # JAX has started: it has the devices that it has
+            train.use_cpu_devices(count)
+    devices = jax.device_count()
+    if count > devices or (several and devices % count):
+        expected = "a divisor of" if several else "at most"
+        raise ValueError(f"row_devices: expected {expected} {devices}, the number of devices, got {count}")
 
 
 class RefusedError(Exception):

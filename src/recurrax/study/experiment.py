@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from recurrax import runs, train
@@ -27,18 +28,31 @@ Arrays = Mapping[str, Any]
 
 
 class Run(NamedTuple):
-    """Where a measurement keeps its progress: the run's folder, and a name of its own in it."""
+    """Where a measurement keeps its progress: the run's folder, and a name of its own in it.
+
+    row_devices, how many parts the rows of its trainings are split into.
+    """
 
     folder: runs.RunFolder
     name: str
+    row_devices: int = 1
 
     def check(self) -> None:
         """Raises `runs.Stopped` if a signal has asked the run to stop."""
         self.folder.stop.check()
 
     def fit(self, training: train.Training) -> train.Fitted:
-        """Trains to the end, from wherever an earlier run of the same command came to."""
-        return train.fit_saved(training, self.folder, self.name, progress=False)
+        """Trains to the end, from wherever an earlier run of the same command came to.
+
+        With `row_devices` its rows are split over these, and its batches, where they were to be split, over the rest.
+        """
+        if self.row_devices == 1:
+            return train.fit_saved(training, self.folder, self.name, progress=False)
+        batch = 1 if training.mesh is None else training.mesh.size // self.row_devices
+        split = replace(training, mesh=train.mesh(self.row_devices, batch))
+        fitted = train.fit_saved(split, self.folder, self.name, progress=False)
+        # Measurements follow: left on all devices, each of these would do the whole of them.
+        return fitted._replace(state=jax.device_put(jax.device_get(fitted.state)))
 
 
 Measure = Callable[[Any, Any, Any, Run], Arrays]
@@ -76,7 +90,8 @@ class Part:
         name = "-".join(filter(None, [task and task.slug, cell.slug, self.title]))
 
         def measure(folder: runs.RunFolder) -> JobResult:
-            measured = dict(self.measure(settings, built, data, Run(folder, name)))
+            run = Run(folder, name, settings.row_devices)
+            measured = dict(self.measure(settings, built, data, run))
             if "seed" not in measured:
                 kinds = ", ".join(measured)
                 raise ValueError(f"measure: expected an array 'seed' (S,) among what it gives, got {kinds}")

@@ -43,6 +43,8 @@ class FailingSettings(ConfirmingSettings):
         if not self.rates or not min(self.rates) > 0:
             raise ValueError(f"rates: expected positive numbers, at least one, got {self.rates}")
         train.lag_grid(self.shortest, self.longest)
+        if self.row_devices != 1:
+            raise ValueError(f"row_devices: expected 1, bisection trains one network at a time, got {self.row_devices}")
 
 
 def solved_loss(task: Task) -> float:

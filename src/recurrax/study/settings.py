@@ -33,11 +33,13 @@ class Settings:
     replot: Path | None = None
     """Draw figures and report of this finished run again, from its saved files alone."""
     jobs: int = 2
-    """Measurements that run side by side; one at a time under `recurrax launch`."""
+    """Measurements that run side by side; one at a time under `recurrax launch` and with row_devices."""
+    row_devices: int = 1
+    """Devices that share the networks that train together; of a CPU as many are made."""
     track: Literal["tensorboard"] | None = None
     """Write metrics as event files for TensorBoard too, into the run's folder."""
 
-    LEAST: ClassVar[Mapping[str, float]] = {"jobs": 1}
+    LEAST: ClassVar[Mapping[str, float]] = {"jobs": 1, "row_devices": 1}
     """The smallest values that fields may have; an extension names its own."""
 
     def __post_init__(self):
@@ -84,6 +86,8 @@ class TimingSettings(Settings):
         super().__post_init__()
         if self.jobs != 1:
             raise ValueError(f"jobs: expected 1, timings never run side by side, got {self.jobs}")
+        if self.row_devices != 1:
+            raise ValueError(f"row_devices: expected 1, timings choose their devices, got {self.row_devices}")
 
 
 @dataclass(frozen=True)

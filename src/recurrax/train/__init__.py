@@ -5,7 +5,7 @@ Losses, batches and probes come in as arguments; nothing here knows a task or an
 
 from recurrax.train.bisection import FailingLag, failing_lag, lag_grid
 from recurrax.train.clip import ClipState, clip_by_global_norm
-from recurrax.train.devices import batch_mesh, cpu_cores, replicate, split_batch, split_loss, use_cpu_devices
+from recurrax.train.devices import batch_mesh, cpu_cores, mesh, replicate, split_batch, split_loss, use_cpu_devices
 from recurrax.train.fingerprint import fingerprint
 from recurrax.train.flax_models import Keyed, keyed, of_linen, of_nnx
 from recurrax.train.keys import batch_key, init_key, probe_key
@@ -44,6 +44,7 @@ __all__ = [
     "keyed",
     "lag_grid",
     "log_spaced",
+    "mesh",
     "of_linen",
     "of_nnx",
     "probe_key",

@@ -8,7 +8,6 @@ from concurrent.futures import Future
 from typing import Any
 
 import jax
-from jax.sharding import Sharding
 from jax.stages import Compiled, Lowered
 
 MOST = 128
@@ -21,17 +20,18 @@ _LOCK = threading.Lock()
 class Shared:
     """A function that is lowered at its first call and compiled only if none of its text has been compiled before.
 
-    All calls take arguments of the same shapes, dtypes and shardings. `jax.jit` keeps programs by the function object,
-    so that closures made anew compile anew; this keeps them by their text.
+    All calls take arguments of the same shapes, dtypes and shardings; `shardings` are those of the results, or a pytree
+    prefix of them. `jax.jit` keeps programs by the function object, so that closures made anew compile anew; this keeps
+    them by their text.
 
     >>> once, again = (Shared(lambda x: 2 * x) for _ in range(2))
     >>> float(once(3.0)), float(again(3.0)), once.program is again.program
     (6.0, 6.0, True)
     """
 
-    def __init__(self, function: Callable[..., Any], sharding: Sharding | None = None):
+    def __init__(self, function: Callable[..., Any], shardings: Any = None):
         self.program: Compiled | None = None
-        self._function = jax.jit(function, out_shardings=sharding)
+        self._function = jax.jit(function, out_shardings=shardings)
 
     def __call__(self, *args: Any) -> Any:
         if self.program is None:

@@ -12,14 +12,23 @@ from recurrax.typing import Key
 
 
 class HostBatches(NamedTuple):
-    """The batches of a chunk: of_row (S,), the place of each row's seed; arrays, every leaf (seeds, chunk, ...)."""
+    """The batches of a chunk: of_row (S,), the place of each row's seed; arrays, every leaf (seeds, chunk, ...).
+
+    Cut into parts along S and seeds, each part has the seeds of its own rows, and places among these.
+    """
 
     of_row: np.ndarray
     arrays: Any
 
 
 def stack_chunk(
-    batches: Callable[[int, int], Any], seeds: np.ndarray, live: np.ndarray, first: int, steps: int, chunk: int
+    batches: Callable[[int, int], Any],
+    seeds: np.ndarray,
+    live: np.ndarray,
+    first: int,
+    steps: int,
+    chunk: int,
+    parts: int = 1,
 ) -> HostBatches:
     """The batches of `steps` steps, at least one, from step `first` on, repeated at the end to fill a chunk.
 
@@ -30,18 +39,22 @@ def stack_chunk(
         first: step.
         steps: how many are wanted.
         chunk: how many the program takes.
+        parts: how many the rows are split into; it divides S.
 
     Raises:
         ValueError: the batches are not all alike.
     """
-    distinct, of_row = np.unique(seeds, return_inverse=True)
-    needed = [seed for place, seed in enumerate(distinct) if live[of_row == place].any()] or [distinct[0]]
+    of_parts = [np.unique(part, return_inverse=True) for part in np.split(seeds, parts)]
+    most = max(len(distinct) for distinct, _ in of_parts)
+    # All parts have the same shape: those with fewer seeds repeat their last.
+    held = [seed for distinct, _ in of_parts for seed in np.pad(distinct, (0, most - len(distinct)), "edge")]
+    needed = [seed for seed in np.unique(seeds) if live[seeds == seed].any()] or [seeds[0]]
     stacked: dict[int, Any] = {}
     for seed in needed:
         made = [batches(int(seed), first + number) for number in range(steps)]
         stacked[int(seed)] = _stack(made + made[-1:] * (chunk - steps))
-    arrays = _stack([stacked.get(int(seed), stacked[int(needed[0])]) for seed in distinct])
-    return HostBatches(of_row.astype(np.int32), arrays)
+    arrays = _stack([stacked.get(int(seed), stacked[int(needed[0])]) for seed in held])
+    return HostBatches(np.concatenate([of_row for _, of_row in of_parts]).astype(np.int32), arrays)
 
 
 def uses_its_key(batch: Callable[[Key], Any]) -> bool:

@@ -2,16 +2,18 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 from recurrax.train.compiled import Shared
-from recurrax.train.devices import local_copy, replicate
+from recurrax.train.devices import local_copy, row_parts, split_rows
 from recurrax.train.keys import probe_key
 from recurrax.train.nonfinite import NonFiniteError, describe
+from recurrax.train.placement import place_state, to_whole
 from recurrax.train.progress import bar
 from recurrax.train.step import Metrics, Program, State, has_ended, make_program, row_settings, state_shapes
 from recurrax.train.training import Probe, Training
@@ -21,8 +23,8 @@ from recurrax.typing import Array, Params
 class Chunk(NamedTuple):
     """What is known after a chunk.
 
-    state; metrics, NumPy arrays (n, S) of its n steps, those before `state.step`; probes, name to a pytree of NumPy
-    arrays (S, ...), None where `state.step` is not a probe step.
+    state, on the devices that trained it, in each process all of it; metrics, NumPy arrays (n, S) of its n steps, those
+    before `state.step`; probes, name to a pytree of NumPy arrays (S, ...), None where `state.step` is not a probe step.
     """
 
     state: State
@@ -73,32 +75,30 @@ def chunks(training: Training, state: State | None = None) -> Iterator[Chunk]:
         ValueError: `state` is of other seeds or beyond the last step.
     """
     program = make_program(training)
-    measure = Shared(_over_rows(training.probes))
+    measure = _measure(training)
     probe_steps = set(training.probe_steps) if training.probes else set()
-
-    def probe(state: State) -> dict[str, Any]:
-        seen = state.params, state.seeds
-        return jax.device_get(measure(*(seen if training.mesh is None else local_copy(seen))))
-
     probe_start = state is None and 0 in probe_steps
-    state = _placed(training, program, state)
+    state = program.start() if state is None else state
+    _check_state(training, state)
+    placed, whole = place_state(training, state), to_whole(training)
+    state = whole(placed)
     if probe_start:
-        yield Chunk(state, _no_metrics(program, state, 0), probe(state))
+        yield Chunk(state, _no_metrics(program, placed, 0), measure(placed))
     _check_finite(training, program, state)
     step = int(state.step)
     while step < training.steps:
         following = [probe_step for probe_step in probe_steps if probe_step > step]
-        if training.stop is not None and np.asarray(has_ended(state)).all():
+        if training.stop is not None and np.asarray(has_ended(placed)).all():
             # No row takes another step: what is left to do are probes.
             end = min([training.steps, *following])
-            metrics = _no_metrics(program, state, end - step)
-            state = state._replace(step=jnp.asarray(end, jnp.int32))
+            metrics = _no_metrics(program, placed, end - step)
+            placed = placed._replace(step=placed.step + (end - step))
         else:
             end = min([step - step % training.chunk + training.chunk, training.steps, *following])
-            state, table = program.run(state, end - step)
+            placed, table = program.run(placed, end - step)
             metrics = jax.tree.map(lambda column, n=end - step: column[:n], jax.device_get(table))
-        step = end
-        yield Chunk(state, metrics, probe(state) if step in probe_steps else None)
+        step, state = end, whole(placed)
+        yield Chunk(state, metrics, measure(placed) if step in probe_steps else None)
         _check_finite(training, program, state)
 
 
@@ -116,7 +116,7 @@ def fit(training: Training, state: State | None = None, *, progress: bool = True
     Raises:
         NonFiniteError: a row met an inf or a NaN; its `state` holds the last finite parameters.
 
-    >>> import optax
+    >>> import jax.numpy as jnp, optax
     >>> fitted = fit(
     ...     Training(
     ...         loss=lambda w, target: (w - target) ** 2,
@@ -161,7 +161,7 @@ def join(parts: Sequence[Chunk], before: Fitted | None = None) -> Fitted:
 def fitted_like(training: Training, steps: int, probed: int) -> Fitted:
     """Shapes and dtypes of what `training` has measured after `steps` steps and `probed` probe steps."""
     state = state_shapes(training)
-    metrics = make_program(training).shapes(state)[1]
+    metrics = make_program(replace(training, mesh=None)).shapes(state)[1]
     probes = jax.eval_shape(_over_rows(training.probes), state.params, state.seeds) if probed else {}
     return Fitted(
         state=state,
@@ -169,6 +169,20 @@ def fitted_like(training: Training, steps: int, probed: int) -> Fitted:
         probe_steps=np.zeros(probed, np.int64),
         probes=jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((probed, *leaf.shape), leaf.dtype), probes),
     )
+
+
+def _measure(training: Training) -> Callable[[State], dict[str, Any]]:
+    """What the probes give of a placed state, NumPy arrays (S, ...); each device looks at rows of its own."""
+    mesh, count, parts = training.mesh, len(training.all_rows), row_parts(training.mesh)
+    in_each = None if mesh is None or parts == 1 else NamedSharding(mesh, PartitionSpec())
+    measure = Shared(split_rows(_over_rows(training.probes), mesh), in_each)
+
+    def measured(state: State) -> dict[str, Any]:
+        seen = state.params, state.seeds
+        found = measure(*(local_copy(seen) if mesh is not None and parts == 1 else seen))
+        return jax.tree.map(lambda leaf: leaf[:count], jax.device_get(found))
+
+    return measured
 
 
 def _over_rows(probes: Mapping[str, Probe]) -> Callable[[Params, Array], dict[str, Any]]:
@@ -182,14 +196,6 @@ def _no_metrics(program: Program, state: State, steps: int) -> Metrics:
     """Metrics (steps, S) of steps that no row takes."""
     table = jax.device_get(program.run(state, 0)[1])
     return jax.tree.map(lambda column: np.repeat(column[:1], steps, axis=0), table)
-
-
-def _placed(training: Training, program: Program, state: State | None) -> State:
-    """The state, or the one before the first step, on the devices that train it."""
-    if state is None:
-        state = program.start()
-    _check_state(training, state)
-    return state if training.mesh is None else replicate(training.mesh, state)
 
 
 def _check_state(training: Training, state: State) -> None:

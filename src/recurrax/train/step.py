@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from recurrax import code
 from recurrax.train.clip import clip_by_global_norm
 from recurrax.train.compiled import Shared
-from recurrax.train.devices import split_loss
+from recurrax.train.devices import BATCH, ROWS, place, row_parts, split_loss, split_rows
 from recurrax.train.host import HostBatches, stack_chunk, uses_its_key
 from recurrax.train.keys import batch_key, init_key
 from recurrax.train.training import Target, Training
@@ -72,8 +72,8 @@ class Program(NamedTuple):
     """The functions of a training; those that take steps are compiled when first called.
 
     start: nothing to the State before the first step.
-    run: (state, n) to the state n steps on, and Metrics of which the first n rows are meant; n is at most the chunk and
-        traced, so no number of steps compiles anything new.
+    run: (state, n), the state as `recurrax.train.placement` lays it out, to that n steps on, and Metrics of which the
+        first n rows are meant; n is at most the chunk and traced, so no number of steps compiles anything new.
     retake: (state, row) to the Step that the row takes, or refused, at `state.failed_at[row]`.
     shapes: (state) to shapes and dtypes of what `run` gives.
     """
@@ -110,17 +110,18 @@ def make_program(training: Training) -> Program:
             "batch: expected something drawn with the key, got one and the same batch for every step; data from the "
             "host, and what never changes, come in by Training(batches=...), a function of (seed, step)"
         )
-    mesh = training.mesh
+    mesh, count = training.mesh, len(training.all_rows)
+    parts = row_parts(mesh)
     # With devices of several processes, each has to have what it wants to read.
-    sharding = None if mesh is None else NamedSharding(mesh, PartitionSpec())
+    in_each = None if mesh is None else NamedSharding(mesh, PartitionSpec())
     side_by_side = jax.default_backend() != "cpu" if training.vmap is None else training.vmap
     over_rows = jax.vmap if side_by_side else _one_by_one
     step_row = make_step(training)
 
-    def run(state: State, n: Array, host: HostBatches | None) -> tuple[State, Metrics]:
+    def run_rows(rows: State, host: HostBatches | None, first: Array, n: Array) -> tuple[State, Metrics]:
         def run_row(row: State, place: Any) -> tuple[State, Metrics]:
             def advance(done: Array, row: State) -> tuple[State, Metrics]:
-                step = state.step + done.astype(jnp.int32)
+                step = first + done.astype(jnp.int32)
                 if training.batch is not None:
                     batch = training.batch(batch_key(row.seeds, step))
                 else:
@@ -136,8 +137,11 @@ def make_program(training: Training) -> Program:
             table = jax.tree.map(lambda metric: _unset(training.chunk, metric.dtype), shapes)
             return _repeat(body, n, row, table, stoppable=training.stop is not None)
 
-        rows, table = over_rows(run_row)(_rows(state), host and host.of_row)
-        metrics = jax.tree.map(lambda columns: jnp.swapaxes(columns, 0, 1), table)  # (chunk, S)
+        return over_rows(run_row)(rows, host and host.of_row)
+
+    def run(state: State, n: Array, host: HostBatches | None) -> tuple[State, Metrics]:
+        rows, table = split_rows(run_rows, mesh, whole=2)(_rows(state), host, state.step, n)
+        metrics = jax.tree.map(lambda columns: jnp.swapaxes(columns[:count], 0, 1), table)  # (chunk, S)
         return rows._replace(step=state.step + n.astype(jnp.int32)), metrics
 
     def retake(state: State, row: Array, batch: Any) -> Step:
@@ -150,8 +154,9 @@ def make_program(training: Training) -> Program:
         if training.batches is None:
             return None
         first = min(int(state.step), max(training.steps - 1, 0))  # a call of no steps needs shapes all the same
-        live = np.asarray(state.stopped_at) < 0
-        return stack_chunk(training.batches, np.asarray(state.seeds), live, first, max(n, 1), training.chunk)
+        seeds, live = np.asarray(state.seeds), np.asarray(state.stopped_at) < 0
+        made = stack_chunk(training.batches, seeds, live, first, max(n, 1), training.chunk, parts)
+        return made if mesh is None or parts == 1 else place(NamedSharding(mesh, PartitionSpec(ROWS)), made)
 
     def shapes(state: State) -> tuple[State, Metrics]:
         seeds = np.array([row.seed for row in training.all_rows])
@@ -161,13 +166,24 @@ def make_program(training: Training) -> Program:
     def refused(state: State, row: int) -> Any:
         return training.batches and training.batches(int(state.seeds[row]), int(state.failed_at[row]))
 
-    shared_run, shared_retake = Shared(run, sharding), Shared(retake, sharding)
+    shared_run = Shared(run, None if mesh is None else (layout(mesh), in_each))
+    shared_retake = Shared(retake, in_each)
     return Program(
         start=lambda: start(training),
         run=lambda state, n: shared_run(state, np.int32(n), host_batches(state, n)),
         retake=lambda state, row: shared_retake(state, np.int32(row), refused(state, row)),
         shapes=shapes,
     )
+
+
+def layout(mesh: Mesh) -> Any:
+    """The sharding of each field of a State: rows are split, and what the loop reads of them is whole in each process.
+
+    A pytree prefix of the State.
+    """
+    split, whole = NamedSharding(mesh, PartitionSpec(ROWS)), NamedSharding(mesh, PartitionSpec())
+    read = dict.fromkeys(("step", "seeds", "failed_at", "stopped_at"), whole)
+    return State(**dict.fromkeys(State._fields, split) | read)  # pyright: ignore[reportArgumentType]
 
 
 def start(training: Training) -> State:
@@ -235,7 +251,7 @@ def row_settings(training: Training) -> Settings:
 def make_step(training: Training, *, split: bool = True) -> StepRow:
     """The functions of one step of one row; with `split`, over the training's mesh if it has one."""
     loss, scores, stop = training.loss, training.metrics, training.stop
-    if training.mesh is not None and split:
+    if training.mesh is not None and training.mesh.shape[BATCH] > 1 and split:
         loss = split_loss(loss, training.mesh, axes=training.batch_axes, mean=True)
         scores = scores and split_loss(scores, training.mesh, axes=training.batch_axes, mean=True)
 

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from recurrax.train.devices import BATCH, ROWS
 from recurrax.typing import Array, Key, Params
 
 Probe = Callable[[Params, Key], Any]
@@ -81,10 +82,11 @@ class Training:
         continue_others: whether rows go on when another one has met an inf or a NaN.
         vmap: whether rows run side by side (`vmap`) or one after another, in one program either way; if None, side by
             side except on CPU, where one after another is no slower and takes less memory.
-        mesh: from `batch_mesh`: every batch is cut over its devices, and `loss` must be a mean over rows of the batch.
-            Where they belong to several processes, each of these runs the same training.
-        batch_axes: with a mesh, which axis of each leaf of the batch is B: one int, or a pytree like the batch;
-            None for a batch that says so itself, as those of `recurrax.tasks` do.
+        mesh: from `mesh`: over its axis "rows" the rows are split, each device training its own; over its axis
+            "batch", the one of `batch_mesh`, every batch is cut, and `loss` must be a mean over rows of the batch.
+            Where devices belong to several processes, each of these runs the same training.
+        batch_axes: with a batch that is cut, which axis of each of its leaves is B: one int, or a pytree like the
+            batch; None for a batch that says so itself, as those of `recurrax.tasks` do.
 
     Raises:
         ValueError: a field has a value that cannot be meant.
@@ -118,6 +120,10 @@ class Training:
             )
         _check_seeds(self)
         _check_rows(self)
+        if self.mesh is not None and self.mesh.axis_names != (ROWS, BATCH):
+            raise ValueError(
+                f"mesh: expected one of train.mesh, with axes {ROWS!r} and {BATCH!r}, got {self.mesh.axis_names}"
+            )
         if not _is_int(self.steps, 0):
             raise ValueError(f"steps: expected an int of at least 0, got {self.steps!r}")
         if not _is_int(self.chunk, 1):
