@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
+from recurrax.kernels import substitutes
 from recurrax.kernels.tiles import LIMIT, Tiles, lifted
 from recurrax.typing import Array
 
@@ -62,6 +63,7 @@ def trace(body: Body, tiles: Tiles, operands: Operands) -> Kernel:
     streams = [jax.ShapeDtypeStruct(leaf.shape[2:], leaf.dtype) for leaf in operands.streams]
     groups = (operands.shared, of_rows, state, streams)
     traced, (_, summed, results) = jax.make_jaxpr(body, return_shape=True)(*groups)
+    traced = jax.make_jaxpr(lambda *leaves: substitutes.evaluate(traced, leaves))(*jax.tree.leaves(groups))
     jaxpr, constants = traced.jaxpr, [jnp.asarray(leaf) for leaf in traced.consts]
     debug_info = jaxpr.debug_info.with_unknown_names()
     hoisted = core.Jaxpr((), [*jaxpr.constvars, *jaxpr.invars], jaxpr.outvars, jaxpr.eqns, debug_info=debug_info)
@@ -192,7 +194,8 @@ def _given_dtype(leaf: Any) -> Any:
 
 def _taken(array: Array, leaf: Any, lead: Sequence[int] = ()) -> Array:
     """Tiles as they were before `_given`."""
-    return (array != 0 if leaf.dtype == jnp.bool_ else array).reshape(*lead, *leaf.shape)
+    array = array.reshape(*lead, *leaf.shape)  # first: a TPU takes no bool out of an array
+    return array != 0 if leaf.dtype == jnp.bool_ else array
 
 
 def _dealt(values: Sequence[Any], groups: Sequence[Leaves]) -> list[Leaves]:
