@@ -24,8 +24,10 @@ from recurrax.kernels.padding import Rows
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "plain_style")
 
-OF_MANY_KINDS = [GRU(2, reset_after=False), CoRNN(2), *zoo.OF_FOUR_KINDS[1:3]]
-"""Two products in a step, two fields of the carry, an output that is not the carry, a learned start."""
+OF_MANY_KINDS = [GRU(2, reset_after=False), CoRNN(2), *zoo.OF_FOUR_KINDS[1:3], recurrax.MinGRU(2)]
+"""Two products in a step, two fields of the carry, an output that is not the carry, a learned start, a derivative that
+reads of the projection.
+"""
 
 
 def differs(cell, option):
@@ -111,6 +113,18 @@ def test_the_gradient_of_a_kernel_is_not_made_step_by_step():
 
 
 OF_SUBSTITUTES = [recurrax.OrthogonalRNN(8), SLSTM(8, heads=2), recurrax.DeltaNet(8), recurrax.RGLRU(8)]
+
+
+def test_one_array_for_all_gates_is_overwritten_twice():
+    """By what is saved and by adjoints: no second array of the size of the projection."""
+    given = draw(LSTM(3), 6, (2,), 2)
+    traced = jax.make_jaxpr(lambda given: value_and_grad(LSTM(3), given, implementation="pallas"))(given)
+    kernels = [eqn for eqn in equations(traced.jaxpr) if eqn.primitive.name == "pallas_call"]
+    assert len(kernels) == 4, "forward and backward, interpreted and compiled"
+    for eqn in kernels:
+        whole = [[var.aval.shape == (6, 1, 2, 12) for var in group] for group in (eqn.invars, eqn.outvars)]
+        assert [group.count(True) for group in whole] == [1, 1]
+        assert dict(eqn.params["input_output_aliases"]) == {whole[0].index(True): whole[1].index(True)}
 
 
 @pytest.mark.parametrize("cell", [*(cell(8) for cell in KINDS), *OF_SUBSTITUTES], ids=lambda cell: type(cell).__name__)

@@ -863,6 +863,13 @@ MUTANTS = (
         f"{PALLAS}::test_several_tiles_that_do_not_divide_time_nor_batch[PeepholeLSTM]",
     ),
     Mutant(
+        "pallas: gates are cut apart in another order than joined",
+        "kernels/neighbours.py",
+        "zip(group, cut,",
+        "zip(group[::-1], cut,",
+        f"{PALLAS}::test_with_padding_and_resets_backwards[GRU]",
+    ),
+    Mutant(
         "substitutes: exp(x) - 1 near 0 as well",
         "kernels/operations.py",
         "jnp.abs(x) < 0.5",
