@@ -20,9 +20,8 @@ def test_forward_and_training_step_compile_for_a_tpu(cell, implementations, tmp_
     out = tmp_path / "record.json"
     how = ["--cells", cell, "--devices", "TPU v5e", "--shape", "16", "8", "16", "16", "--out", str(out)]
     subprocess.run([sys.executable, str(SCRIPT), *how], check=True, timeout=300)
-    found = compile_for_devices.with_sentences(json.loads(out.read_text()))["devices"][
-        f"TPU v5e, JAX {jax.__version__}"
-    ][cell]
+    record = compile_for_devices.with_sentences(json.loads(out.read_text()))
+    found = record["devices"][f"TPU v5e, JAX {jax.__version__}"][cell]
     for name in implementations:
         assert all(made["temporaries"] >= 0 and "refused" not in made for made in found[name].values())
 
