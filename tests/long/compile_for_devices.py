@@ -16,6 +16,7 @@ import argparse
 import importlib.util
 import json
 import os
+import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +27,6 @@ from jax.experimental import topologies
 
 import recurrax
 from recurrax import cells
-from recurrax.files import save_json
 from recurrax.kernels.scan import IMPLEMENTATIONS
 from recurrax.runs.environment import environment
 
@@ -155,7 +155,7 @@ def run(library, out, devices=DEVICES, names=tuple(CELLS), shape=SHAPE, implemen
                 print(f"{where}, {name}, {implementation}: {done[implementation]}", flush=True)
             jax.clear_caches()
             if out is not None:
-                save_json(out, with_numbers(record))
+                out.write_text(text(with_numbers(record)))
                 out.with_suffix(".md").write_text(page(record))
     return record
 
@@ -185,6 +185,11 @@ def with_sentences(record):
         return {kind: {"refused": refusals[what]} if isinstance(what, int) else what for kind, what in made.items()}
 
     return record | {"devices": _of_each(told, record["devices"])}
+
+
+def text(record):
+    """The record as JSON, in which what is said of one program is one line."""
+    return re.sub(r"\{[^{}]*\}", lambda inner: re.sub(r"\s+", " ", inner[0]), json.dumps(record, indent=1)) + "\n"
 
 
 def _of_each(change, devices):
