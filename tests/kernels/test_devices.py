@@ -20,7 +20,8 @@ def test_forward_and_training_step_compile_for_a_tpu(cell, implementations, tmp_
     out = tmp_path / "record.json"
     how = ["--cells", cell, "--devices", "TPU v5e", "--shape", "16", "8", "16", "16", "--out", str(out)]
     subprocess.run([sys.executable, str(SCRIPT), *how], check=True, timeout=300)
-    found = json.loads(out.read_text())["devices"][f"TPU v5e, JAX {jax.__version__}"][cell]
+    record = compile_for_devices.with_sentences(json.loads(out.read_text()))
+    found = record["devices"][f"TPU v5e, JAX {jax.__version__}"][cell]
     for name in implementations:
         assert all(made["temporaries"] >= 0 and "refused" not in made for made in found[name].values())
 
@@ -45,3 +46,14 @@ def test_the_page_says_what_was_refused():
     page = compile_for_devices.page(record)
     assert "| LSTM | 3 / 3 |  | 3 / no | no |" in page
     assert page.endswith("Refused:\n\n- every cell, newton: a kernel\n- LSTM, pallas, training step: cumsum\n")
+
+
+def test_a_refusal_is_written_once():
+    """By its number where all of an implementation is refused, or one program of it."""
+    both = {"forward": {"refused": "a kernel"}, "training step": {"refused": "a kernel"}}
+    one = {"forward": {"temporaries": 0}, "training step": {"refused": "cumsum"}}
+    record = {"devices": {"H100": {"GRU": {"fused": one, "newton": both}, "LSTM": {"newton": both}}}}
+    short = compile_for_devices.with_numbers(record)
+    assert short["refusals"] == ["cumsum", "a kernel"]
+    assert short["devices"]["H100"]["LSTM"] == {"newton": 1}
+    assert compile_for_devices.with_sentences(short)["devices"] == record["devices"]

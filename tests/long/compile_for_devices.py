@@ -16,6 +16,7 @@ import argparse
 import importlib.util
 import json
 import os
+import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +27,6 @@ from jax.experimental import topologies
 
 import recurrax
 from recurrax import cells
-from recurrax.files import save_json
 from recurrax.kernels.scan import IMPLEMENTATIONS
 from recurrax.runs.environment import environment
 
@@ -121,20 +121,18 @@ def compiled(program, arguments, device):
         made = jax.jit(program).lower(*shapes).compile(UNTUNED if device.platform == "gpu" else None)
     except Exception as error:  # of any kind: what a compiler does not know is said in many ways
         said = str(error).split("Error details: ")[-1].split("cannot run this, since ")[-1].split(". Please file")[0]
-        if "Unsupported TPU device kind" in said:
-            said = "Pallas asks the device how to lower an operation, such as sign; on a TPU it may well compile"
         if "platform_index" in said:
             said = "its kernels are for TPU, and interpreted on CPU"
         return {"refused": (said.strip() or type(error).__name__).splitlines()[0]}
     cost = made.cost_analysis() or {}  # XLA counts nothing for a GPU
-    counted = {name: cost[key] for name, key in COUNTED.items() if key in cost}
+    counted = {name: int(cost[key]) for name, key in COUNTED.items() if key in cost}
     seconds = round(time.monotonic() - begun, 1)
     return {"temporaries": made.memory_analysis().temp_size_in_bytes, **counted, "seconds to compile": seconds}
 
 
 def run(library, out, devices=DEVICES, names=tuple(CELLS), shape=SHAPE, implementations=NAMES):
     """Compiles what the record lacks, by device and JAX's version; writes it after each cell and returns it."""
-    before = json.loads(out.read_text()) if out is not None and out.exists() else {}
+    before = with_sentences(json.loads(out.read_text())) if out is not None and out.exists() else {}
     surroundings = environment()
     record = {
         "command": COMMAND,
@@ -157,9 +155,48 @@ def run(library, out, devices=DEVICES, names=tuple(CELLS), shape=SHAPE, implemen
                 print(f"{where}, {name}, {implementation}: {done[implementation]}", flush=True)
             jax.clear_caches()
             if out is not None:
-                save_json(out, record)
+                out.write_text(text(with_numbers(record)))
                 out.with_suffix(".md").write_text(page(record))
     return record
+
+
+def with_numbers(record):
+    """The record with each refusal's sentence written once, in "refusals", and its number in the place of results: of
+    one program, or of both where they are refused alike.
+    """
+    sentences = []
+
+    def numbered(made):
+        said = {kind: what.get("refused") for kind, what in made.items()}
+        sentences.extend(text for text in dict.fromkeys(said.values()) if text and text not in sentences)
+        if None not in said.values() and len(set(said.values())) == 1:
+            return sentences.index(said.popitem()[1])
+        return {kind: what if said[kind] is None else sentences.index(said[kind]) for kind, what in made.items()}
+
+    return record | {"devices": _of_each(numbered, record["devices"]), "refusals": sentences}
+
+
+def with_sentences(record):
+    """The record as it was before `with_numbers`."""
+
+    def told(made):
+        made = {kind: made for kind in ("forward", "training step")} if isinstance(made, int) else made
+        refusals = record.get("refusals", [])
+        return {kind: {"refused": refusals[what]} if isinstance(what, int) else what for kind, what in made.items()}
+
+    return record | {"devices": _of_each(told, record["devices"])}
+
+
+def text(record):
+    """The record as JSON, in which what is said of one program is one line."""
+    return re.sub(r"\{[^{}]*\}", lambda inner: re.sub(r"\s+", " ", inner[0]), json.dumps(record, indent=1)) + "\n"
+
+
+def _of_each(change, devices):
+    return {
+        where: {name: {of: change(made) for of, made in found.items()} for name, found in of_cells.items()}
+        for where, of_cells in devices.items()
+    }
 
 
 PAGE = """# What compilers for accelerators make of each scan

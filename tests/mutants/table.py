@@ -29,6 +29,7 @@ CLAIMS = "tests/study/test_claims.py"
 CONTRACT = "tests/lag/test_contract.py"
 PALLAS = "tests/kernels/test_pallas.py"
 ASSOCIATIVE = "tests/kernels/test_associative.py"
+SUBSTITUTES = "tests/kernels/test_substitutes.py"
 NEWTON = "tests/kernels/test_newton.py"
 CUDNN = "tests/kernels/test_cudnn.py"
 LINEAR_CELLS = "tests/cells/test_linear.py"
@@ -916,6 +917,34 @@ MUTANTS = (
         "jnp.minimum(block_steps, rest)",
         "block_steps",
         f"{PALLAS}::test_several_tiles_that_do_not_divide_time_nor_batch[PeepholeLSTM]",
+    ),
+    Mutant(
+        "pallas: gates are cut apart in another order than joined",
+        "kernels/neighbours.py",
+        "zip(group, cut,",
+        "zip(group[::-1], cut,",
+        f"{PALLAS}::test_with_padding_and_resets_backwards[GRU]",
+    ),
+    Mutant(
+        "substitutes: exp(x) - 1 near 0 as well",
+        "kernels/operations.py",
+        "jnp.abs(x) < 0.5",
+        "jnp.abs(x) < 0",
+        f"{SUBSTITUTES}::test_a_function_is_right_over_its_range_and_near_zero[expm1-float32]",
+    ),
+    Mutant(
+        "substitutes: of equal values the last is sorted first",
+        "kernels/operations.py",
+        "j < i,",
+        "j > i,",
+        f"{SUBSTITUTES}::test_a_program_and_its_derivative[sort, with equals]",
+    ),
+    Mutant(
+        "substitutes: a loop backwards stacks its results forwards",
+        "kernels/substitutes.py",
+        "carry, ys[t] = step(",
+        "carry, ys[length - 1 - t if reverse else t] = step(",
+        f"{SUBSTITUTES}::test_a_program_and_its_derivative[scan]",
     ),
     Mutant(
         "MinLSTM: gates not normalised",

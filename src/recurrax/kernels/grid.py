@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
+from recurrax.kernels import neighbours, substitutes
 from recurrax.kernels.tiles import LIMIT, Tiles, lifted
 from recurrax.typing import Array
 
@@ -39,6 +40,7 @@ class Kernel(NamedTuple):
     constants: arrays that the body reads beside its arguments; they are the first of `shared`.
     shared, of_rows, state, streams, summed, results: shapes of one tile and step, bools as int32 and sums at least
         float32.
+    over: for streams that results may overwrite, by their places, the places of these.
     """
 
     run: Callable[..., Leaves]
@@ -50,10 +52,14 @@ class Kernel(NamedTuple):
     summed: Leaves
     results: Leaves
     tiles: Tiles
+    over: dict[int, int]
 
 
-def trace(body: Body, tiles: Tiles, operands: Operands) -> Kernel:
-    """The kernel of a body for tiles of that size; operands are arrays or shapes."""
+def trace(body: Body, tiles: Tiles, operands: Operands, overwritten: Sequence[int] = ()) -> Kernel:
+    """The kernel of a body for tiles of that size; operands are arrays or shapes.
+
+    Streams at the places `overwritten` are not needed afterwards: results of the same shape and dtype replace them.
+    """
 
     def of_tile(leaf: Any) -> Any:
         return jax.ShapeDtypeStruct((tiles.rows, *leaf.shape[1:]), leaf.dtype)
@@ -62,11 +68,13 @@ def trace(body: Body, tiles: Tiles, operands: Operands) -> Kernel:
     streams = [jax.ShapeDtypeStruct(leaf.shape[2:], leaf.dtype) for leaf in operands.streams]
     groups = (operands.shared, of_rows, state, streams)
     traced, (_, summed, results) = jax.make_jaxpr(body, return_shape=True)(*groups)
+    traced = jax.make_jaxpr(lambda *leaves: substitutes.evaluate(traced, leaves))(*jax.tree.leaves(groups))
     jaxpr, constants = traced.jaxpr, [jnp.asarray(leaf) for leaf in traced.consts]
     debug_info = jaxpr.debug_info.with_unknown_names()
     hoisted = core.Jaxpr((), [*jaxpr.constvars, *jaxpr.invars], jaxpr.outvars, jaxpr.eqns, debug_info=debug_info)
     run = core.jaxpr_as_fun(core.ClosedJaxpr(hoisted, ()))
-    return Kernel(run, constants, [*constants, *operands.shared], of_rows, state, streams, summed, results, tiles)
+    over = neighbours.overwritten({i: streams[i] for i in overwritten}, results)
+    return Kernel(run, constants, [*constants, *operands.shared], of_rows, state, streams, summed, results, tiles, over)
 
 
 def run(kernel: Kernel, operands: Operands, reverse: bool) -> tuple[Leaves, Leaves, Leaves]:
@@ -149,6 +157,8 @@ def _call(kernel: Kernel, reverse: bool, interpret: bool, operands: Operands) ->
 
         jax.lax.fori_loop(0, here, step, None)
 
+    # Each block is read before it is written: streams and results move on together.
+    first_stream, first_result = (sum(len(leaves) for leaves, *_ in group[:-1]) for group in (inputs, outputs))
     found = pl.pallas_call(
         body,
         grid=(n_tiles, n_blocks),
@@ -159,6 +169,7 @@ def _call(kernel: Kernel, reverse: bool, interpret: bool, operands: Operands) ->
             for leaves, _, lead, rows in outputs
             for leaf in leaves
         ],
+        input_output_aliases={first_stream + i: first_result + j for i, j in kernel.over.items()},
         compiler_params=None
         if interpret
         else tpu.CompilerParams(dimension_semantics=("parallel", "arbitrary"), vmem_limit_bytes=LIMIT),
@@ -192,7 +203,8 @@ def _given_dtype(leaf: Any) -> Any:
 
 def _taken(array: Array, leaf: Any, lead: Sequence[int] = ()) -> Array:
     """Tiles as they were before `_given`."""
-    return (array != 0 if leaf.dtype == jnp.bool_ else array).reshape(*lead, *leaf.shape)
+    array = array.reshape(*lead, *leaf.shape)  # first: a TPU takes no bool out of an array
+    return array != 0 if leaf.dtype == jnp.bool_ else array
 
 
 def _dealt(values: Sequence[Any], groups: Sequence[Leaves]) -> list[Leaves]:

@@ -206,10 +206,11 @@ def evaluate(traced: Traced, args: Sequence[Any], instead: Sequence[Replacement]
 
     for eqn in traced.jaxpr.eqns:
         results, reads = eqn.outvars, variables(eqn.invars)
-        if results[0] in replaced and results[0] in values:
+        first = results[0] if results else None
+        if first in replaced and first in values:
             continue
-        if results[0] in replaced:
-            results, compute = replaced[results[0]]
+        if first in replaced:
+            results, compute = replaced[first]
             found = compute(read)
         elif _is_jit(eqn):
             found = evaluate(eqn.params["jaxpr"], [read(atom) for atom in eqn.invars])

@@ -22,15 +22,16 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import zero_from_primal
 
-from recurrax.kernels import grid, projection, reference, steps, tiles
+from recurrax.kernels import grid, neighbours, projection, reference, steps, tiles
 from recurrax.kernels.arguments import Arguments
 from recurrax.kernels.forward_mode import reverse_mode_only
 from recurrax.kernels.grid import Kernel, Operands
 from recurrax.kernels.jaxprs import Leaves
 from recurrax.kernels.lasting import custom_jvp
+from recurrax.kernels.neighbours import Arrays
 from recurrax.kernels.padding import Rows, entering_carry, leaving_carry
 from recurrax.kernels.residuals import Derivative, is_moving, moving, vjp
-from recurrax.kernels.stepping import adjoint_step, forward_step, masked, one_later, one_step, zeros
+from recurrax.kernels.stepping import adjoint_step, forward_step, masked, one_later, one_step, shifted, zeros
 from recurrax.kernels.steps import Step
 from recurrax.kernels.tiles import Tiles
 from recurrax.keys import is_key
@@ -44,6 +45,7 @@ class Plan(NamedTuple):
     project: the leaves of params and xs to those of u, (T, B, ...).
     step, derivative: the cell's, traced for the rows of one tile.
     forward, backward: the tiles of the kernels.
+    arrays: what lies side by side in those that the kernels read and write.
     """
 
     cell: Cell
@@ -55,6 +57,7 @@ class Plan(NamedTuple):
     derivative: Derivative
     forward: Tiles
     backward: Tiles
+    arrays: Arrays
 
     def join(self, flowing: Leaves, still: Leaves) -> tuple[Any, Any, Carry, Carry]:
         """params, xs, carry and initial of the leaves that gradients flow through and of the others."""
@@ -67,15 +70,14 @@ class Plan(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """What the forward kernel leaves for the backward one: flat leaves (T, B, ...), but `saved` those of tiles,
+    """What the forward kernel leaves for the backward one: y and `entering` (T, B, ...), those leaves of the carry
+    before each step that are needed and that y does not hold; `saved` and the `unchanged` arrays of u by tiles,
     (T, tiles, ...), in which rows need not come first.
-
-    `entering` has those leaves of the carry before each step that are needed and that y does not hold.
     """
 
     saved: Leaves
     entering: Leaves
-    u: Leaves
+    unchanged: Leaves
     y: Array
 
 
@@ -224,26 +226,10 @@ def _plan_of(given: Arguments, rows: int) -> Plan:
     flags = one_step(jax.tree.map(partial(tile, axis=1), jax.tree.leaves(given.rows)))
     derivative = Derivative(step, step.u, alike=not flags)
     n_steps, resets = jax.tree.leaves(xs)[0].shape[0], given.rows.reset is not None
-    of_tiles = _tiles(step, derivative, flags, n_steps, resets)
-    return Plan(cell, given.reverse, operands, moves, project, step, derivative, *of_tiles)
-
-
-def _tiles(step: Step, d: Derivative, flags: Leaves, n_steps: int, resets: bool) -> tuple[Tiles, Tiles]:
-    """The tiles of the forward and of the backward kernel; flags, the shapes of what says which rows a step is for."""
-    carry, n_s, n_z = step.carry, len(step.carry), len(step.seen)
-    choose = partial(tiles.choose, carry[0].shape[0], n_steps)
-    made = jax.eval_shape(d.forward, *step.prepared, *carry, *step.u)[n_s:]
-    entering, saved = [carry[i] for i in d.alone], made[n_z:]
-    forward = choose(step.prepared, carry * (3 if resets else 2), [*step.u, *flags, *made, *entering])
-    fixed, ct_s, ct_z = jax.eval_shape(d.fix, *step.prepared), moving(carry), moving(step.seen)
-    read = [
-        group[i]
-        for group, at in zip((carry, step.seen, step.u), (d.read_s, d.read_z, d.read_u), strict=True)
-        for i in at
-    ]
-    moved = jax.eval_shape(d.backward, *fixed, *read, *saved, *ct_s, *ct_z)[sum(d.flows) + len(d.summed) :]
-    state = ct_s * (4 if resets else 2)
-    return forward, choose([*fixed, *d.summed], state, [*read, *saved, *ct_z, *flags, *moved])
+    shapes = neighbours.shapes_of(step, derivative)
+    arrays = neighbours.arrays(step, derivative, shapes)
+    of_tiles = neighbours.tiles_of(step, derivative, shapes, arrays, flags, n_steps, resets)
+    return Plan(cell, given.reverse, operands, moves, project, step, derivative, *of_tiles, arrays)
 
 
 def _forward_kernel(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows, keeps: bool) -> tuple[Kernel, Operands]:
@@ -253,19 +239,22 @@ def _forward_kernel(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows, keep
     n_s = len(step.carry)
 
     def body(prepared: Leaves, start: Leaves, s: Leaves, streams: Leaves) -> tuple[Leaves, Leaves, Leaves]:
-        u_t, rows_t = _with_rows(rows, streams)
+        joined, rows_t = _with_rows(rows, streams)
+        u_t = plan.arrays.of_u.cut(joined)
         if keeps:
             s, kept = forward_step(step, plan.derivative, prepared, start, s, u_t, rows_t)
-            return s, [], kept
+            n_saved = len(kept) - len(plan.derivative.alone) - len(step.seen)
+            return s, [], [*plan.arrays.saved.join([*u_t, *kept[:n_saved]]), *kept[n_saved:]]
         entering = entering_carry(rows_t.reset, start, s)
         results = step.loop(*prepared, *entering, *u_t)
         return leaving_carry(rows_t.valid, results[:n_s], entering), [], masked(step, rows_t, results[n_s:])
 
-    u = plan.project(theta, jax.tree.leaves(xs))
+    u = plan.arrays.of_u.join(plan.project(theta, jax.tree.leaves(xs)))
     start = [] if rows.reset is None else jax.tree.leaves(initial)
     streams = _cut([*u, *jax.tree.leaves(rows)], plan.forward.rows)
     operands = Operands(step.before_the_loop(theta, carry), start, jax.tree.leaves(carry), streams)
-    return grid.trace(body, plan.forward, operands), operands
+    free = [i for i in range(len(u)) if not keeps or i not in plan.arrays.unchanged]
+    return grid.trace(body, plan.forward, operands, free), operands
 
 
 def _value(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Array, Leaves]:
@@ -280,12 +269,11 @@ _scan = jax.custom_vjp(_value, nondiff_argnums=(0,))
 @custom_jvp
 def _forward(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Array, Leaves, Stored]:
     """`_value`, keeping what the backward kernel needs."""
-    d = plan.derivative
     kernel, operands = _forward_kernel(plan, flowing, still, rows, keeps=True)
     last, _, results = grid.run(kernel, operands, plan.reverse)
-    n_saved = len(results) - 1 - len(d.alone)
+    n_saved = len(plan.arrays.saved.groups)
     *entering, y = map(_joined, results[n_saved:])
-    return y, last, Stored(results[:n_saved], entering, [_joined(operands.streams[i]) for i in d.kept_u], y)
+    return y, last, Stored(results[:n_saved], entering, [operands.streams[i] for i in plan.arrays.unchanged], y)
 
 
 @custom_jvp
@@ -299,33 +287,42 @@ def _backward(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows, kept: Stor
     prepared, pull_prepared = vjp(lambda theta: step.before_the_loop(theta, carry), theta)
     fixed = d.fix(*prepared)
     alone = dict(zip(d.alone, kept.entering, strict=True))
-    entering = {i: alone[i] if i in alone else one_later(kept.y, first[i], reverse) for i in d.kept_s}
-    of_u = dict(zip(d.kept_u, kept.u, strict=True))
-    read = [*(entering[i] for i in d.read_s), *(kept.y for _ in d.read_z), *(of_u[i] for i in d.read_u)]
-    n_read, n_saved, n_s = len(read), len(kept.saved), len(ct_last)
+    # What the kernel reads is an array in any case; what is read after it alone, XLA makes as a product takes it.
+    entering = alone | {
+        i: (shifted if i in d.read_s else one_later)(kept.y, first[i], reverse) for i in d.kept_s if i not in alone
+    }
+    before = [*(entering[i] for i in d.read_s), *(kept.y for _ in d.read_z)]
+    n_before, n_s = len(before), len(ct_last)
+    n_read = n_before + len(kept.unchanged) + len(kept.saved)
     ct_initial = [] if rows.reset is None else zeros(moving(jax.tree.leaves(initial)))
 
     def body(fixed: Leaves, _: Leaves, state: Leaves, streams: Leaves) -> tuple[Leaves, Leaves, Leaves]:
         streams, rows_t = _with_rows(rows, streams)
-        read_t, saved_t, ct_y_t = streams[:n_read], streams[n_read : n_read + n_saved], streams[n_read + n_saved :]
+        saved_t, u_t = plan.arrays.read(streams[n_before:n_read])
+        read_t, ct_y_t = [*streams[:n_before], *(u_t[i] for i in d.read_u)], streams[n_read:]
         ct_s, restarted, summed, moved = adjoint_step(step, d, fixed, read_t, saved_t, state[:n_s], ct_y_t, rows_t)
-        return [*ct_s, *(a + b for a, b in zip(state[n_s:], restarted or [], strict=True))], summed, moved
+        state = [*ct_s, *(a + b for a, b in zip(state[n_s:], restarted or [], strict=True))]
+        return state, summed, plan.arrays.moved.join(moved)
 
     cut = partial(_cut, rows=plan.backward.rows)
-    streams = [*cut(read), *kept.saved, *cut([*ct_y, *jax.tree.leaves(rows)])]
+    streams = [*cut(before), *kept.unchanged, *kept.saved, *cut([*ct_y, *jax.tree.leaves(rows)])]
     operands = Operands(fixed, [], [*ct_last, *ct_initial], streams)
-    state, summed, moved = grid.run(grid.trace(body, plan.backward, operands), operands, not reverse)
+    kernel = grid.trace(body, plan.backward, operands, range(n_before, n_read))
+    state, summed, moved = grid.run(kernel, operands, not reverse)
+    # Reshaped before they are cut: what joins the pieces of one array again is then nothing.
+    by_row = plan.arrays.moved.cut([_joined(leaf) for leaf in moved])
+    by_tile = plan.arrays.moved.cut([leaf.reshape(-1, *leaf.shape[2:]) for leaf in moved])
     ct_s, ct_initial = state[:n_s], state[n_s:] or zeros(moving(jax.tree.leaves(initial)))
     ct_u = [
-        jnp.zeros(leaf.shape, leaf.dtype) if at is None else _joined(moved[at])
+        jnp.zeros(leaf.shape, leaf.dtype) if at is None else by_row[at]
         for leaf, at in zip(moving(u), d.u_at, strict=True)
     ]
     ct_theta, ct_xs = pull_project(ct_u)
-    read_later = [*(entering[i] for i in d.kept_s), *(kept.y for _ in d.kept_z), *kept.u]
+    read_later = plan.folded([*(entering[i] for i in d.kept_s), *(kept.y for _ in d.kept_z)])
+    _, pieces = plan.arrays.read([leaf.reshape(-1, *leaf.shape[2:]) for leaf in (*kept.unchanged, *kept.saved)])
+    read_later += [pieces[i] for i in d.kept_u]
     summed = [jnp.sum(leaf, axis=0).astype(like.dtype) for leaf, like in zip(summed, d.summed, strict=True)]
-    ct_prepared = d.after(
-        fixed, plan.folded(read_later), [leaf.reshape(-1, *leaf.shape[2:]) for leaf in moved], summed, []
-    )
+    ct_prepared = d.after(fixed, read_later, by_tile, summed, plan.arrays.moved.groups)
     ct_prepared = [
         jnp.zeros(leaf.shape, leaf.dtype) if ct is None else ct.astype(leaf.dtype)
         for ct, leaf in zip(ct_prepared, moving(prepared), strict=True)

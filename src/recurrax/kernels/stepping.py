@@ -97,6 +97,13 @@ def one_later(left: Array, first: Array, reverse: bool) -> Array:
     return jnp.concatenate([left[1:], first] if reverse else [first, left[:-1]])[:steps]  # T may be 0
 
 
+def shifted(left: Array, first: Array, reverse: bool) -> Array:
+    """`one_later` as an array, not as part of what reads it: XLA makes one of this, and two of a concatenation."""
+    low, high, at = (-1, 1, -1) if reverse else (1, -1, 0)
+    moved = jax.lax.pad(left, jnp.zeros((), left.dtype), [(low, high, 0), *[(0, 0, 0)] * first.ndim])
+    return moved.at[at].set(first)
+
+
 def one_step(sequence: Any) -> Any:
     """Shapes of one step of leaves (T, ...)."""
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), sequence)
