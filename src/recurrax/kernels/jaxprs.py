@@ -44,9 +44,9 @@ def trace(f: Callable[..., Any], *args: Any) -> Traced:
     """
     traced = jax.make_jaxpr(f)(*args)
     if any(_is_jit(eqn) for eqn in traced.jaxpr.eqns):
-        traced = _again(traced, [])
+        traced = again(traced, [])
     if splits := _splits(traced):
-        traced = _again(traced, splits)
+        traced = again(traced, splits)
     return traced
 
 
@@ -58,11 +58,12 @@ def split_early(traced: Traced) -> Traced:
     becomes the same program: the textbook's MGU holds 7.1 T B H values in a training step instead of 9.1.
     """
     while splits := _splits_of_sums(traced):
-        traced = _again(traced, splits)
+        traced = again(traced, splits)
     return traced
 
 
-def _again(traced: Traced, instead: Sequence[Replacement]) -> Traced:
+def again(traced: Traced, instead: Sequence[Replacement]) -> Traced:
+    """The same function traced once more, some of its results computed another way."""
     args = [jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in traced.jaxpr.invars]
     return jax.make_jaxpr(lambda *leaves: evaluate(traced, leaves, instead))(*args)
 

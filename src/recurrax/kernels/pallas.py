@@ -1,8 +1,9 @@
 """The fused scan's loops as Pallas kernels: one forward, one backward, for any cell.
 
 What a step computes, what is kept of it and what waits for the end of the loop is read from the cell's trace, as for
-the fused scan (`steps`, `residuals`); `grid` runs it. Parameters and carry stay in the fast memory of the device from
-the first step to the last; of each step, only its projection and its results travel.
+the fused scan (`steps`, `residuals`); `grid` runs it on a TPU, `triton` on an NVIDIA GPU. On a TPU parameters and
+carry stay in the fast memory of the device from the first step to the last; of each step, only its projection and its
+results travel.
 
     forward    reads   u_t                              writes  y_t and what the backward kernel needs
     backward   reads   δy_t and that                    writes  δu_t and the factors of weight gradients
@@ -16,13 +17,15 @@ Second derivatives are those of the reference.
 import math
 from collections.abc import Callable
 from functools import partial
+from traceback import extract_tb
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import zero_from_primal
+from jax.extend.backend import get_backend
 
-from recurrax.kernels import grid, projection, reference, steps, tiles
+from recurrax.kernels import grid, projection, reference, steps, tiles, triton
 from recurrax.kernels.arguments import Arguments
 from recurrax.kernels.forward_mode import reverse_mode_only
 from recurrax.kernels.grid import Kernel, Operands
@@ -44,6 +47,7 @@ class Plan(NamedTuple):
     project: the leaves of params and xs to those of u, (T, B, ...).
     step, derivative: the cell's, traced for the rows of one tile.
     forward, backward: the tiles of the kernels.
+    for_gpu: whether the kernels are for a GPU.
     """
 
     cell: Cell
@@ -55,6 +59,11 @@ class Plan(NamedTuple):
     derivative: Derivative
     forward: Tiles
     backward: Tiles
+    for_gpu: bool
+
+    def run(self, kernel: Kernel, operands: Operands, reverse: bool) -> tuple[Leaves, Leaves, Leaves]:
+        """The last state, sums and results of a kernel, see `grid.run`."""
+        return (triton if self.for_gpu else grid).run(kernel, operands, reverse)
 
     def join(self, flowing: Leaves, still: Leaves) -> tuple[Any, Any, Carry, Carry]:
         """params, xs, carry and initial of the leaves that gradients flow through and of the others."""
@@ -88,18 +97,24 @@ def supports(given: Arguments) -> str | None:
         return "there is no step or no row to make a block of"
     if given.effects:
         return "a step has effects, which a kernel cannot have"
-    if jax.default_backend() == "gpu":
-        return "its kernels are for TPU, and interpreted on CPU"
+    if jax.default_backend() == "gpu" and "cuda" not in get_backend().platform_version.lower():
+        return "its kernels are for TPU and for GPUs of NVIDIA's, and interpreted on CPU"
     if reason := _unknown_dtype(given):
         return reason
     plan, _ = _plan(_as_rows(given))
-    needed = max(plan.forward.bytes, plan.backward.bytes)
-    if needed > tiles.LIMIT:
+    needed, limit = max(plan.forward.bytes, plan.backward.bytes), triton.LIMIT if plan.for_gpu else tiles.LIMIT
+    if needed > limit:
+        unit, name = (1 << 10, "KiB") if plan.for_gpu else (1 << 20, "MiB")
         return (
-            f"a kernel of {plan.forward.rows} rows would hold {needed / 2**20:.0f} MiB in fast memory, by estimate, of "
-            f"which it may take {tiles.LIMIT >> 20} MiB"
+            f"a kernel of {plan.forward.rows} rows would hold {needed / unit:.0f} {name} in fast memory, by estimate, "
+            f"of which it may take {limit // unit} {name}"
         )
-    return refused_by_compiler(given) if jax.default_backend() == "tpu" else None
+    return refused_by_compiler(given) if jax.default_backend() in ("tpu", "gpu") else None
+
+
+def on_gpu() -> bool:
+    """Whether kernels are planned for a GPU; else they are for a TPU."""
+    return jax.default_backend() == "gpu"
 
 
 def _unknown_dtype(given: Arguments) -> str | None:
@@ -113,7 +128,10 @@ def _unknown_dtype(given: Arguments) -> str | None:
 
 
 def refused_by_compiler(given: Arguments) -> str | None:
-    """What Pallas says against the kernels of these arguments on TPU, or None: it is asked to lower them once."""
+    """What Pallas says against the kernels of these arguments, or None: it is asked to lower them once.
+
+    For a GPU, some versions of JAX look at the one that is there.
+    """
     leaves, structure = jax.tree.flatten((given.params, given.xs, given.carry, given.initial, given.rows))
 
     def results(flowing: Leaves, still: Leaves) -> Leaves:
@@ -130,10 +148,11 @@ def refused_by_compiler(given: Arguments) -> str | None:
     shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]
     still = [leaf for leaf in shapes if not is_moving(leaf)]
     try:
-        jax.jit(gradients).trace(moving(shapes), still).lower(lowering_platforms=("tpu",))
+        jax.jit(gradients).trace(moving(shapes), still).lower(lowering_platforms=("cuda" if on_gpu() else "tpu",))
     except Exception as error:  # of any kind: what a compiler does not know is said in many ways
         said = str(error).split("Error details: ")[-1].split(". Please file")[0].strip()
-        return f"Pallas for TPU says: {(said or type(error).__name__).splitlines()[0]}"
+        said = said or f"{type(error).__name__} in {extract_tb(error.__traceback__)[-1].name}"
+        return f"Pallas for {'GPU' if on_gpu() else 'TPU'} says: {said.splitlines()[0]}"
     return None
 
 
@@ -192,11 +211,11 @@ def _padded(given: Arguments, rows: int) -> Arguments:
 def _plan(given: Arguments) -> tuple[Plan, Arguments]:
     """The plan with the largest tiles that fit, the smallest if none do, and the arguments padded to them."""
     (batch,) = given.batch_shape
-    plan, padded = None, given
-    for rows in tiles.rows_to_try(batch):
+    plan, padded, memory = None, given, triton if on_gpu() else tiles
+    for rows in memory.rows_to_try(batch):
         padded = _padded(given, rows)
         plan = _plan_of(padded, rows)
-        if max(plan.forward.bytes, plan.backward.bytes) <= tiles.LIMIT:
+        if max(plan.forward.bytes, plan.backward.bytes) <= memory.LIMIT:
             break
     assert plan is not None, "a batch of no rows is refused"
     return plan, padded
@@ -225,22 +244,27 @@ def _plan_of(given: Arguments, rows: int) -> Plan:
     derivative = Derivative(step, step.u, alike=not flags)
     n_steps, resets = jax.tree.leaves(xs)[0].shape[0], given.rows.reset is not None
     of_tiles = _tiles(step, derivative, flags, n_steps, resets)
-    return Plan(cell, given.reverse, operands, moves, project, step, derivative, *of_tiles)
+    return Plan(cell, given.reverse, operands, moves, project, step, derivative, *of_tiles, on_gpu())
 
 
 def _tiles(step: Step, d: Derivative, flags: Leaves, n_steps: int, resets: bool) -> tuple[Tiles, Tiles]:
     """The tiles of the forward and of the backward kernel; flags, the shapes of what says which rows a step is for."""
     carry, n_s, n_z = step.carry, len(step.carry), len(step.seen)
-    choose = partial(tiles.choose, carry[0].shape[0], n_steps)
     made = jax.eval_shape(d.forward, *step.prepared, *carry, *step.u)[n_s:]
     entering, saved = [carry[i] for i in d.alone], made[n_z:]
-    forward = choose(step.prepared, carry * (3 if resets else 2), [*step.u, *flags, *made, *entering])
     fixed, ct_s, ct_z = jax.eval_shape(d.fix, *step.prepared), moving(carry), moving(step.seen)
     read = [
         group[i]
         for group, at in zip((carry, step.seen, step.u), (d.read_s, d.read_z, d.read_u), strict=True)
         for i in at
     ]
+    if on_gpu():
+        choose = partial(triton.choose, carry[0].shape[0], n_steps)
+        return choose(d.forward, step.prepared, [*carry, *step.u]), choose(
+            d.backward, fixed, [*read, *saved, *ct_s, *ct_z]
+        )
+    choose = partial(tiles.choose, carry[0].shape[0], n_steps)
+    forward = choose(step.prepared, carry * (3 if resets else 2), [*step.u, *flags, *made, *entering])
     moved = jax.eval_shape(d.backward, *fixed, *read, *saved, *ct_s, *ct_z)[sum(d.flows) + len(d.summed) :]
     state = ct_s * (4 if resets else 2)
     return forward, choose([*fixed, *d.summed], state, [*read, *saved, *ct_z, *flags, *moved])
@@ -270,7 +294,7 @@ def _forward_kernel(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows, keep
 
 def _value(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Array, Leaves]:
     """Outputs (T, B, ...) and the leaves of the last carry, keeping nothing for a derivative."""
-    last, _, (ys,) = grid.run(*_forward_kernel(plan, flowing, still, rows, keeps=False), plan.reverse)
+    last, _, (ys,) = plan.run(*_forward_kernel(plan, flowing, still, rows, keeps=False), plan.reverse)
     return _joined(ys), last
 
 
@@ -282,7 +306,7 @@ def _forward(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Ar
     """`_value`, keeping what the backward kernel needs."""
     d = plan.derivative
     kernel, operands = _forward_kernel(plan, flowing, still, rows, keeps=True)
-    last, _, results = grid.run(kernel, operands, plan.reverse)
+    last, _, results = plan.run(kernel, operands, plan.reverse)
     n_saved = len(results) - 1 - len(d.alone)
     *entering, y = map(_joined, results[n_saved:])
     return y, last, Stored(results[:n_saved], entering, [_joined(operands.streams[i]) for i in d.kept_u], y)
@@ -314,7 +338,7 @@ def _backward(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows, kept: Stor
     cut = partial(_cut, rows=plan.backward.rows)
     streams = [*cut(read), *kept.saved, *cut([*ct_y, *jax.tree.leaves(rows)])]
     operands = Operands(fixed, [], [*ct_last, *ct_initial], streams)
-    state, summed, moved = grid.run(grid.trace(body, plan.backward, operands), operands, not reverse)
+    state, summed, moved = plan.run(grid.trace(body, plan.backward, operands), operands, not reverse)
     ct_s, ct_initial = state[:n_s], state[n_s:] or zeros(moving(jax.tree.leaves(initial)))
     ct_u = [
         jnp.zeros(leaf.shape, leaf.dtype) if at is None else _joined(moved[at])
