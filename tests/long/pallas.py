@@ -3,11 +3,12 @@ and with `--gpu --out docs/pallas_on_gpu.json` those for NVIDIA's GPUs.
 
 For each cell and option of the scan, in float64: value and every gradient of the interpreted kernels against the
 reference (1e-12 of the largest entry), and NaN in the padding. Records also which cells are refused, and why: by the
-scan, and by Pallas when it is asked to lower the kernels for a TPU or an H100. Prints one line for each cell, goes on where an
-earlier record stopped, and exits with 1 if any differed. About ten seconds for each cell on two cores.
+scan, and by Pallas when it is asked to lower the kernels for a TPU or an H100. Prints one line for each cell, goes on
+where an earlier record stopped, and exits with 1 if any differed. About ten seconds for each cell on two cores.
 """
 
 import argparse
+import dataclasses
 import sys
 import time
 from contextlib import nullcontext
@@ -38,8 +39,12 @@ TRIED = {"TPU": ("plain", "all rows", "two batch axes", "chunk"), "GPU": ("all r
 """For a GPU that which the kernels themselves do otherwise."""
 
 
-def refusals(cell):
-    """Why the scan, and why the compiler for TPU, cannot run a cell; each None if it can."""
+def refusals(cell, device="TPU"):
+    """Why the scan, and why the compiler for a device, cannot run a cell; each None if it can.
+
+    For a GPU the cell has 4 units: arrays of 3 it takes none of.
+    """
+    cell = dataclasses.replace(cell, hidden_size=4) if device == "GPU" else cell
     trial = draw_trial(cell)
     given = Arguments(cell, *jax.tree.map(jnp.asarray, (trial.params, trial.xs, trial.carry, trial.carry)), *_ROWS)
     given = check_step(given)
@@ -72,7 +77,7 @@ def run(out=None, device="TPU"):
             continue
         begun = time.monotonic()
         try:
-            reason, compiler = refusals(cell)
+            reason, compiler = refusals(cell, device)
         except Exception as error:  # a failure of any kind is what is looked for
             reason, compiler = None, f"{type(error).__name__}: {error}".splitlines()[0]
         if reason or compiler:

@@ -6,7 +6,8 @@ and multiplies once more. A device on which no array may hold the gates side by 
     split(a B)             becomes   a B_1, a B_2, ...              B_i the pieces of B
     join(a_1, a_2, ...) B  becomes   a_1 B_1 + a_2 B_2 + ...
 
-The pieces of a parameter are made once, outside.
+The pieces of a parameter are made once, outside. So is a parameter in the dtype of what it is multiplied with, where
+that is a wider one: the device multiplies numbers of one dtype.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
 from recurrax.kernels import jaxprs, steps, sums
@@ -39,7 +41,7 @@ class Parted(NamedTuple):
 def parted(f: Callable[..., Any], shared: Leaves, others: Leaves) -> Parted:
     """f, of flat leaves, arrays or shapes, parted."""
     traced = jaxprs.trace(f, *shared, *others)
-    while found := [*_cut_products(traced), *_products_of_joins(traced)]:
+    while found := [*_cut_products(traced), *_products_of_joins(traced), *_mixed_products(traced)]:
         traced = jaxprs.again(traced, found)
     first, results = traced.jaxpr.invars[: len(shared)], traced.jaxpr.outvars
     rest = traced.jaxpr.invars[len(shared) :]
@@ -88,6 +90,18 @@ def _sum_of_products(product: Any, side: int, join: Any, read: Read) -> Leaves:
     others = lax.split(read(product.invars[1 - side]), sizes, axis=axis)
     terms = [_product(product, side, read(atom), other) for atom, other in zip(join.invars, others, strict=True)]
     return [reduce(lax.add, terms)]
+
+
+def _mixed_products(traced: Traced) -> list[Replacement]:
+    """Of products of two dtypes, such as of a float32 adjoint and a bfloat16 kernel, that of the wider one."""
+    products = [eqn for eqn in traced.jaxpr.eqns if eqn.primitive.name == "dot_general"]
+    mixed = [eqn for eqn in products if len({atom.aval.dtype for atom in eqn.invars}) > 1]
+    return [Replacement(eqn.outvars, partial(_of_one_dtype, eqn)) for eqn in mixed]
+
+
+def _of_one_dtype(product: Any, read: Read) -> Leaves:
+    dtype = jnp.result_type(*(atom.aval.dtype for atom in product.invars))
+    return [product.primitive.bind(*(read(atom).astype(dtype) for atom in product.invars), **product.params)]
 
 
 def _product(like: Any, side: int, factor: Array, other: Array) -> Array:

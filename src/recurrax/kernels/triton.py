@@ -1,8 +1,8 @@
 """A loop over time as one Pallas kernel for NVIDIA's GPUs, through Triton: a program for each tile, all steps inside.
 
 What `grid` runs on a TPU, otherwise laid out. The state is carried in registers. Parameters are read anew at every
-step, from the caches: read once, they would have to fit into shared memory together, and so only each product's
-factors have to. Every array holds a power of two of values, so gates are not joined (`parted`). Products of float32 are
+step, from the caches: read once, they would have to fit into shared memory together; so only each product's factors
+have to. Every array holds a power of two of values, so gates are not joined (`parted`). Products of float32 are
 of float32, never TF32, unless the cell asks for it.
 """
 
@@ -150,8 +150,9 @@ def _call(kernel: Kernel, reverse: bool, interpret: bool, operands: Operands) ->
 def _compiler_params() -> Any:
     from jax.experimental.pallas import triton
 
-    # One stage: loads of parameters are not begun for the steps ahead, which would take shared memory for each.
-    return triton.CompilerParams(num_stages=1)
+    # One stage: loads of parameters are not begun for the steps ahead, which would take shared memory for each. With 8
+    # warps no register of the library's cells of 64 units is spilled but in MLSTM's gradient; with 4, of LSTM's too.
+    return triton.CompilerParams(num_warps=8, num_stages=1)
 
 
 def _given(array: Any) -> Any:
