@@ -14,7 +14,6 @@ by tile. Rows that are padding or reset are chosen in the kernel, step by step.
 Second derivatives are those of the reference.
 """
 
-import math
 from collections.abc import Callable
 from functools import partial
 from traceback import extract_tb
@@ -27,6 +26,7 @@ from jax.extend.backend import get_backend
 
 from recurrax.kernels import grid, projection, reference, steps, tiles, triton
 from recurrax.kernels.arguments import Arguments
+from recurrax.kernels.batches import as_rows, padded_to
 from recurrax.kernels.forward_mode import reverse_mode_only
 from recurrax.kernels.grid import Kernel, Operands
 from recurrax.kernels.jaxprs import Leaves
@@ -101,7 +101,7 @@ def supports(given: Arguments) -> str | None:
         return "its kernels are for TPU and for GPUs of NVIDIA's, and interpreted on CPU"
     if reason := _unknown_dtype(given):
         return reason
-    plan, _ = _plan(_as_rows(given))
+    plan, _ = _plan(as_rows(given))
     needed, limit = max(plan.forward.bytes, plan.backward.bytes), triton.LIMIT if plan.for_gpu else tiles.LIMIT
     if needed > limit:
         unit, name = (1 << 10, "KiB") if plan.for_gpu else (1 << 20, "MiB")
@@ -159,7 +159,7 @@ def refused_by_compiler(given: Arguments) -> str | None:
 def scan(given: Arguments) -> tuple[Array, Carry]:
     """Outputs (T, *batch, ...) and the last carry."""
     batch_shape = given.batch_shape
-    flat = _as_rows(given)
+    flat = as_rows(given)
     batch = flat.batch_shape[0]
     plan, padded = _plan(flat)
     leaves = jax.tree.leaves((padded.params, padded.xs, padded.carry, padded.initial))
@@ -173,47 +173,12 @@ def scan(given: Arguments) -> tuple[Array, Carry]:
     )
 
 
-def _as_rows(given: Arguments) -> Arguments:
-    """The same arguments with one batch axis."""
-    axes = len(given.batch_shape)
-    batch = math.prod(given.batch_shape)
-
-    def merged(tree: Any, leading: int) -> Any:
-        return jax.tree.map(
-            lambda leaf: leaf.reshape(*leaf.shape[:leading], batch, *leaf.shape[leading + axes :]), tree
-        )
-
-    xs, rows = merged((given.xs, given.rows), 1)
-    carry, initial = merged((given.carry, given.initial), 0)
-    return given._replace(xs=xs, carry=carry, initial=initial, rows=rows, batch_shape=(batch,))
-
-
-def _padded(given: Arguments, rows: int) -> Arguments:
-    """The same arguments with rows added, up to whole tiles.
-
-    They repeat the last one: zeros could meet a division. What becomes of them is cut off, so their adjoints are zero.
-    """
-    (batch,) = given.batch_shape
-    more = -batch % rows
-    if not more:
-        return given
-
-    def repeated(tree: Any, axis: int) -> Any:
-        return jax.tree.map(
-            lambda leaf: jnp.pad(leaf, [(0, more * (i == axis)) for i in range(leaf.ndim)], mode="edge"), tree
-        )
-
-    xs, of_rows = repeated((given.xs, given.rows), 1)
-    carry, initial = repeated((given.carry, given.initial), 0)
-    return given._replace(xs=xs, carry=carry, initial=initial, rows=of_rows, batch_shape=(batch + more,))
-
-
 def _plan(given: Arguments) -> tuple[Plan, Arguments]:
     """The plan with the largest tiles that fit, the smallest if none do, and the arguments padded to them."""
     (batch,) = given.batch_shape
     plan, padded, memory = None, given, triton if on_gpu() else tiles
     for rows in memory.rows_to_try(batch):
-        padded = _padded(given, rows)
+        padded = padded_to(given, rows)
         plan = _plan_of(padded, rows)
         if max(plan.forward.bytes, plan.backward.bytes) <= memory.LIMIT:
             break
