@@ -190,11 +190,6 @@ def test_a_kernel_that_is_too_large_is_refused_with_its_size(monkeypatch):
     assert said == "a kernel of 8 rows would hold 3 MiB in fast memory, by estimate, of which it may take 2 MiB"
 
 
-def test_a_gpu_is_refused(monkeypatch):
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert pallas.supports(given_to(Elman(3))) == "its kernels are for TPU, and interpreted on CPU"
-
-
 def test_an_open_number_of_rows_is_refused():
     xs = jax.ShapeDtypeStruct(jax.export.symbolic_shape("4, b, 2"), np.float32)
     params = Elman(2).init(jax.random.key(0), 2)

@@ -18,15 +18,20 @@ import json
 import os
 import re
 import time
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
+from traceback import extract_tb
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
 from jax.experimental import topologies
+from jax.sharding import AbstractDevice, AbstractMesh, AxisType
 
 import recurrax
 from recurrax import cells
+from recurrax.kernels import pallas
 from recurrax.kernels.scan import IMPLEMENTATIONS
 from recurrax.runs.environment import environment
 
@@ -112,18 +117,28 @@ def programs(cell, implementation, shape):
     return {"forward": forward, "training step": training_step}, (params, xs)
 
 
+@contextmanager
+def as_if_on(kind):
+    """JAX and the Pallas kernels as they are where a GPU of that kind is at hand."""
+    gpu = AbstractDevice(device_kind=kind, num_cores=None, platform="cuda")
+    mesh = AbstractMesh((1,), ("x",), axis_types=(AxisType.Auto,), abstract_device=gpu)
+    with mock.patch.object(pallas, "on_gpu", return_value=True), jax.sharding.use_abstract_mesh(mesh):
+        yield
+
+
 def compiled(program, arguments, device):
     """What the compiler says of a program, or why it made none."""
     sharding = jax.sharding.SingleDeviceSharding(device)
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), arguments)
-    begun = time.monotonic()
+    begun, is_gpu = time.monotonic(), device.platform == "gpu"
     try:
-        made = jax.jit(program).lower(*shapes).compile(UNTUNED if device.platform == "gpu" else None)
+        with as_if_on(device.device_kind) if is_gpu else nullcontext():
+            lowered = jax.jit(program).lower(*shapes)
+        made = lowered.compile(UNTUNED if is_gpu else None)
     except Exception as error:  # of any kind: what a compiler does not know is said in many ways
         said = str(error).split("Error details: ")[-1].split("cannot run this, since ")[-1].split(". Please file")[0]
-        if "platform_index" in said:
-            said = "its kernels are for TPU, and interpreted on CPU"
-        return {"refused": (said.strip() or type(error).__name__).splitlines()[0]}
+        said = said.strip() or f"{type(error).__name__} in {extract_tb(error.__traceback__)[-1].name}"
+        return {"refused": said.splitlines()[0]}
     cost = made.cost_analysis() or {}  # XLA counts nothing for a GPU
     counted = {name: int(cost[key]) for name, key in COUNTED.items() if key in cost}
     seconds = round(time.monotonic() - begun, 1)

@@ -28,6 +28,7 @@ STATISTICS = "tests/study/test_statistics.py"
 CLAIMS = "tests/study/test_claims.py"
 CONTRACT = "tests/lag/test_contract.py"
 PALLAS = "tests/kernels/test_pallas.py"
+TRITON = "tests/kernels/test_triton.py"
 ASSOCIATIVE = "tests/kernels/test_associative.py"
 SUBSTITUTES = "tests/kernels/test_substitutes.py"
 NEWTON = "tests/kernels/test_newton.py"
@@ -945,6 +946,34 @@ MUTANTS = (
         "carry, ys[t] = step(",
         "carry, ys[length - 1 - t if reverse else t] = step(",
         f"{SUBSTITUTES}::test_a_program_and_its_derivative[scan]",
+    ),
+    Mutant(
+        "triton: the backward kernel walks forward",
+        "kernels/triton.py",
+        "at = n_steps - 1 - k if reverse else k",
+        "at = k",
+        f"{TRITON}::test_several_tiles_that_do_not_divide_the_batch",
+    ),
+    Mutant(
+        "triton: only the last step's terms of a sum",
+        "kernels/triton.py",
+        "total + term.astype(total.dtype)",
+        "term.astype(total.dtype)",
+        f"{TRITON}::test_several_tiles_that_do_not_divide_the_batch",
+    ),
+    Mutant(
+        "triton: of a product of joined gates the first alone",
+        "kernels/parted.py",
+        "[reduce(lax.add, terms)]",
+        "terms[:1]",
+        f"{TRITON}::test_with_padding_and_resets_backwards[CoRNN]",
+    ),
+    Mutant(
+        "triton: gates side by side in a kernel",
+        "kernels/parted.py",
+        "*_cut_products(traced), ",
+        "",
+        f"{TRITON}::test_every_array_of_a_kernel_holds_a_power_of_two[GRU]",
     ),
     Mutant(
         "MinLSTM: gates not normalised",

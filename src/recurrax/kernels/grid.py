@@ -119,12 +119,12 @@ def _call(kernel: Kernel, reverse: bool, interpret: bool, operands: Operands) ->
     ]
     outputs = [
         (kernel.state, of_tile, (n_tiles,), 1),
-        ([_summed(leaf) for leaf in kernel.summed], of_tile, (n_tiles,), 0),
+        ([summed_as(leaf) for leaf in kernel.summed], of_tile, (n_tiles,), 0),
         (kernel.results, of_steps, (n_steps, n_tiles), 1),
     ]
 
     def body(*refs: Any) -> None:
-        shared, of_rows, first, streams, state, sums, results = _dealt(
+        shared, of_rows, first, streams, state, sums, results = dealt(
             refs, [leaves for leaves, *_ in (*inputs, *outputs)]
         )
         block = pl.program_id(1)
@@ -147,7 +147,7 @@ def _call(kernel: Kernel, reverse: bool, interpret: bool, operands: Operands) ->
                 *(_taken(ref[...], leaf) for ref, leaf in stay),
                 *(_taken(ref[at], leaf) for ref, leaf in zip(streams, kernel.streams, strict=True)),
             )
-            stepped, summed, made = _dealt(found, [leaves for leaves, *_ in outputs])
+            stepped, summed, made = dealt(found, [leaves for leaves, *_ in outputs])
             for ref, new in zip(state, stepped, strict=True):
                 ref[...] = _given(new, new.shape, 1)
             for ref, new in zip(sums, summed, strict=True):
@@ -165,7 +165,7 @@ def _call(kernel: Kernel, reverse: bool, interpret: bool, operands: Operands) ->
         in_specs=[spec(lifted(leaf.shape, rows)) for leaves, spec, _, rows in inputs for leaf in leaves],
         out_specs=[spec(lifted(leaf.shape, rows)) for leaves, spec, _, rows in outputs for leaf in leaves],
         out_shape=[
-            jax.ShapeDtypeStruct((*lead, *lifted(leaf.shape, rows)), _given_dtype(leaf))
+            jax.ShapeDtypeStruct((*lead, *lifted(leaf.shape, rows)), given_dtype(leaf))
             for leaves, _, lead, rows in outputs
             for leaf in leaves
         ],
@@ -183,21 +183,23 @@ def _call(kernel: Kernel, reverse: bool, interpret: bool, operands: Operands) ->
     )
     last, sums, made = (
         [_taken(new, leaf, lead) for new, leaf in zip(group, leaves, strict=True)]
-        for group, (leaves, _, lead, _) in zip(_dealt(found, [leaves for leaves, *_ in outputs]), outputs, strict=True)
+        for group, (leaves, _, lead, _) in zip(dealt(found, [leaves for leaves, *_ in outputs]), outputs, strict=True)
     )
     return [leaf.reshape(n_tiles * kernel.tiles.rows, *leaf.shape[2:]) for leaf in last], sums, made
 
 
-def _summed(leaf: Any) -> Any:
+def summed_as(leaf: Any) -> Any:
+    """The shape and dtype in which a leaf is summed over steps."""
     return jax.ShapeDtypeStruct(leaf.shape, jnp.promote_types(leaf.dtype, jnp.float32))
 
 
 def _given(array: Array, shape: Sequence[int], rows: int = 0, lead: Sequence[int] = ()) -> Array:
     """Tiles of a shape as a kernel is given them; rows is 1 where the first axis is that of rows."""
-    return array.astype(_given_dtype(array)).reshape(*lead, *lifted(shape, rows))
+    return array.astype(given_dtype(array)).reshape(*lead, *lifted(shape, rows))
 
 
-def _given_dtype(leaf: Any) -> Any:
+def given_dtype(leaf: Any) -> Any:
+    """The dtype in which a kernel is given a leaf."""
     return jnp.int32 if leaf.dtype == jnp.bool_ else leaf.dtype
 
 
@@ -207,6 +209,7 @@ def _taken(array: Array, leaf: Any, lead: Sequence[int] = ()) -> Array:
     return array != 0 if leaf.dtype == jnp.bool_ else array
 
 
-def _dealt(values: Sequence[Any], groups: Sequence[Leaves]) -> list[Leaves]:
+def dealt(values: Sequence[Any], groups: Sequence[Leaves]) -> list[Leaves]:
+    """Values in groups of the sizes of others."""
     waiting = iter(values)
     return [[next(waiting) for _ in group] for group in groups]

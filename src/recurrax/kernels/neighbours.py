@@ -113,12 +113,14 @@ class Arrays(NamedTuple):
         return [pieces[i] for i in sorted(pieces) if i >= n_u], u
 
 
-def arrays(step: Step, d: Derivative, shapes: Shapes) -> Arrays:
+def arrays(step: Step, d: Derivative, shapes: Shapes, together: bool = True) -> Arrays:
     """Arrays of one shape, as far as can be, so that one replaces the other.
 
-    What is saved takes the places of pieces of u that no derivative reads, adjoints those of u itself.
+    What is saved takes the places of pieces of u that no derivative reads, adjoints those of u itself. Unless they lie
+    together, each piece is an array of its own.
     """
-    of_u, n_u = neighbours(step.u), len(step.u)
+    n_u = len(step.u)
+    of_u = neighbours(step.u) if together else Layout([[i] for i in range(n_u)])
     unsaved, saved, unchanged = list(range(len(shapes.saved))), [], []
     for number, group in enumerate(of_u.groups):
         array = []

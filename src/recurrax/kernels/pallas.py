@@ -1,8 +1,9 @@
 """The fused scan's loops as Pallas kernels: one forward, one backward, for any cell.
 
 What a step computes, what is kept of it and what waits for the end of the loop is read from the cell's trace, as for
-the fused scan (`steps`, `residuals`); `grid` runs it. Parameters and carry stay in the fast memory of the device from
-the first step to the last; of each step, only its projection and its results travel.
+the fused scan (`steps`, `residuals`); `grid` runs it on a TPU, `triton` on an NVIDIA GPU. On a TPU parameters and
+carry stay in the fast memory of the device from the first step to the last; of each step, only its projection and its
+results travel.
 
     forward    reads   u_t                              writes  y_t and what the backward kernel needs
     backward   reads   δy_t and that                    writes  δu_t and the factors of weight gradients
@@ -13,17 +14,19 @@ by tile. Rows that are padding or reset are chosen in the kernel, step by step.
 Second derivatives are those of the reference.
 """
 
-import math
 from collections.abc import Callable
 from functools import partial
+from traceback import extract_tb
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import zero_from_primal
+from jax.extend.backend import get_backend
 
-from recurrax.kernels import grid, neighbours, projection, reference, steps, tiles
+from recurrax.kernels import grid, neighbours, projection, reference, steps, tiles, triton
 from recurrax.kernels.arguments import Arguments
+from recurrax.kernels.batches import as_rows, padded_to
 from recurrax.kernels.forward_mode import reverse_mode_only
 from recurrax.kernels.grid import Kernel, Operands
 from recurrax.kernels.jaxprs import Leaves
@@ -46,6 +49,7 @@ class Plan(NamedTuple):
     step, derivative: the cell's, traced for the rows of one tile.
     forward, backward: the tiles of the kernels.
     arrays: what lies side by side in those that the kernels read and write.
+    for_gpu: whether the kernels are for a GPU.
     """
 
     cell: Cell
@@ -58,6 +62,11 @@ class Plan(NamedTuple):
     forward: Tiles
     backward: Tiles
     arrays: Arrays
+    for_gpu: bool
+
+    def run(self, kernel: Kernel, operands: Operands, reverse: bool) -> tuple[Leaves, Leaves, Leaves]:
+        """The last state, sums and results of a kernel, see `grid.run`."""
+        return (triton if self.for_gpu else grid).run(kernel, operands, reverse)
 
     def join(self, flowing: Leaves, still: Leaves) -> tuple[Any, Any, Carry, Carry]:
         """params, xs, carry and initial of the leaves that gradients flow through and of the others."""
@@ -90,18 +99,24 @@ def supports(given: Arguments) -> str | None:
         return "there is no step or no row to make a block of"
     if given.effects:
         return "a step has effects, which a kernel cannot have"
-    if jax.default_backend() == "gpu":
-        return "its kernels are for TPU, and interpreted on CPU"
+    if jax.default_backend() == "gpu" and "cuda" not in get_backend().platform_version.lower():
+        return "its kernels are for TPU and for GPUs of NVIDIA's, and interpreted on CPU"
     if reason := _unknown_dtype(given):
         return reason
-    plan, _ = _plan(_as_rows(given))
-    needed = max(plan.forward.bytes, plan.backward.bytes)
-    if needed > tiles.LIMIT:
+    plan, _ = _plan(as_rows(given))
+    needed, limit = max(plan.forward.bytes, plan.backward.bytes), triton.LIMIT if plan.for_gpu else tiles.LIMIT
+    if needed > limit:
+        unit, name = (1 << 10, "KiB") if plan.for_gpu else (1 << 20, "MiB")
         return (
-            f"a kernel of {plan.forward.rows} rows would hold {needed / 2**20:.0f} MiB in fast memory, by estimate, of "
-            f"which it may take {tiles.LIMIT >> 20} MiB"
+            f"a kernel of {plan.forward.rows} rows would hold {needed / unit:.0f} {name} in fast memory, by estimate, "
+            f"of which it may take {limit // unit} {name}"
         )
-    return refused_by_compiler(given) if jax.default_backend() == "tpu" else None
+    return refused_by_compiler(given) if jax.default_backend() in ("tpu", "gpu") else None
+
+
+def on_gpu() -> bool:
+    """Whether kernels are planned for a GPU; else they are for a TPU."""
+    return jax.default_backend() == "gpu"
 
 
 def _unknown_dtype(given: Arguments) -> str | None:
@@ -115,7 +130,10 @@ def _unknown_dtype(given: Arguments) -> str | None:
 
 
 def refused_by_compiler(given: Arguments) -> str | None:
-    """What Pallas says against the kernels of these arguments on TPU, or None: it is asked to lower them once."""
+    """What Pallas says against the kernels of these arguments, or None: it is asked to lower them once.
+
+    For a GPU, some versions of JAX look at the one that is there.
+    """
     leaves, structure = jax.tree.flatten((given.params, given.xs, given.carry, given.initial, given.rows))
 
     def results(flowing: Leaves, still: Leaves) -> Leaves:
@@ -132,17 +150,18 @@ def refused_by_compiler(given: Arguments) -> str | None:
     shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]
     still = [leaf for leaf in shapes if not is_moving(leaf)]
     try:
-        jax.jit(gradients).trace(moving(shapes), still).lower(lowering_platforms=("tpu",))
+        jax.jit(gradients).trace(moving(shapes), still).lower(lowering_platforms=("cuda" if on_gpu() else "tpu",))
     except Exception as error:  # of any kind: what a compiler does not know is said in many ways
         said = str(error).split("Error details: ")[-1].split(". Please file")[0].strip()
-        return f"Pallas for TPU says: {(said or type(error).__name__).splitlines()[0]}"
+        said = said or f"{type(error).__name__} in {extract_tb(error.__traceback__)[-1].name}"
+        return f"Pallas for {'GPU' if on_gpu() else 'TPU'} says: {said.splitlines()[0]}"
     return None
 
 
 def scan(given: Arguments) -> tuple[Array, Carry]:
     """Outputs (T, *batch, ...) and the last carry."""
     batch_shape = given.batch_shape
-    flat = _as_rows(given)
+    flat = as_rows(given)
     batch = flat.batch_shape[0]
     plan, padded = _plan(flat)
     leaves = jax.tree.leaves((padded.params, padded.xs, padded.carry, padded.initial))
@@ -156,49 +175,14 @@ def scan(given: Arguments) -> tuple[Array, Carry]:
     )
 
 
-def _as_rows(given: Arguments) -> Arguments:
-    """The same arguments with one batch axis."""
-    axes = len(given.batch_shape)
-    batch = math.prod(given.batch_shape)
-
-    def merged(tree: Any, leading: int) -> Any:
-        return jax.tree.map(
-            lambda leaf: leaf.reshape(*leaf.shape[:leading], batch, *leaf.shape[leading + axes :]), tree
-        )
-
-    xs, rows = merged((given.xs, given.rows), 1)
-    carry, initial = merged((given.carry, given.initial), 0)
-    return given._replace(xs=xs, carry=carry, initial=initial, rows=rows, batch_shape=(batch,))
-
-
-def _padded(given: Arguments, rows: int) -> Arguments:
-    """The same arguments with rows added, up to whole tiles.
-
-    They repeat the last one: zeros could meet a division. What becomes of them is cut off, so their adjoints are zero.
-    """
-    (batch,) = given.batch_shape
-    more = -batch % rows
-    if not more:
-        return given
-
-    def repeated(tree: Any, axis: int) -> Any:
-        return jax.tree.map(
-            lambda leaf: jnp.pad(leaf, [(0, more * (i == axis)) for i in range(leaf.ndim)], mode="edge"), tree
-        )
-
-    xs, of_rows = repeated((given.xs, given.rows), 1)
-    carry, initial = repeated((given.carry, given.initial), 0)
-    return given._replace(xs=xs, carry=carry, initial=initial, rows=of_rows, batch_shape=(batch + more,))
-
-
 def _plan(given: Arguments) -> tuple[Plan, Arguments]:
     """The plan with the largest tiles that fit, the smallest if none do, and the arguments padded to them."""
     (batch,) = given.batch_shape
-    plan, padded = None, given
-    for rows in tiles.rows_to_try(batch):
-        padded = _padded(given, rows)
+    plan, padded, memory = None, given, triton if on_gpu() else tiles
+    for rows in memory.rows_to_try(batch):
+        padded = padded_to(given, rows)
         plan = _plan_of(padded, rows)
-        if max(plan.forward.bytes, plan.backward.bytes) <= tiles.LIMIT:
+        if max(plan.forward.bytes, plan.backward.bytes) <= memory.LIMIT:
             break
     assert plan is not None, "a batch of no rows is refused"
     return plan, padded
@@ -227,9 +211,15 @@ def _plan_of(given: Arguments, rows: int) -> Plan:
     derivative = Derivative(step, step.u, alike=not flags)
     n_steps, resets = jax.tree.leaves(xs)[0].shape[0], given.rows.reset is not None
     shapes = neighbours.shapes_of(step, derivative)
-    arrays = neighbours.arrays(step, derivative, shapes)
+    # Trick for GPUs, where a kernel can neither join nor cut: every leaf is an array of its own.
+    arrays = neighbours.arrays(step, derivative, shapes, together=not on_gpu())
     of_tiles = neighbours.tiles_of(step, derivative, shapes, arrays, flags, n_steps, resets)
-    return Plan(cell, given.reverse, operands, moves, project, step, derivative, *of_tiles, arrays)
+    if on_gpu():
+        choose, carry = partial(triton.choose, rows, n_steps), step.carry
+        read = [*shapes.before, *(step.u[i] for i in derivative.read_u), *shapes.saved]
+        backward = choose(derivative.backward, shapes.fixed, [*read, *moving(carry), *moving(step.seen)])
+        of_tiles = choose(derivative.forward, step.prepared, [*carry, *step.u]), backward
+    return Plan(cell, given.reverse, operands, moves, project, step, derivative, *of_tiles, arrays, on_gpu())
 
 
 def _forward_kernel(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows, keeps: bool) -> tuple[Kernel, Operands]:
@@ -259,7 +249,7 @@ def _forward_kernel(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows, keep
 
 def _value(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Array, Leaves]:
     """Outputs (T, B, ...) and the leaves of the last carry, keeping nothing for a derivative."""
-    last, _, (ys,) = grid.run(*_forward_kernel(plan, flowing, still, rows, keeps=False), plan.reverse)
+    last, _, (ys,) = plan.run(*_forward_kernel(plan, flowing, still, rows, keeps=False), plan.reverse)
     return _joined(ys), last
 
 
@@ -270,7 +260,7 @@ _scan = jax.custom_vjp(_value, nondiff_argnums=(0,))
 def _forward(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows) -> tuple[Array, Leaves, Stored]:
     """`_value`, keeping what the backward kernel needs."""
     kernel, operands = _forward_kernel(plan, flowing, still, rows, keeps=True)
-    last, _, results = grid.run(kernel, operands, plan.reverse)
+    last, _, results = plan.run(kernel, operands, plan.reverse)
     n_saved = len(plan.arrays.saved.groups)
     *entering, y = map(_joined, results[n_saved:])
     return y, last, Stored(results[:n_saved], entering, [operands.streams[i] for i in plan.arrays.unchanged], y)
@@ -308,7 +298,7 @@ def _backward(plan: Plan, flowing: Leaves, still: Leaves, rows: Rows, kept: Stor
     streams = [*cut(before), *kept.unchanged, *kept.saved, *cut([*ct_y, *jax.tree.leaves(rows)])]
     operands = Operands(fixed, [], [*ct_last, *ct_initial], streams)
     kernel = grid.trace(body, plan.backward, operands, range(n_before, n_read))
-    state, summed, moved = grid.run(kernel, operands, not reverse)
+    state, summed, moved = plan.run(kernel, operands, not reverse)
     # Reshaped before they are cut: what joins the pieces of one array again is then nothing.
     by_row = plan.arrays.moved.cut([_joined(leaf) for leaf in moved])
     by_tile = plan.arrays.moved.cut([leaf.reshape(-1, *leaf.shape[2:]) for leaf in moved])

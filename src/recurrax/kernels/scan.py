@@ -90,9 +90,10 @@ def scan(
             `layers`, such as `recurrax.Stack`; "associative" walks all steps in parallel, for a cell with
             `coefficients`; "newton" does for any cell with a floating carry, by Newton's method, and step by step where
             that does not converge (see `recurrax.newton_report`; with `chunk`, in stretches of as many steps); "pallas"
-            runs the fused loops as kernels for TPU, interpreted on CPU; "cudnn" is NVIDIA's LSTM, for a cell with
-            `cudnn`. None takes "layered" for a stack and else "fused", but for a step that has effects, such as
-            printing, and never one of the others.
+            runs the fused loops as kernels for TPU and for NVIDIA's GPUs (there for a power of two of units, of which
+            227 KiB hold a gate's matrix), interpreted on CPU; "cudnn" is NVIDIA's LSTM, for a cell with `cudnn`. None
+            takes "layered" for a stack and else "fused", but for a step that has effects, such as printing, and never
+            one of the others.
 
     Returns:
         Outputs (T, *batch, H), zeros at invalid steps, and the carry after each row's last valid step; where a row has
