@@ -151,9 +151,10 @@ def _splits_of_sums(traced: Traced) -> list[Replacement]:
         if is_merging(made.get(whole)) and readers[whole] == [eqn]:
             reader = made[whole]
             whole = reader.invars[0]
-        added: Any = made.get(whole)
-        is_sum = added is not None and added.primitive.name in ("add", "sub") and readers[whole] == [reader]
-        if is_sum and all(not isinstance(of, Literal) and of.aval.shape == whole.aval.shape for of in added.invars):
+        added = made.get(whole)
+        if added is None or added.primitive.name not in ("add", "sub") or readers[whole] != [reader]:
+            continue
+        if all(not isinstance(term, Literal) and term.aval.shape == whole.aval.shape for term in added.invars):
             found.append(Replacement(eqn.outvars, partial(_sum_of_splits, made, added, eqn.params["sizes"])))
     return found
 
@@ -179,9 +180,10 @@ def _sum_of_splits(made: dict[Var, Any], added: Any, sizes: Sequence[int], read:
 
 def _unparted(made: dict[Var, Any], var: Var, width: int) -> Var:
     """What (..., G, H) was reshaped from, if that is (..., G*H): merged again, it would be the same."""
-    eqn: Any = made.get(var)
-    is_parted = eqn is not None and eqn.primitive.name == "reshape"
-    return eqn.invars[0] if is_parted and eqn.invars[0].aval.shape == (*var.aval.shape[:-2], width) else var
+    eqn = made.get(var)
+    if eqn is None or eqn.primitive.name != "reshape" or eqn.invars[0].aval.shape != (*var.aval.shape[:-2], width):
+        return var
+    return eqn.invars[0]
 
 
 def _split(whole: Var, sizes: Sequence[int], read: Read) -> Sequence[Array]:
