@@ -3,12 +3,10 @@
 This is no experiment, but what `kernel_speed.py --scaling` measures beside its three axes.
 """
 
-import ctypes
 import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -35,7 +33,7 @@ ROWS, BATCH, LENGTH, HIDDEN, STEPS = 8, 64, 100, 64, 2
 """Of the training whose rows or batches are split; steps per chunk."""
 LONG_COLUMNS = {
     "steps": "T", "how": "how", "min_ms": "minimum, ms", "median_ms": "median, ms",
-    "temporaries_mb": "temporaries, MB", "peak_mb": "peak memory above that before, MB", "compile_s": "compile, s",
+    "temporaries_mb": "temporaries, MB", "compile_s": "compile, s",
 }  # fmt: skip
 DEVICE_COLUMNS = {
     "split": "split", "devices": "devices", "min_ms": "minimum, ms", "median_ms": "median, ms",
@@ -89,7 +87,7 @@ def jobs(cell: Name, settings: Any) -> dict[str, study.Job]:
 
 
 def measure_length(settings: Any, cell: Name, steps: int, run: runs.RunFolder) -> study.JobResult:
-    """Times, temporaries and peak memory of a training step on one sequence, every way."""
+    """Times and temporaries of a training step on one sequence, every way."""
     batch, inputs, hidden = LONG_SHAPE
     built = cell.build(hidden_size=hidden)
     params = built.init(jax.random.key(0), inputs)
@@ -106,29 +104,9 @@ def measure_length(settings: Any, cell: Name, steps: int, run: runs.RunFolder) -
         arrays[f"long.{steps}.{how}.compile"] = np.array(contender.compile_seconds)
         arrays[f"long.{steps}.{how}.temporaries"] = np.array(contender.temporaries)
         if in_chunks or steps <= TIMED_WHOLE:
-            arrays[f"long.{steps}.{how}.peak"] = np.array(peak_growth(contender.run))
             calls[how] = contender.run
     times = timing.interleaved(calls, settings.rounds, settings.seconds)
     return study.JobResult(arrays | {f"long.{steps}.{how}.time": of for how, of in times.items()})
-
-
-def peak_growth(call: Callable[[], Any]) -> float:
-    """Bytes by which the process grows at most during a call; nan where the system does not tell."""
-    status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-
-    def kilobytes(name: str) -> int:
-        (line,) = (line for line in status.read_text().splitlines() if line.startswith(f"{name}:"))
-        return int(line.split()[1])
-
-    try:
-        ctypes.CDLL(None).malloc_trim(0)  # what was freed before would be taken again without growing
-        reset.write_text("5")  # sets the peak, VmHWM, to what is held now
-        before = kilobytes("VmRSS")
-    except (OSError, ValueError, AttributeError):
-        jax.block_until_ready(call())
-        return math.nan
-    jax.block_until_ready(call())
-    return 1024.0 * (kilobytes("VmHWM") - before)
 
 
 def measure_devices(settings: Any, cell: Name, run: runs.RunFolder) -> study.JobResult:
@@ -170,8 +148,8 @@ def long_rows(arrays: Mapping[str, np.ndarray], smoke: bool) -> Iterator[dict[st
     for steps, how in itertools.product(lengths(smoke), WAYS):
         start = f"long.{steps}.{how}."
         times = 1e3 * arrays.get(f"{start}time", np.array([math.nan]))
-        sizes = (float(arrays.get(start + name, math.nan)) / 1e6 for name in ("temporaries", "peak"))
-        values = (steps, how, float(times.min()), float(np.median(times)), *sizes, float(arrays[f"{start}compile"]))
+        held = float(arrays[f"{start}temporaries"]) / 1e6
+        values = (steps, how, float(times.min()), float(np.median(times)), held, float(arrays[f"{start}compile"]))
         yield dict(zip(LONG_COLUMNS, values, strict=True))
 
 
@@ -185,14 +163,14 @@ def device_rows(arrays: Mapping[str, np.ndarray], smoke: bool) -> Iterator[dict[
 
 
 def panels(cell: Name, found: Mapping[str, Sequence[Any]], slot: int, drawn: dict[str, Any]) -> Iterator[report.Panel]:
-    """Time, temporaries and peak memory against a long T, and time against devices; arrays go into `drawn`."""
+    """Time and temporaries against a long T, and time against devices; arrays go into `drawn`."""
     scales: dict[str, Any] = {"long": {"x_scale": "log", "y_scale": "log"}, "devices": {}}
-    pictures = [("long", "how", "steps", "T", quantity) for quantity in ("median_ms", "temporaries_mb", "peak_mb")]
+    pictures = [("long", "how", "steps", "T", quantity) for quantity in ("median_ms", "temporaries_mb")]
     pictures += [("devices", "split", "devices", "devices", quantity) for quantity in ("median_ms", "against_one")]
     for kind, of, x, label, quantity in pictures:
         lines = []
         for dash, name in enumerate(dict.fromkeys(row[of] for row in found[kind])):
-            rows = [row for row in found[kind] if row[of] == name and row[quantity] > 0]  # not nan, nor below a page
+            rows = [row for row in found[kind] if row[of] == name and row[quantity] > 0]  # not nan
             if not rows:
                 continue
             lines.append(report.Line(name, f"x.{kind}.{quantity}.{name}", f"{kind}.{quantity}.{name}", slot, dash))

@@ -38,16 +38,13 @@ def test_scaling_draws_its_figure(tmp_path):
     assert all(row["temporaries_mb"] > 0 for row in found["long"])
 
 
-def test_a_chunk_bounds_memory_and_what_the_system_counts_is_what_xla_plans():
+def test_a_chunk_bounds_memory():
     settings = kernel_speed.Settings(scaling=True, rounds=1, seconds=0)
     run = SimpleNamespace(stop=SimpleNamespace(check=lambda: None))
     arrays = scaling.measure_length(settings, named.cell("elman"), 65536, run).arrays
-    found = {way: [float(arrays[f"long.65536.{way}.{of}"]) for of in ("temporaries", "peak")] for way in scaling.WAYS}
-    whole, chunked, last = found.values()
+    whole, chunked, last = (float(arrays[f"long.65536.{way}.temporaries"]) for way in scaling.WAYS)
     outputs_and_adjoints = 2 * 65536 * 32 * 4
-    assert whole[0] > chunked[0] > outputs_and_adjoints > 10 * last[0]
-    if np.isfinite(whole[1]):
-        assert whole[1] > 10 * last[1]
+    assert whole > chunked > outputs_and_adjoints > 10 * last
 
 
 def test_jobs_never_run_side_by_side(tmp_path, capsys):

@@ -4,7 +4,10 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import zoo
+from long import costs
 
 from recurrax.report import claims
 
@@ -62,6 +65,31 @@ def test_the_speeds_on_the_pages_are_the_recorded_ones():
         assert f"{step['peer']:.2f}" in readme
 
 
+def test_the_costs_of_any_cell_on_the_pages_are_the_recorded_ones():
+    record = json.loads((DOCS / "costs.json").read_text())
+    assert (DOCS / "costs.md").read_text() == costs.page(record)
+    ratios = {name: of["times"]["training step"] for name, of in record["cells"].items()}
+    held = np.median(
+        [of["temporaries"]["recurrax"] / of["temporaries"]["plain scan"] for of in record["cells"].values()]
+    )
+    low, middle, high = np.quantile(list(ratios.values()), [0.25, 0.5, 0.75])
+    readme, page = ((DOCS / name).read_text().replace("\n", " ") for name in ("../README.md", "speed.md"))
+    assert f"Of {len(ratios)} cells that are not" in readme
+    assert f"takes {middle:.2f} times as long as" in readme
+    assert f"{min(ratios.values()):.2f} times for the worst" in readme
+    assert f"takes {middle:.2f} times as long for a training step in the middle, {low:.2f} times or less" in page
+    assert f"{high:.2f} times or more" in page
+    assert f"{held:.2f} times as much in the middle" in page
+    assert all(f"{name} {ratio:.2f}" in page for name, ratio in ratios.items() if ratio < 0.95)
+
+
+@pytest.mark.usefixtures("plain_style")
+def test_a_cells_costs_are_measured_and_shown():
+    measured = costs.row(zoo.units.Leaky(4), {"T": 5, "B": 3, "H": 4}, rounds=1, seconds=0)
+    assert min(measured["times"].values()) > 0
+    assert costs.wide(zoo.weights.Masked()) is None
+
+
 def test_the_training_loops_on_the_page_are_the_recorded_ones():
     (table,) = json.loads((DOCS / "peers_loop.json").read_text())["tables"]
     loops = ("recurrax, batch split", "Flax linen", "PyTorch")
@@ -74,8 +102,6 @@ def test_the_training_loops_on_the_page_are_the_recorded_ones():
 
 def test_long_sequences_and_devices_on_the_page_are_the_recorded_ones():
     record = json.loads((DOCS / "kernel_scaling.json").read_text())
-    if "scaling" not in record:
-        pytest.skip("docs/kernel_scaling.json was recorded before these were measured")
     temporaries, speeds = {}, {}
     for row in record["scaling"]["long"]:
         megabytes = row["temporaries_mb"]
