@@ -71,7 +71,8 @@ plain scan takes {middle:.2f} times as long in the middle, {low:.2f} times or le
 more for another.
 
 Inputs of these cells have two features or are tokens, so that little is won by making the product with them for all
-steps at once. Made by `{command}` with {made}, {date}.
+steps at once. {absent} are made for three units and left out. Made by `{command}` with
+{made}, {date}.
 
 | cell | what it is | training step | forward | temporaries |
 |---|---|---|---|---|
@@ -86,6 +87,7 @@ def page(content):
     text = PAGE.format(
         sizes=", ".join(f"{axis} {size}" for axis, size in SHAPE.items()),
         count=len(rows),
+        absent=" and ".join(content["left out"]),
         middle=quarters[1],
         low=quarters[0],
         high=quarters[2],
@@ -121,6 +123,7 @@ def run(out=None, cells=zoo.ALL, **how):
     """Measures what the record lacks, and returns it."""
     record = Record(COMMAND, out)
     content = {name: record.content[name] for name in ("command", "date", "environment")}
+    content["left out"] = [type(cell).__name__ for cell in cells if wide(cell) is None]
     content["cells"] = record.before.get("cells", {})
     for cell in filter(None, map(wide, cells)):
         name = type(cell).__name__
@@ -128,9 +131,9 @@ def run(out=None, cells=zoo.ALL, **how):
             content["cells"][name] = row(cell, SHAPE, **how)
             jax.clear_caches()
             print(name, content["cells"][name], flush=True)
-            if out is not None:
-                out.write_text(json.dumps(content, indent=1) + "\n")
-                out.with_suffix(".md").write_text(page(content))
+        if out is not None:
+            out.write_text(json.dumps(content, indent=1) + "\n")
+            out.with_suffix(".md").write_text(page(content))
     return content
 
 
