@@ -35,7 +35,7 @@ def main(devices=2, seeds=10, length=20, steps=300):
     stopped = train.fit(training, progress=False).state.stopped_at  # (S,), -1 where the target was not met
     solved = int((stopped >= 0).sum())
     rate = statistics.success_rate(solved, seeds)
-    print(f"{solved} of {seeds} seeds solved it on {len(training.mesh.devices)} devices, "
+    print(f"{solved} of {seeds} seeds solved it on {training.mesh.size} devices, "
           f"95 % interval {rate.low:.0%} to {rate.high:.0%}")  # fmt: skip
     print("steps needed:", ", ".join(str(step) if step >= 0 else f">{steps}" for step in stopped.tolist()))
     return stopped

@@ -20,9 +20,11 @@ from functools import partial
 from typing import Any
 
 import jax
+import kernel_ratios
+import kernel_scaling
 import numpy as np
 import peers
-import scaling
+from kernel_ratios import PASSES, only
 from peers import Shape
 
 from recurrax import report, runs, study, train
@@ -38,7 +40,6 @@ SCALING = {
     "H": (3, tuple((32, 64, 64, hidden) for hidden in (32, 64, 128, 256, 512))),
 }
 """An axis, its place in a shape, and shapes in which it alone varies."""
-PASSES = {"training": True, "forward": False}
 PRODUCT = "matrix product"
 COLUMNS = {
     "cell": "cell", "shape": "B T D H", "pass": "pass", "contender": "contender", "min_ms": "minimum, ms",
@@ -103,7 +104,7 @@ def measured(settings: Settings) -> Iterator[tuple[Name, Shape, str]]:
 def plan(settings: Settings) -> dict[str, study.Job]:
     """A job for each of them; with --scaling also those of long sequences and devices, for the first cell."""
     jobs = {f"{of[0].label}, {of[1]}, {of[2]}": partial(measure, settings, *of) for of in measured(settings)}
-    return jobs | (scaling.jobs(study.named.cells(settings.cells)[0], settings) if settings.scaling else {})
+    return jobs | (kernel_scaling.jobs(study.named.cells(settings.cells)[0], settings) if settings.scaling else {})
 
 
 def operations(cell: Name, shape: Shape, kind: str) -> float:
@@ -127,36 +128,6 @@ def rows(settings: Settings, arrays: Mapping[str, np.ndarray]) -> Iterator[dict[
             yield dict(zip(COLUMNS, (*values, temporaries), strict=True))
 
 
-def only(found: Sequence[Mapping[str, Any]], **fields: Any) -> list[Any]:
-    """The rows that have these values."""
-    return [row for row in found if all(row[name] == value for name, value in fields.items())]
-
-
-def ratio(found: Sequence[Mapping[str, Any]], row: Mapping[str, Any], against: str | None) -> float:
-    """Median time of a contender, or of the best JAX peer if None, over that of `row`; nan where it took no part."""
-    alike = only(found, **{field: row[field] for field in ("cell", "shape", "pass")})
-    left_out = () if against else (*peers.OURS, "PyTorch")
-    others = [of for of in alike if of["contender"] == against or (not against and of["contender"] not in left_out)]
-    return min((other["median_ms"] for other in others), default=math.nan) / row["median_ms"]
-
-
-def geometric_mean(values: list[float]) -> float:
-    """Of those that are numbers; nan of none."""
-    logs = [math.log(value) for value in values if math.isfinite(value)]
-    return math.exp(sum(logs) / len(logs)) if logs else math.nan
-
-
-def means(found: Sequence[Mapping[str, Any]], cells: Sequence[Name]) -> Iterator[dict[str, Any]]:
-    """How many times as long others take as we do, over all shapes."""
-    for cell, kind, ours in itertools.product(cells, PASSES, peers.OURS[:2]):
-        of = only(found, cell=cell.label, contender=ours, **{"pass": kind})
-        best, torch = ([ratio(found, row, against) for row in of] for against in (None, "PyTorch"))
-        if of:
-            worst = min(filter(math.isfinite, best), default=math.nan)
-            values = {"peer": geometric_mean(best), "worst": worst, "pytorch": geometric_mean(torch)}
-            yield {"cell": cell.label, "pass": kind, "contender": ours, **values}
-
-
 def table(title: str, caption: str, found: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> report.Table:
     """Fields of rows under the headings given for them."""
 
@@ -167,18 +138,6 @@ def table(title: str, caption: str, found: Sequence[Mapping[str, Any]], columns:
 
     texts = tuple(tuple(text(row[name]) for name in columns) for row in found)
     return report.Table(title, caption, tuple(columns.values()), texts)
-
-
-def ratios(kind: str, of: Sequence[Any], looks: Mapping[str, Any], drawn: dict[str, Any]) -> report.Dots:
-    """A row per shape and a dot per cell: how many times as long the best JAX peer takes; arrays go into `drawn`."""
-    rows = []
-    for row in (row for row in of if math.isfinite(row["ratio"])):
-        shape = ", ".join(f"{axis} {size}" for axis, size in zip("BTDH", row["shape"], strict=True))
-        rows.append(report.Row(shape, f"{kind}.{row['cell']}.{shape}", looks[row["cell"]].slot, name=row["cell"]))
-        drawn[rows[-1].x] = np.array([row["ratio"]])
-    return report.Dots(
-        kind.capitalize(), "time of the best JAX peer / recurrax's", tuple(rows), (report.Level(1.0, "as fast"),)
-    )
 
 
 def panel(axis: str, x: Any, quantity: str, of: Sequence[Any], looks: Mapping[str, Any], drawn: dict) -> report.Panel:
@@ -194,10 +153,10 @@ def figure(
     settings: Settings, found: Sequence[Mapping[str, Any]], further: Mapping[str, Any], drawn: dict[str, Any]
 ) -> report.Figure:
     """Ratios for every shape; with --scaling time, temporaries and compile time against T, B and H, and `further`."""
-    ours = [row | {"ratio": ratio(found, row, None)} for row in only(found, contender="recurrax")]
+    ours = [row | {"ratio": kernel_ratios.ratio(found, row, None)} for row in only(found, contender="recurrax")]
     looks = {cell.label: look for cell, look in study.looks(study.named.cells(settings.cells)).items()}
     if not settings.scaling:
-        panels = [ratios(kind, only(ours, **{"pass": kind}), looks, drawn) for kind in PASSES]
+        panels = [kernel_ratios.dots(kind, only(ours, **{"pass": kind}), looks, drawn) for kind in PASSES]
         return report.Figure("ratios", "Speed against the best JAX peer", "Above 1, recurrax is faster.", tuple(panels))
     panels = []
     for axis, (place, shapes) in SCALING.items():
@@ -205,7 +164,7 @@ def figure(
         x = [row["shape"][place] for row in only(of, cell=of[0]["cell"])]
         panels += [panel(axis, x, of_what, of, looks, drawn) for of_what in ("median_ms", "temporaries", "compile_s")]
     first = study.named.cells(settings.cells)[0]
-    panels += scaling.panels(first, further, looks[first.label].slot, drawn)
+    panels += kernel_scaling.panels(first, further, looks[first.label].slot, drawn)
     caption = (
         "Above, one axis varies, the others stay; below, one sequence held whole and in chunks, and a training whose "
         "rows or batches are split over devices."
@@ -216,12 +175,12 @@ def figure(
 def finish(settings: Settings, arrays: Mapping[str, np.ndarray]) -> study.Findings:
     """The times measured, and what they say."""
     found, drawn = list(rows(settings, arrays)), dict(arrays)
-    compared = [] if settings.scaling else list(means(found, study.named.cells(settings.cells)))
+    compared = [] if settings.scaling else list(kernel_ratios.means(found, study.named.cells(settings.cells)))
     step = only(compared, contender="recurrax", **{"pass": "training"})
     further = {}
     if settings.scaling:
-        further["long"] = list(scaling.long_rows(arrays, settings.smoke))
-        further["devices"] = list(scaling.device_rows(arrays, settings.smoke))
+        further["long"] = list(kernel_scaling.long_rows(arrays, settings.smoke))
+        further["devices"] = list(kernel_scaling.device_rows(arrays, settings.smoke))
     told = "; ".join(f"{of['cell']} {of['peer']:.2f} (worst shape {of['worst']:.2f})" for of in step)
     names = {"cell": "cell", "pass": "pass", "contender": "ours", "peer": "best JAX peer", "worst": "its worst shape"}
     caption = "Time of the other over ours, geometric mean over shapes; the best JAX peer is that of each shape."
@@ -236,7 +195,11 @@ def finish(settings: Settings, arrays: Mapping[str, np.ndarray]) -> study.Findin
         tables=(
             *([table("Ratios", caption, compared, names | {"pytorch": "PyTorch"})] if compared else []),
             table("Times and costs", times, found, COLUMNS),
-            *(table(title, about, further[kind], columns) for kind, title, about, columns in scaling.TABLES if further),
+            *(
+                table(title, about, further[kind], columns)
+                for kind, title, about, columns in kernel_scaling.TABLES
+                if further
+            ),
         ),
         figures=(figure(settings, found, further, drawn),),
         protocol=(
@@ -254,12 +217,13 @@ def finish(settings: Settings, arrays: Mapping[str, np.ndarray]) -> study.Findin
 
 COMMAND = study.Command(
     "kernel_speed", Settings, plan, finish, {"cells": ("elman",), "rounds": 2, "seconds": 0},
-    lambda settings: {"measure": measure, "length": scaling.measure_length, "devices": scaling.measure_devices,
+    lambda settings: {"measure": measure, "length": kernel_scaling.measure_length,
+                      "devices": kernel_scaling.measure_devices,
                       **{cell.label: cell.kind for cell in study.named.cells(settings.cells)}},
 )  # fmt: skip
 
 if __name__ == "__main__":
     # Before JAX starts and flags are read: as many CPU devices as cores, so that a batch can be split over them, or as
     # the largest mesh asks for.
-    train.use_cpu_devices(max(scaling.DEVICES) if "--scaling" in sys.argv else train.cpu_cores())
+    train.use_cpu_devices(max(kernel_scaling.DEVICES) if "--scaling" in sys.argv else train.cpu_cores())
     sys.exit(COMMAND.main())

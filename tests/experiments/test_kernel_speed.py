@@ -3,11 +3,12 @@
 import json
 from types import SimpleNamespace
 
+import kernel_ratios
+import kernel_scaling
 import kernel_speed
 import numpy as np
 import peers_loop
 import pytest
-import scaling
 
 from recurrax import report
 from recurrax.report import style
@@ -33,7 +34,7 @@ def test_scaling_draws_its_figure(tmp_path):
     assert (folder / "scaling.png").exists()
     found = report.load(folder).summary["numbers"]["scaling"]
     assert [(row["split"], row["devices"]) for row in found["devices"]] == [
-        (split, count) for split in scaling.SPLITS for count in (1, 2)
+        (split, count) for split in kernel_scaling.SPLITS for count in (1, 2)
     ]
     assert all(row["temporaries_mb"] > 0 for row in found["long"])
 
@@ -41,8 +42,8 @@ def test_scaling_draws_its_figure(tmp_path):
 def test_a_chunk_bounds_memory():
     settings = kernel_speed.Settings(scaling=True, rounds=1, seconds=0)
     run = SimpleNamespace(stop=SimpleNamespace(check=lambda: None))
-    arrays = scaling.measure_length(settings, named.cell("elman"), 65536, run).arrays
-    whole, chunked, last = (float(arrays[f"long.65536.{way}.temporaries"]) for way in scaling.WAYS)
+    arrays = kernel_scaling.measure_length(settings, named.cell("elman"), 65536, run).arrays
+    whole, chunked, last = (float(arrays[f"long.65536.{way}.temporaries"]) for way in kernel_scaling.WAYS)
     outputs_and_adjoints = 2 * 65536 * 32 * 4
     assert whole > chunked > outputs_and_adjoints > 10 * last
 
@@ -59,11 +60,11 @@ def test_ratios_are_of_medians_and_the_best_peer():
     common = {"cell": "lstm", "shape": (1, 2, 3, 4), "pass": "training"}
     times = {"recurrax": 2.0, "recurrax reference": 1.0, "Haiku": 5.0, "Keras": 4.0, "PyTorch": 3.0}
     rows = [common | {"contender": name, "median_ms": ms} for name, ms in times.items()]
-    assert kernel_speed.ratio(rows, rows[0], None) == 2.0
-    assert kernel_speed.ratio(rows, rows[0], "PyTorch") == 1.5
-    assert np.isnan(kernel_speed.ratio(rows, rows[0], "Equinox"))
-    assert kernel_speed.geometric_mean([1.0, 4.0, float("nan")]) == pytest.approx(2.0)
-    (mean, *_) = kernel_speed.means(rows, named.cells(["lstm"]))
+    assert kernel_ratios.ratio(rows, rows[0], None) == 2.0
+    assert kernel_ratios.ratio(rows, rows[0], "PyTorch") == 1.5
+    assert np.isnan(kernel_ratios.ratio(rows, rows[0], "Equinox"))
+    assert kernel_ratios.geometric_mean([1.0, 4.0, float("nan")]) == pytest.approx(2.0)
+    (mean, *_) = kernel_ratios.means(rows, named.cells(["lstm"]))
     assert (mean["peer"], mean["worst"], mean["pytorch"]) == pytest.approx((2.0, 2.0, 1.5))
 
 

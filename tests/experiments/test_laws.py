@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[2]
 ORDINARY = re.compile(r"\b(agreement|characters|dates|digits|tones)\b")
 """Names of tasks that are words of any sentence too, unless they begin with a capital letter."""
 OWN = str(ROOT / "tests" / "own.py")
-OTHERS = ("peers", "accelerator")
-"""How the names of files begin that are no such experiments: one measures a machine, not cells on tasks."""
+OTHERS = ("peers", "accelerator", "kernel_scaling", "kernel_ratios")
+"""How the names of files begin that are no such experiments: parts of some, and what measures a machine."""
 NAMES = sorted(path.stem for path in (ROOT / "experiments").glob("*.py") if not path.stem.startswith(OTHERS))
 OURS = {kind.__name__ for kind in (*cells.ALL, *tasks.ALL)} - {"Leaky"}  # as the user's own is called too
 OURS = re.compile(rf"\b({'|'.join(OURS)})\b", re.IGNORECASE)
