@@ -101,6 +101,29 @@ def test_what_follows_is_made_too_unless_it_is_larger():
     assert products.count("dot_general") == 1
 
 
+class OneGate(Small):
+    """A gate alone on an axis of gates, and two side by side behind an axis of length 1."""
+
+    def shapes(self, input_size):
+        size = self.hidden_size
+        return {"kernel": (input_size, 1, size), "pair": (input_size, 1, 2 * size), "recurrent_kernel": (size, size)}
+
+    def project(self, params, x):
+        return [jnp.einsum("...d,dgh->...gh", x, params[name]) for name in ("kernel", "pair")]
+
+    def recur(self, params, h, u):
+        return h @ params["recurrent_kernel"]
+
+    def pointwise(self, params, h, u, v):
+        z, n = jnp.split(u[1].reshape(*v.shape[:-1], -1), 2, axis=-1)
+        return jnp.tanh(u[0][..., 0, :] + v + z) * jax.nn.sigmoid(n)
+
+
+@pytest.mark.parametrize("option", ["all rows", "all at once", "two batch axes"])
+def test_an_axis_of_one_gate_is_no_cut(option, x64):
+    assert found(OneGate(), OPTIONS[option]) is None
+
+
 @pytest.mark.parametrize("option", ["all rows", "all at once", "no batch", "two batch axes"])
 def test_it_is_the_references(option, x64):
     assert found(Writer(), OPTIONS[option]) is None

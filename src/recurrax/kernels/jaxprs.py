@@ -103,7 +103,7 @@ def _unstackings(traced: Traced) -> list[Replacement]:
     readers, found = readers_of(traced), []
     for whole, cuts in readers.items():
         *outer, gates, size = whole.aval.shape if whole.aval.ndim > 2 else (0, 0)
-        if not isinstance(gates, int):  # a size that `jax.export` leaves open
+        if not isinstance(gates, int) or gates == 1:  # a size that `jax.export` leaves open, or nothing to cut
             continue
         starts = [eqn.params["start_indices"] for eqn in cuts if eqn and eqn.primitive.name == "slice"]
         if sorted(starts) != [(*[0] * len(outer), gate, 0) for gate in range(gates)] or len(starts) != len(cuts):
@@ -165,11 +165,11 @@ def is_split(eqn: Any) -> bool:
 
 
 def is_merging(eqn: Any) -> bool:
-    """Whether an equation merges the last two axes of an array, (..., G, H) to (..., G*H)."""
+    """Whether an equation merges the last two axes of an array, (..., G, H) to (..., G*H), of several gates."""
     if eqn is None or eqn.primitive.name != "reshape" or eqn.invars[0].aval.ndim < 2:
         return False
     *outer, gates, size = eqn.invars[0].aval.shape
-    return eqn.outvars[0].aval.shape == (*outer, gates * size)
+    return gates != 1 and eqn.outvars[0].aval.shape == (*outer, gates * size)
 
 
 def _sum_of_splits(made: dict[Var, Any], added: Any, sizes: Sequence[int], read: Read) -> Sequence[Array]:
