@@ -4,8 +4,8 @@ The step is traced once, and each of its equations goes where its inputs are:
 
 - what depends on the parameters alone (a masked kernel, a matrix exponential) is prepared before the loop, and so is
   what a cell draws with a key that it leaves in its carry as it is (a mask for the whole sequence);
-- a matrix product that only the output waits for (a projection of the state) is done after it, on all steps at once,
-  with all that follows from it;
+- a matrix product with parameters that only the output waits for (a projection of the state) is done after it, on all
+  steps at once, with all that follows from it;
 - the rest is the loop's.
 """
 
